@@ -1,0 +1,117 @@
+"""The exceptions a user can meet, and the exit code of each.
+
+    RamekinError                 abstract: what, where, expected and got, the fix
+    ├── UsageError        2      the command, configuration or a name in it is wrong
+    ├── DataError         3      a record, a file of records, a task or a template is wrong
+    ├── WeightsError      4      a checkpoint, adapter or tensor is missing, damaged or does not fit
+    ├── ResourceError     5      the disk, the memory or the device cannot do it
+    ├── StoppedError      6      a signal stopped the run; its state was saved
+    └── LockedError       7      another process is writing to the same folder
+
+A message is one line, `what: where: expected X, got Y; fix: Z`. This module knows nothing of how a
+message is shown: the command line prints it without a traceback and exits with `exit_code`.
+"""
+
+from abc import ABC
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+__all__ = [
+    "DataError",
+    "LockedError",
+    "RamekinError",
+    "ResourceError",
+    "StoppedError",
+    "UsageError",
+    "WeightsError",
+]
+
+
+class RamekinError(Exception, ABC):
+    """What went wrong, where, what was expected and met there, and what to do about it.
+
+    Args:
+        what: the failure in a few words.
+        where: `file:line`, `file#tensor`, a model, a key: as near as it is known.
+        expected: what would have been right.
+        got: what was there instead.
+        fix: the next step for the user.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what, self.where, self.expected, self.got, self.fix = what, where, expected, got, fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.where:
+            parts.append(self.where)
+        met = ", ".join(
+            f"{word} {value}"
+            for word, value in (("expected", self.expected), ("got", self.got))
+            if value is not None
+        )
+        if met:
+            parts.append(met)
+        line = ": ".join(parts)
+        return f"{line}; fix: {self.fix}" if self.fix else line
+
+
+@final
+class UsageError(RamekinError):
+    """The command, the configuration or a name in it is wrong; nothing has been loaded or written."""
+
+    exit_code: ClassVar[int] = 2
+
+    @classmethod
+    def of_problems(cls, problems: Sequence[str]) -> "UsageError":
+        """One error that shows every problem found, a line each."""
+        if len(problems) == 1:
+            return cls(problems[0])
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        return cls(f"{len(problems)} problems in the command or configuration\n{listed}")
+
+
+@final
+class DataError(RamekinError):
+    """A record, a file of records, a task or a template is wrong."""
+
+    exit_code: ClassVar[int] = 3
+
+
+@final
+class WeightsError(RamekinError):
+    """A checkpoint, an adapter or a tensor is missing, damaged, not finite, or does not fit."""
+
+    exit_code: ClassVar[int] = 4
+
+
+@final
+class ResourceError(RamekinError):
+    """The disk, the memory or the device cannot do what was asked."""
+
+    exit_code: ClassVar[int] = 5
+
+
+@final
+class StoppedError(RamekinError):
+    """A signal stopped the run after its state was saved; the same command continues it."""
+
+    exit_code: ClassVar[int] = 6
+
+
+@final
+class LockedError(RamekinError):
+    """Another process is writing to the same folder."""
+
+    exit_code: ClassVar[int] = 7

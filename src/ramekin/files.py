@@ -1,0 +1,215 @@
+"""Files and folders that are either whole or not there: atomic writing, hashes, locks.
+
+Everything ramekin writes goes through here: to a temporary sibling, synced, renamed. A folder under its
+final name is therefore complete, and a killed process leaves nothing but a `.tmp-…` sibling, which the
+next writer to the same place removes. This module knows nothing of what the files hold.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ramekin.errors import LockedError, RamekinError, ResourceError, UsageError
+
+__all__ = [
+    "atomic_directory",
+    "folder_lock",
+    "refuse_existing",
+    "remove_leftovers",
+    "sha256_file",
+    "sync_directory",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+_TEMPORARY = ".tmp-"
+_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def sha256_file(path: Path, *, chunk_bytes: int = 1 << 20) -> str:
+    """The hexadecimal sha256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(chunk_bytes):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable (a rename is not, until its folder is synced)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: after a kill it has its old content or its new one.
+
+    Raises:
+        ResourceError: the disk is full or the path cannot be written; the old file is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}-{os.getpid()}")
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON atomically, indented, with a final newline; NaN and infinity are refused."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise UsageError("a value cannot be written as JSON", where=str(path), got=str(error)) from error
+    write_text(path, text + "\n")
+
+
+def refuse_existing(output: Path, *, overwrite: bool) -> None:
+    """Refuse an output that exists, unless it may be overwritten or is an empty folder.
+
+    Raises:
+        UsageError: the path exists and `overwrite` is false.
+    """
+    empty_folder = output.is_dir() and not any(output.iterdir())
+    if output.exists() and not empty_folder and not overwrite:
+        raise UsageError(
+            "the output exists and is never overwritten unasked",
+            where=str(output),
+            fix="choose another output, or add overwrite=true",
+        )
+
+
+@contextlib.contextmanager
+def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary sibling folder that becomes `output` when the block ends without an exception.
+
+    Every file in it is synced, then the folder, then it is renamed and its parent synced. With
+    `overwrite`, an existing `output` is moved aside first and removed last.
+
+    Raises:
+        UsageError: `output` exists and `overwrite` is false.
+        ResourceError: the disk is full or the place cannot be written.
+    """
+    output = Path(output)
+    refuse_existing(output, overwrite=overwrite)
+    with _disk_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output)
+        temporary = output.with_name(f"{_TEMPORARY}{output.name}-{os.getpid()}")
+        temporary.mkdir()
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            _put_in_place(temporary, output)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove temporary siblings that dead processes left beside `output`."""
+    for sibling in output.parent.glob(f"{_TEMPORARY}{output.name}-*"):
+        owner = sibling.name.rpartition("-")[2]
+        if owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner)):
+            continue
+        shutil.rmtree(sibling, ignore_errors=True) if sibling.is_dir() else sibling.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the lock goes with the process, so it cannot become stale.
+
+    Raises:
+        LockedError: another process holds it; the message names its pid, host and start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            holder = os.read(descriptor, 4096).decode("utf-8", "replace").strip()
+            raise LockedError(
+                "another process is writing to this folder",
+                where=str(folder),
+                got=holder or "a process that has not named itself yet",
+                fix="wait for it to end, or choose another output",
+            ) from error
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {started}".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _put_in_place(temporary: Path, output: Path) -> None:
+    """Rename `temporary` to `output`, moving an existing `output` aside first."""
+    if output.exists():
+        aside = output.with_name(f"{_TEMPORARY}{output.name}-old-{os.getpid()}")
+        output.replace(aside)
+        temporary.replace(output)
+        sync_directory(output.parent)
+        shutil.rmtree(aside, ignore_errors=True) if aside.is_dir() else aside.unlink()
+    else:
+        temporary.replace(output)
+        sync_directory(output.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with (Path(parent) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_directory(Path(parent))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about `path` into ours, with the fix."""
+    try:
+        yield
+    except RamekinError:
+        raise
+    except OSError as error:
+        fix = "free some space" if error.errno in _OUT_OF_SPACE else "choose a folder that can be written"
+        raise ResourceError(
+            "cannot write", where=str(path), got=error.strerror or str(error), fix=fix
+        ) from error

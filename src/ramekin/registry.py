@@ -1,0 +1,77 @@
+"""Names to things, with the nearest name in the error.
+
+A registry is an immutable mapping made where its members are listed: nothing registers itself on
+import, so what exists does not depend on what was imported. It knows nothing of what it holds.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, TypeVar, final
+
+from ramekin.errors import UsageError
+
+__all__ = ["Registry", "nearest", "unknown_name"]
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`, or None when none is close.
+
+    >>> nearest("task_arithmatic", ["simple_average", "task_arithmetic"])
+    'task_arithmetic'
+    """
+    known = list(known)
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if found:
+        return found[0]
+    lowered = {k.lower(): k for k in known}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[found[0]] if found else None
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, shown: int = 12) -> str:
+    """The sentence `unknown KIND 'NAME': did you mean 'NEAR'?`, or the list of what there is.
+
+    >>> unknown_name("method", "tis", ["ties_merging", "dummy"])
+    "unknown method 'tis'; known: dummy, ties_merging"
+    """
+    known = sorted(known)
+    near = nearest(name, known)
+    if near is not None:
+        return f"unknown {kind} '{name}': did you mean '{near}'?"
+    listed = ", ".join(known[:shown]) + (f", … ({len(known)} in all)" if len(known) > shown else "")
+    return f"unknown {kind} '{name}'; known: {listed or 'none'}"
+
+
+@final
+class Registry(Mapping[str, T], Generic[T]):
+    """An immutable mapping whose missing key is a `UsageError` with the nearest name.
+
+    Args:
+        kind: what its members are called in errors, such as "method".
+        members: (name, thing) pairs; a name given twice is an error.
+    """
+
+    def __init__(self, kind: str, members: Iterable[tuple[str, T]]) -> None:
+        self.kind = kind
+        self._members: dict[str, T] = {}
+        for name, thing in members:
+            if name in self._members:
+                raise UsageError(f"{kind} '{name}' is defined twice", fix="rename one of them")
+            self._members[name] = thing
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._members[name]
+        except KeyError:
+            raise UsageError(unknown_name(self.kind, name, self._members)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)

@@ -1,0 +1,71 @@
+"""Token ids to padded tensors.
+
+Padding is on the right; labels are -100 where there is no target, and the decoder reads the targets
+shifted right behind the start token. It knows nothing of models or devices beyond moving to one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ramekin.tensors.encode import Encoded
+from ramekin.tensors.tokenizer import PAD_ID
+
+__all__ = ["IGNORED_LABEL", "Batch", "collate", "collate_inputs"]
+
+IGNORED_LABEL = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The tensors of one forward pass, all int64."""
+
+    input_ids: Tensor
+    """(batch, input_length)"""
+    attention_mask: Tensor
+    """(batch, input_length), 1 where there is a token."""
+    decoder_input_ids: Tensor
+    """(batch, target_length)"""
+    labels: Tensor
+    """(batch, target_length), -100 at padding."""
+    target_positions: Tensor
+    """(targets,): where labels are real, in the flattened (batch x target_length); row by row."""
+
+    @property
+    def num_target_tokens(self) -> int:
+        """How many labels are real."""
+        return int(self.target_positions.shape[0])
+
+    def to(self, device: "torch.device | str") -> "Batch":
+        """The same batch on a device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        return Batch(**moved)
+
+
+def collate(items: Sequence[Encoded], *, pad_id: int = PAD_ID, decoder_start_id: int = 0) -> Batch:
+    """Pad encoded examples to the longest of them."""
+    input_ids, attention_mask = collate_inputs([item.input_ids for item in items], pad_id=pad_id)
+    targets = [item.target_ids for item in items]
+    width = max(map(len, targets))
+    shifted = [(decoder_start_id, *ids[:-1]) for ids in targets]
+    positions = [row * width + column for row, ids in enumerate(targets) for column in range(len(ids))]
+    return Batch(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        decoder_input_ids=_padded(shifted, width, pad_id),
+        labels=_padded(targets, width, IGNORED_LABEL),
+        target_positions=torch.tensor(positions),
+    )
+
+
+def collate_inputs(ids: Sequence[Sequence[int]], *, pad_id: int = PAD_ID) -> tuple[Tensor, Tensor]:
+    """Pad inputs alone: (input_ids, attention_mask), both (batch, input_length)."""
+    width = max(map(len, ids))
+    mask = _padded([(1,) * len(row) for row in ids], width, 0)
+    return _padded(ids, width, pad_id), mask
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, fill: int) -> Tensor:
+    return torch.tensor([(*row, *(fill,) * (width - len(row))) for row in rows])

@@ -1,0 +1,116 @@
+"""Examples to token ids, with everything that did not fit or was not known counted.
+
+It knows nothing of tensors or batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ramekin.errors import DataError, UsageError
+from ramekin.tensors.tokenizer import EOS_ID, has_unknown, token_ids
+from ramekin.text.example import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["Encoded", "EncodedSet", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An example as ids; both sides end with `</s>` (the inputs only if asked)."""
+
+    input_ids: tuple[int, ...]
+    target_ids: tuple[int, ...]
+    example: Example
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """(input tokens, target tokens)."""
+        return len(self.input_ids), len(self.target_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSet:
+    """Encoded examples, in order, and how many of them lost something on the way."""
+
+    items: tuple[Encoded, ...]
+    truncated_inputs: int
+    """Examples whose inputs were cut at the right end (T5 prompts may carry the question there)."""
+    truncated_targets: int
+    """Examples whose targets were cut at the right end."""
+    unknown_inputs: int
+    """Examples with an `<unk>` in their inputs."""
+    unknown_targets: int
+    """Examples with an `<unk>` in their targets: a model cannot write those, nor be scored on them."""
+
+
+def encode(
+    examples: Sequence[Example],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    max_input_tokens: int = 512,
+    max_target_tokens: int = 128,
+    input_eos: bool = True,
+) -> EncodedSet:
+    """Tokenise examples.
+
+    Args:
+        examples: in the order wanted.
+        tokenizer: from `load_tokenizer` or `train_tokenizer`.
+        max_input_tokens: inputs longer than this, `</s>` included, are cut at the right end and counted.
+        max_target_tokens: the same for targets.
+        input_eos: whether inputs end with `</s>` (T5 and Flan-T5 do, T0 does not).
+
+    Raises:
+        DataError: an example has no target tokens, or no input tokens at all; it is named.
+        UsageError: a limit has no room for a token and `</s>`.
+    """
+    _check_limit("max_input_tokens", max_input_tokens)
+    _check_limit("max_target_tokens", max_target_tokens)
+    inputs = token_ids(tokenizer, [example.inputs for example in examples])
+    targets = token_ids(tokenizer, [example.targets for example in examples])
+    for example, input_ids, target_ids in zip(examples, inputs, targets, strict=True):
+        _check_example(example, input_ids, target_ids, input_eos=input_eos)
+    input_room = max_input_tokens - int(input_eos)
+    target_room = max_target_tokens - 1
+    input_end = (EOS_ID,) if input_eos else ()
+    return EncodedSet(
+        items=tuple(
+            Encoded((*i[:input_room], *input_end), (*t[:target_room], EOS_ID), example)
+            for example, i, t in zip(examples, inputs, targets, strict=True)
+        ),
+        truncated_inputs=sum(len(ids) > input_room for ids in inputs),
+        truncated_targets=sum(len(ids) > target_room for ids in targets),
+        unknown_inputs=sum(map(has_unknown, inputs)),
+        unknown_targets=sum(map(has_unknown, targets)),
+    )
+
+
+def _check_limit(name: str, limit: int) -> None:
+    if limit < 2:
+        raise UsageError(
+            "the limit has no room for a token and </s>", where=name, expected=">= 2", got=str(limit)
+        )
+
+
+def _check_example(
+    example: Example, input_ids: Sequence[int], target_ids: Sequence[int], *, input_eos: bool
+) -> None:
+    if not target_ids:
+        raise DataError(
+            "the target is empty after tokenising",
+            where=example.provenance.id,
+            expected="at least one token",
+            got=repr(example.targets),
+            fix="correct the row or its template, or skip rows without an answer",
+        )
+    if not input_ids and not input_eos:
+        raise DataError(
+            "the input is empty after tokenising",
+            where=example.provenance.id,
+            expected="at least one token",
+            got=repr(example.inputs),
+            fix="correct the row or its template, or encode with input_eos=true",
+        )

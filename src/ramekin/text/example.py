@@ -1,0 +1,49 @@
+"""One example: what a model reads and what it should write, and where that came from.
+
+An example knows nothing of tokens or tensors.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+__all__ = ["Example", "Provenance", "Record"]
+
+Record: TypeAlias = Mapping[str, Any]
+"""One row of a data set: column name to value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an example came from, exactly enough to make it again."""
+
+    task: str
+    """The task's name, such as `glue/rte`."""
+    template: str
+    """The template's name within the task."""
+    split: str
+    """The split's name within the task, such as `validation`."""
+    row: int
+    """The record's position in that split, from 0."""
+
+    @property
+    def id(self) -> str:
+        """The example's name: `glue/rte#fusionbench/validation/17`."""
+        return f"{self.task}#{self.template}/{self.split}/{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A rendered record.
+
+    >>> Example("Is it wet? rain", "yes", ("yes", "no"), Provenance("toy/wet", "ask", "train", 0)).targets
+    'yes'
+    """
+
+    inputs: str
+    """What the encoder reads."""
+    targets: str
+    """What the decoder should write."""
+    options: tuple[str, ...]
+    """The admissible targets; empty for free text."""
+    provenance: Provenance
