@@ -1,0 +1,237 @@
+"""From words on the command line to a validated configuration.
+
+The words are Hydra overrides (`group=option key=value`). They are checked against the schema and the
+configuration groups first, so that every problem is shown at once, each with its nearest name; then Hydra
+composes, and pydantic validates. Loads neither torch nor transformers, and knows nothing of what a verb does.
+"""
+
+import typing
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from ramekin.errors import UsageError
+from ramekin.recipes.schema import AbstractVerbConfig
+from ramekin.registry import unknown_name
+from ramekin.text.strict_yaml import read_yaml
+
+__all__ = ["CONF", "compose", "group_options"]
+
+CONF = Path(str(files("ramekin.recipes"))) / "conf"
+"""The folder of the configuration groups."""
+
+C = TypeVar("C", bound=AbstractVerbConfig)
+
+
+def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Path | None = None) -> C:
+    """The validated configuration of a verb.
+
+    Args:
+        verb: the name of the root configuration in `conf/`.
+        schema: the pydantic model it must fit.
+        words: Hydra overrides, later ones winning.
+        config_file: a YAML file whose values are read before the words.
+
+    Raises:
+        UsageError: something is unknown, missing or of the wrong type; all problems at once.
+    """
+    overrides = [*(_words_of_file(config_file) if config_file else ()), *words]
+    problems, checked = _checked(schema, overrides)
+    problems += _missing_groups(verb, overrides)
+    try:
+        config = schema.model_validate(_hydra(verb, checked))
+    except ValidationError as error:
+        raise UsageError.of_problems([*problems, *(_in_words(schema, e) for e in error.errors())]) from error
+    except UsageError as error:
+        raise UsageError.of_problems(problems or [str(error)]) from error
+    if problems:
+        raise UsageError.of_problems(problems)
+    return config
+
+
+@lru_cache(maxsize=64)
+def group_options(group: str) -> tuple[str, ...]:
+    """The options of a configuration group, such as `ties_merging` of `method`; empty for any other key.
+
+    >>> "ties_merging" in group_options("method")
+    True
+    """
+    root = CONF / group
+    return tuple(sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml")))
+
+
+def _words_of_file(path: Path) -> list[str]:
+    """A YAML file's values as override words; `method: ties_merging` chooses an option of a group."""
+    data = read_yaml(path)
+    if not isinstance(data, Mapping):
+        raise UsageError("a configuration file holds keys and values", where=str(path))
+    words: list[str] = []
+    for key, value in data.items():
+        if isinstance(value, str) and group_options(str(key)):
+            words.append(f"{key}={value}")
+        else:
+            words += [f"++{name}={_grammar(leaf)}" for name, leaf in _leaves(str(key), value)]
+    return words
+
+
+def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        return [leaf for key, inner in value.items() for leaf in _leaves(f"{prefix}.{key}", inner)]
+    return [(prefix, value)]
+
+
+def _grammar(value: Any) -> str:
+    """A value in Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_grammar(v) for v in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_grammar(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return repr(value)
+
+
+def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Everything that is wrong with the words before anything is composed, and the words as Hydra takes them.
+
+    Hydra refuses to set a key that its files do not list; ours are listed by the schema alone, so that
+    defaults stand in one place. A checked key is therefore forced (`++key=value`).
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    problems: list[str] = []
+    checked: list[str] = []
+    for word in words:
+        try:
+            override = parser.parse_override(word)
+        except HydraException as error:
+            problems.append(f"'{word}' is not group=option or key=value: {str(error).splitlines()[0]}")
+            continue
+        key = override.key_or_group.partition("@")[0]
+        value = override.value()
+        options = group_options(key)
+        if options and isinstance(value, str):
+            if value in options:
+                checked.append(word)
+            else:
+                problems.append(unknown_name(key, value, options))
+        elif override.is_delete():
+            checked.append(word)
+        elif override.is_sweep_override():
+            problems.append(f"'{word}' has several values: give one, or use `ramekin sweep`")
+        else:
+            full_key = _lifted(schema, key)
+            if problem := _key_problem(schema, full_key):
+                problems.append(problem)
+            else:
+                checked.append(f"++{full_key}={word.partition('=')[2]}")
+    return problems, checked
+
+
+def _lifted(schema: type[BaseModel], key: str) -> str:
+    """The full name of a key that may be written without the group it is in (`max_steps=3`)."""
+    first = key.partition(".")[0]
+    if first in schema.model_fields:
+        return key
+    for group in getattr(schema, "LIFTED", ()):
+        if first in _inner(schema.model_fields[group].annotation).model_fields:
+            return f"{group}.{key}"
+    return key
+
+
+def _missing_groups(verb: str, words: Sequence[str]) -> list[str]:
+    """A sentence for each group that the verb's root file asks for (`method: ???`) and no word gives."""
+    given = {word.partition("=")[0].lstrip("+").partition(".")[0] for word in words}
+    wanted = [name for entry in read_yaml(CONF / f"{verb}.yaml")["defaults"] if isinstance(entry, Mapping)
+              for name, option in entry.items() if option == "???"]  # fmt: skip
+    return [
+        f"'{group}' is needed: {group}=…, one of {', '.join(group_options(group))}"
+        for group in wanted
+        if group not in given
+    ]
+
+
+def _key_problem(schema: type[BaseModel], key: str) -> str | None:
+    """What is wrong with a dotted key, or None: each level is looked up in the schema."""
+    here: Any = schema
+    walked: list[str] = []
+    for part in key.split("."):
+        if _is_model(here):
+            fields = here.model_fields
+            if part not in fields:
+                known = [".".join([*walked, field]) for field in _known_below(here)]
+                return unknown_name("key", ".".join([*walked, part]), known)
+            here = _inner(fields[part].annotation)
+        elif get_origin(here) is dict:
+            here = _inner(get_args(here)[1])
+        elif here is not Any:
+            return f"the key '{'.'.join(walked)}' has no keys below it, yet '{key}' was given"
+        walked.append(part)
+    return None
+
+
+def _known_below(model: type[BaseModel]) -> list[str]:
+    """A model's keys, those that may be written without their group included."""
+    lifted = [
+        name
+        for group in getattr(model, "LIFTED", ())
+        for name in _inner(model.model_fields[group].annotation).model_fields
+    ]
+    return [*model.model_fields, *lifted]
+
+
+def _inner(annotation: Any) -> Any:
+    """The type behind Optional and Annotated."""
+    if get_origin(annotation) is typing.Annotated:
+        return _inner(get_args(annotation)[0])
+    if get_origin(annotation) in (typing.Union, UnionType):
+        models = [a for a in get_args(annotation) if a is not type(None)]
+        return _inner(models[0]) if len(models) == 1 else annotation
+    return annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _hydra(verb: str, words: Sequence[str]) -> Any:
+    """Hydra's composition as plain Python values."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = hydra.compose(verb, overrides=list(words))
+        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError("the configuration cannot be composed", got=str(error).strip()) from error
+
+
+def _in_words(schema: type[BaseModel], error: Any) -> str:
+    """One pydantic error as a sentence with the key, what was expected and what was given."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _key_problem(schema, key) or f"unknown key '{key}'"
+    given = error.get("input")
+    if given == "???" or error["type"] == "missing":
+        return f"the key '{key}' is needed: give {key}=…"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not key:
+        return message
+    shown = "" if isinstance(given, Mapping) else f", got {given!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
