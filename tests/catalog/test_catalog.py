@@ -1,0 +1,127 @@
+"""The built-in tasks, their prompts pinned byte for byte."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ramekin.catalog import load_task, task_names
+from ramekin.errors import DataError, UsageError
+from ramekin.text.task import render
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+PAIR = {"sentence1": "S one.", "sentence2": 'S "two"\'s'}
+
+GOLDEN = {
+    "cola": (
+        {"sentence": "They drank the pub."},
+        "Indicate if the following sentence is grammatically correct or not: \"They drank the pub.\". "
+        "Answere 'acceptable' or 'unacceptable'.",
+        ["unacceptable", "acceptable"],
+    ),
+    "mnli": (
+        {"premise": "P", "hypothesis": "H"},
+        "Does the premise: 'P' logically imply, contradict, or is neutral to the hypothesis: 'H'? "
+        "Answere with 'entailment', 'contradiction', or 'neutral'.",
+        ["entailment", "neutral", "contradiction"],
+    ),
+    "mrpc": (
+        PAIR,
+        "Are the following sentences 'S one.' and 'S \"two\"'s' conveying the same meaning? Answere with 'yes' or 'no'.",
+        ["no", "yes"],
+    ),
+    "qnli": (
+        {"question": "Q?", "sentence": "S"},
+        "Given the context: 'S', does the question 'Q?' have an answer based on the information provided? "
+        "Answer with 'yes' or 'no'.",
+        ["yes", "no"],
+    ),
+    "qqp": (
+        {"question1": "A?", "question2": "B?"},
+        "Do the questions 'A?' and 'B?' have the same intent? Answere with 'yes' or 'no'.",
+        ["no", "yes"],
+    ),
+    "rte": (
+        PAIR,
+        "Does the text: 'S one.' entail that 'S \"two\"'s' is true? Provide 'yes' or 'no'.",
+        ["yes", "no"],
+    ),
+    "sst2": (
+        {"sentence": "fine film "},
+        "Given the sentence 'fine film ', determine the sentiment. Is it positive or negative?",
+        ["negative", "positive"],
+    ),
+    "stsb": (
+        PAIR,
+        "Consider the sentences 'S one.' and 'S \"two\"'s'. "
+        "On a scale from 1 (completely different) to 5 (completely similar), rate the similarity.",
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["glue", "mini"])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_eight_prompts_are_pinned(family: str, name: str) -> None:
+    record, inputs, answers = GOLDEN[name]
+    task = load_task(f"{family}/{name}")
+    labels = range(len(answers)) if answers else [2.25, 0.75, 5.0]
+    for label, target in zip(labels, answers or ["2.2", "0.8", "5.0"], strict=True):
+        example = render(task, {**record, "label": label}, split="validation", row=0)
+        assert (example.inputs, example.targets) == (inputs, target)
+    assert list(task.options) == (answers or [])
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/seeds and ../shared/data")
+@pytest.mark.parametrize("name", ["cola", "mrpc", "qnli", "rte", "sst2", "stsb"])
+def test_real_rows_render_as_the_seed_page_formats_them(name: str) -> None:
+    import pyarrow.parquet
+
+    page = (SHARED / "seeds" / "000_879895fa6e4f0356.txt").read_text(encoding="utf-8")
+    prompts = ast.literal_eval(re.search(rf"^{name} = (\{{.*?^\}})", page, re.M | re.S).group(1))
+    task = load_task(f"glue/{name}")
+    rows = pyarrow.parquet.read_table(SHARED / "data" / "glue" / name / "validation.parquet").to_pylist()
+    for index, row in enumerate(rows):
+        example = render(task, row, split="validation", row=index)
+        target = prompts["target_text"]
+        expected = target.format(row["label"]) if isinstance(target, str) else target[str(row["label"])]
+        assert (example.inputs, example.targets) == (prompts["input_text"].format(**row), expected)
+
+
+def test_every_built_in_task_is_well_formed() -> None:
+    names = task_names()
+    assert names == tuple(sorted(names)) and len(names) >= 16
+    for name in names:
+        task = load_task(name)
+        assert task.name == name and task.description and task.cluster and task.licence
+
+
+def test_an_unknown_task_has_its_nearest_name() -> None:
+    with pytest.raises(UsageError, match="unknown task 'glue/rtee': did you mean 'glue/rte'"):
+        load_task("glue/rtee")
+
+
+def test_a_users_folder_adds_tasks_and_may_not_hide_a_built_in_one(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    text = "source: {local: own/t, splits: {train: train}}\ncolumns: {text: string}\nanswer: text\nmetrics: [accuracy]\n"
+    (tmp_path / "own" / "t.yaml").write_text(text + "templates: {a: '{{ text }} ||| b'}\n")
+    assert "own/t" in task_names(tmp_path)
+    assert load_task("own/t", tasks_root=tmp_path).template().name == "a"
+    (tmp_path / "glue").mkdir()
+    (tmp_path / "glue" / "rte.yaml").write_text(text)
+    with pytest.raises(UsageError, match="'glue/rte' exists already"):
+        task_names(tmp_path)
+
+
+def test_borrowed_templates_follow_their_owner_and_not_themselves(tmp_path: Path) -> None:
+    assert load_task("mini/rte").templates == load_task("glue/rte").templates
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "loop.yaml").write_text("templates: own/loop\n")
+    with pytest.raises(DataError, match="borrows its own"):
+        load_task("own/loop", tasks_root=tmp_path)
+
+
+def test_a_tasks_root_that_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a folder"):
+        task_names(tmp_path / "none")
