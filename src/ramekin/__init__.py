@@ -1,3 +1,50 @@
-"""ramekin: instruction-tune, merge, evaluate and serve text-to-text language models."""
+"""ramekin: instruction-tune, merge, evaluate and serve text-to-text language models.
+
+The public surface. Every name is imported when it is first used, so that `import ramekin` costs nothing.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+# Public name: where it is. A name may not be a unit's: `ramekin.merge` is the subpackage.
+_HOMES = {
+    "Encoded": "ramekin.tensors.encode:Encoded",
+    "Example": "ramekin.text.example:Example",
+    "RamekinError": "ramekin.errors:RamekinError",
+    "Recipe": "ramekin.train.recipe:Recipe",
+    "Score": "ramekin.text.score:Score",
+    "Task": "ramekin.text.task:Task",
+    "Template": "ramekin.text.template:Template",
+    "encode": "ramekin.tensors.encode:encode",
+    "evaluate_model": "ramekin.evaluate.runner:evaluate",
+    "finetune": "ramekin.train.loop:finetune",
+    "generate": "ramekin.infer.generate:generate",
+    "load_model": "ramekin.weights.seq2seq:load_model",
+    "load_task": "ramekin.catalog:load_task",
+    "load_tokenizer": "ramekin.tensors.tokenizer:load_tokenizer",
+    "merge_checkpoints": "ramekin.merge.run:merge",
+    "read_records": "ramekin.sources.records:read_records",
+    "render": "ramekin.text.task:render",
+    "save_checkpoint": "ramekin.weights.checkpoint:save_checkpoint",
+    "task_names": "ramekin.catalog:task_names",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module, _, attribute = _HOMES[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    from ramekin.registry import nearest
+
+    near = nearest(name, _HOMES)
+    raise AttributeError(
+        f"module 'ramekin' has no attribute '{name}'" + (f": did you mean '{near}'?" if near else "")
+    )
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

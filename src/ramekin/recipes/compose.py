@@ -5,6 +5,7 @@ configuration groups first, so that every problem is shown at once, each with it
 composes, and pydantic validates. Loads neither torch nor transformers, and knows nothing of what a verb does.
 """
 
+import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from ramekin.errors import UsageError
 from ramekin.recipes.schema import AbstractVerbConfig
-from ramekin.registry import unknown_name
+from ramekin.registry import nearest, unknown_name
 from ramekin.text.strict_yaml import read_yaml
 
 __all__ = ["CONF", "compose", "group_options"]
@@ -42,13 +43,16 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
     """
     overrides = [*(_words_of_file(config_file) if config_file else ()), *words]
     problems, checked = _checked(schema, overrides)
-    problems += _missing_groups(verb, overrides)
+    missing = _missing_groups(verb, overrides)
+    if missing:
+        # Hydra cannot compose without them, so the values stay unchecked this time.
+        raise UsageError.of_problems([*problems, *missing])
     try:
         config = schema.model_validate(_hydra(verb, checked))
     except ValidationError as error:
         raise UsageError.of_problems([*problems, *(_in_words(schema, e) for e in error.errors())]) from error
     except UsageError as error:
-        raise UsageError.of_problems(problems or [str(error)]) from error
+        raise UsageError.of_problems([*problems, str(error)]) from error
     if problems:
         raise UsageError.of_problems(problems)
     return config
@@ -122,10 +126,11 @@ def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], 
         value = override.value()
         options = group_options(key)
         if options and isinstance(value, str):
-            if value in options:
-                checked.append(word)
-            else:
+            if value not in options:
                 problems.append(unknown_name(key, value, options))
+                # Stands in so that the other words' values can be checked in the same go.
+                word = f"{key}={nearest(value, options) or options[0]}"
+            checked.append(word)
         elif override.is_delete():
             checked.append(word)
         elif override.is_sweep_override():
@@ -142,10 +147,11 @@ def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], 
 def _lifted(schema: type[BaseModel], key: str) -> str:
     """The full name of a key that may be written without the group it is in (`max_steps=3`)."""
     first = key.partition(".")[0]
-    if first in schema.model_fields:
+    fields = _fields(schema)
+    if first in fields:
         return key
     for group in getattr(schema, "LIFTED", ()):
-        if first in _inner(schema.model_fields[group].annotation).model_fields:
+        if first in _fields(_inner(fields[group])):
             return f"{group}.{key}"
     return key
 
@@ -167,12 +173,12 @@ def _key_problem(schema: type[BaseModel], key: str) -> str | None:
     here: Any = schema
     walked: list[str] = []
     for part in key.split("."):
-        if _is_model(here):
-            fields = here.model_fields
+        fields = _fields(here)
+        if fields:
             if part not in fields:
                 known = [".".join([*walked, field]) for field in _known_below(here)]
                 return unknown_name("key", ".".join([*walked, part]), known)
-            here = _inner(fields[part].annotation)
+            here = _inner(fields[part])
         elif get_origin(here) is dict:
             here = _inner(get_args(here)[1])
         elif here is not Any:
@@ -181,14 +187,20 @@ def _key_problem(schema: type[BaseModel], key: str) -> str | None:
     return None
 
 
-def _known_below(model: type[BaseModel]) -> list[str]:
+def _known_below(model: Any) -> list[str]:
     """A model's keys, those that may be written without their group included."""
-    lifted = [
-        name
-        for group in getattr(model, "LIFTED", ())
-        for name in _inner(model.model_fields[group].annotation).model_fields
-    ]
-    return [*model.model_fields, *lifted]
+    fields = _fields(model)
+    lifted = [name for group in getattr(model, "LIFTED", ()) for name in _fields(_inner(fields[group]))]
+    return [*fields, *lifted]
+
+
+def _fields(annotation: Any) -> Mapping[str, Any]:
+    """Key to type of a pydantic model or a dataclass; empty for anything else."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {name: field.annotation for name, field in annotation.model_fields.items()}
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return typing.get_type_hints(annotation)
+    return {}
 
 
 def _inner(annotation: Any) -> Any:
@@ -199,10 +211,6 @@ def _inner(annotation: Any) -> Any:
         models = [a for a in get_args(annotation) if a is not type(None)]
         return _inner(models[0]) if len(models) == 1 else annotation
     return annotation
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _hydra(verb: str, words: Sequence[str]) -> Any:

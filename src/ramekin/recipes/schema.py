@@ -4,23 +4,33 @@ This is the edge: what a user may write, with types, bounds and defaults. The li
 keyword arguments and knows none of these models. Importing this module loads pydantic and nothing heavier.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ramekin.catalog import load_task
+from ramekin.errors import RamekinError, UsageError
+from ramekin.evaluate.mode import MODES
+from ramekin.merge.words import parse_method
+from ramekin.train.recipe import Recipe
 
 __all__ = [
     "AbstractSettings",
     "AbstractVerbConfig",
     "AdapterConfig",
+    "BaseConfig",
     "EvaluateConfig",
-    "FineTuning",
     "FuseConfig",
     "MergeConfig",
     "PoolConfig",
     "PoolMember",
+    "RoadConfig",
     "RunConfig",
+    "SweepConfig",
     "TaskpoolConfig",
+    "TasksConfig",
     "TokenizerConfig",
     "TrainConfig",
 ]
@@ -30,9 +40,41 @@ def _expanded(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) else value
 
 
+def _with_a_length(value: Any) -> Any:
+    """Three epochs, where a training says neither steps nor epochs."""
+    if isinstance(value, Mapping) and not {"epochs", "max_steps"} & set(value):
+        return {**value, "epochs": 3}
+    return value
+
+
 UserPath: TypeAlias = Annotated[Path, BeforeValidator(_expanded)]
 PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
+
+
+def _check_tasks(names: Sequence[str], templates: str, tasks_root: Path | None) -> None:
+    """Refuse names of tasks and templates that the catalogue does not have, all at once."""
+    problems = []
+    for name in names:
+        try:
+            task = load_task(name, tasks_root=tasks_root)
+            if templates not in ("first", "all"):
+                task.template(templates)
+        except RamekinError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _known_mode(mode: str) -> str:
+    """Refuse a scoring mode that does not exist."""
+    try:
+        return MODES[mode].name
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+ModeName: TypeAlias = Annotated[str, AfterValidator(_known_mode)]
 
 
 class AbstractSettings(BaseModel):
@@ -54,6 +96,8 @@ class AbstractVerbConfig(AbstractSettings):
     data_root: UserPath | None = None
     tasks_root: UserPath | None = None
     hub_root: UserPath | None = None
+    world_seed: Natural = 0
+    """Of the built-in synthetic world and of `mini/base`."""
 
 
 class AdapterConfig(AbstractSettings):
@@ -65,29 +109,6 @@ class AdapterConfig(AbstractSettings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: tuple[str, ...] = ("q", "v")
     rslora: bool = False
-
-
-class FineTuning(AbstractSettings):
-    """How a model is trained; `ramekin.train.recipe.Recipe` says what each key does."""
-
-    epochs: PositiveInt | None = None
-    max_steps: PositiveInt | None = None
-    global_batch: PositiveInt = 32
-    micro_batch_tokens: PositiveInt = 4096
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
-    scale_parameter: bool = True
-    schedule: Literal["constant", "linear"] = "constant"
-    warmup_steps: Natural = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    max_input_tokens: PositiveInt = 512
-    max_target_tokens: PositiveInt = 128
-    precision: str = "auto"
-    checkpoint_every: Natural = 0
-    eval_every: Natural = 0
-    log_every: PositiveInt = 10
 
 
 class TrainConfig(AbstractVerbConfig):
@@ -103,15 +124,16 @@ class TrainConfig(AbstractVerbConfig):
     eval_split: str = "validation"
     limit: PositiveInt | None = None
     eval_limit: PositiveInt | None = 500
-    mode: str = "fusionbench"
+    mode: ModeName = "fusionbench"
     adapter: AdapterConfig = AdapterConfig()
-    training: FineTuning = FineTuning()
+    training: Annotated[Recipe, BeforeValidator(_with_a_length)] = Recipe(epochs=3)
     resume: Literal["auto", "never"] = "auto"
 
     @model_validator(mode="after")
     def _has_a_task(self) -> "TrainConfig":
         if not self.task_names:
             raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
+        _check_tasks(self.task_names, self.templates, self.tasks_root)
         return self
 
     @property
@@ -120,10 +142,23 @@ class TrainConfig(AbstractVerbConfig):
         return (*((self.task,) if self.task else ()), *self.tasks)
 
 
+def _known_method(method: dict[str, Any]) -> dict[str, Any]:
+    """Refuse an unknown method or setting, in the words of the merge unit."""
+    try:
+        parse_method(method)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return method
+
+
+MethodConfig: TypeAlias = Annotated[dict[str, Any], AfterValidator(_known_method)]
+"""A method's name and its settings, `{name: task_arithmetic, scaling_factor: 0.3}`."""
+
+
 class MergeConfig(AbstractVerbConfig):
     """`ramekin merge`."""
 
-    method: dict[str, Any]
+    method: MethodConfig
     base: str | None = None
     models: tuple[str, ...]
     dtype: Literal["same", "float32", "bfloat16"] = "same"
@@ -138,7 +173,7 @@ class EvaluateConfig(AbstractVerbConfig):
     tasks: tuple[str, ...] = ()
     templates: str = "first"
     split: str = "validation"
-    mode: str = "fusionbench"
+    mode: ModeName = "fusionbench"
     limit: PositiveInt | None = None
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512
@@ -147,6 +182,7 @@ class EvaluateConfig(AbstractVerbConfig):
     def _has_a_task(self) -> "EvaluateConfig":
         if not self.task_names:
             raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
+        _check_tasks(self.task_names, self.templates, self.tasks_root)
         return self
 
     @property
@@ -192,14 +228,14 @@ class TaskpoolConfig(AbstractSettings):
 
     name: str
     tasks: tuple[str, ...]
-    mode: str = "fusionbench"
+    mode: ModeName = "fusionbench"
     split: str = "validation"
 
 
 class FuseConfig(AbstractVerbConfig):
     """`ramekin fuse`: FusionBench's sentence."""
 
-    method: dict[str, Any]
+    method: MethodConfig
     modelpool: PoolConfig
     taskpool: TaskpoolConfig
     report_save_path: UserPath | None = None
@@ -208,8 +244,82 @@ class FuseConfig(AbstractVerbConfig):
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512
 
+    @model_validator(mode="after")
+    def _tasks_exist(self) -> "FuseConfig":
+        _check_tasks(self.taskpool.tasks, "first", self.tasks_root)
+        return self
+
+
+class TasksConfig(AbstractVerbConfig):
+    """`ramekin tasks …`."""
+
+    templates: str = "first"
+    split: str = "validation"
+    limit: PositiveInt | None = None
+
+
+class BaseConfig(AbstractSettings):
+    """How a small base is made from nothing: vocabulary, architecture, plain text and a light mixture."""
+
+    name: str
+    """What reports call it; `mini/base` is kept and found again by that name."""
+    tokenizer: UserPath | None = None
+    """A folder with a vocabulary; None trains one on the spot."""
+    vocab_size: PositiveInt = 1000
+    d_model: PositiveInt = 128
+    d_kv: PositiveInt = 32
+    d_ff: PositiveInt = 256
+    num_layers: PositiveInt = 2
+    num_heads: PositiveInt = 4
+    tied: bool = False
+    text_rows: Natural = 0
+    """Sentences of plain text, learned by denoising."""
+    task_rows: Natural = 0
+    """Rows of each task in the light mixture."""
+    training: Recipe
+
+
+class SweepConfig(AbstractSettings):
+    """A method tried at several scaling factors, the checkpoints read once."""
+
+    method: MethodConfig
+    factors: tuple[float, ...]
+
+
+class RoadConfig(AbstractSettings):
+    """A whole road: a base, one fine-tuning a task, merges, a sweep, one evaluation of everything."""
+
+    name: str
+    title: str
+    tasks: tuple[str, ...]
+    base: BaseConfig
+    train_rows: PositiveInt
+    """Rows a task that its fine-tuning sees."""
+    eval_rows: PositiveInt
+    """Validation rows a task."""
+    full: Recipe | None = None
+    """How whole models are fine-tuned; None leaves them out."""
+    lora: Recipe | None = None
+    """How adapters are fine-tuned; None leaves them out."""
+    adapter: AdapterConfig = AdapterConfig(kind="lora")
+    methods: tuple[MethodConfig, ...]
+    sweep: SweepConfig | None = None
+    baseline: bool = False
+    """Whether a TF-IDF + logistic regression line stands beside the models."""
+    mode: ModeName = "fusionbench"
+    split: str = "validation"
+    workers: Natural = 0
+    """Processes that fine-tune and evaluate side by side, one thread each; 0 takes one a core."""
+
 
 class RunConfig(AbstractVerbConfig):
-    """`ramekin run` and `ramekin demo`: a whole recipe."""
+    """`ramekin run` and `ramekin demo`: a whole recipe. Its keys may be written without `recipe.`."""
 
-    recipe: dict[str, Any]
+    LIFTED: ClassVar[tuple[str, ...]] = ("recipe",)
+
+    recipe: RoadConfig
+
+    @model_validator(mode="after")
+    def _tasks_exist(self) -> "RunConfig":
+        _check_tasks(self.recipe.tasks, "first", self.tasks_root)
+        return self

@@ -1,0 +1,1 @@
+"""The tensor side of the text: tokenise, plan batches, collate. The tokenizer and torch boundary."""

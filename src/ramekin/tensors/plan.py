@@ -52,7 +52,7 @@ def plan_epoch(
     _check_positive("global_batch", global_batch)
     _check_positive("micro_batch_tokens", micro_batch_tokens)
     order = list(range(len(lengths)))
-    random.Random(f"ramekin epoch {seed} {epoch}").shuffle(order)  # noqa: S311
+    random.Random(f"ramekin epoch {seed} {epoch}").shuffle(order)
     drawn = (order[start : start + global_batch] for start in range(0, len(order), global_batch))
     return tuple(Step(_cut(indices, lengths, micro_batch_tokens)) for indices in drawn)
 

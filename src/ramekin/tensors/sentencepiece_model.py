@@ -42,6 +42,8 @@ def parse_sentencepiece(data: bytes) -> SentencePieceModel:
             charsmap = next((v for n, v in _fields(value) if n == 2 and isinstance(v, bytes)), b"")
     if not pieces:
         raise ValueError("no pieces in it")
+    if not charsmap:
+        raise ValueError("no normalisation table in it")
     return SentencePieceModel(tuple(pieces), charsmap)
 
 

@@ -1,0 +1,1 @@
+"""Fine-tuning: objective, optimizers, loop, checkpoints of a run and its exact resume."""

@@ -1,0 +1,59 @@
+"""The typer application: which verbs there are, and how an error is shown.
+
+An error of ours is one line on stderr and its exit code; a traceback is shown only with `--debug`.
+"""
+
+import sys
+
+import typer
+
+from ramekin.cli import demo, evaluate, fuse, merge, run, tasks, train
+from ramekin.cli.words import show_error
+from ramekin.errors import RamekinError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ramekin",
+    help="Instruction-tune, merge, evaluate and serve text-to-text language models: T5, Flan-T5, T0 and kin.",
+    epilog=(
+        "Exit codes: 0 done, 2 the command is wrong, 3 data, 4 weights, 5 disk or memory, "
+        "6 stopped by a signal (run again to continue), 7 the folder is in use."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="demo")(demo.demo)
+app.add_typer(tasks.app, name="tasks")
+app.command(name="train")(train.train)
+app.command(name="merge")(merge.merge)
+app.command(name="evaluate")(evaluate.evaluate)
+app.command(name="fuse")(fuse.fuse)
+app.command(name="run")(run.run)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    if version:
+        from ramekin import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """The console script."""
+    if "--debug" in sys.argv[1:]:
+        sys.argv.remove("--debug")
+        app()
+    try:
+        app()
+    except RamekinError as error:
+        show_error(error)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(6) from None

@@ -1,0 +1,161 @@
+"""What an evaluation found: per task its scores, its predictions and everything that was lost on the way.
+
+Plain values and their JSON. Knows nothing of how answers were generated.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ramekin import files
+from ramekin.errors import DataError
+from ramekin.evaluate.mode import Mode
+from ramekin.text.metrics import Answers
+from ramekin.text.score import Score
+
+__all__ = ["Evaluation", "Prediction", "TaskEvaluation", "to_json", "write_predictions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answered example."""
+
+    id: str
+    """The example's id: task, template, split and row."""
+    inputs: str
+    """The prompt."""
+    target: str
+    """What the answer was compared with, by the mode's rule."""
+    prediction: str
+    """What the model wrote, special tokens dropped."""
+    correct: bool
+    """Whether the two are equal, character for character."""
+    parsed: str | float | None
+    """The answer that was read: an option, a number, or free text; None if it was unparsable."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvaluation:
+    """One task's part of an evaluation."""
+
+    task: str
+    template: str
+    split: str
+    origin: str
+    """Where the records came from: a file, a hub revision or the synthetic world with its seed."""
+    options: tuple[str, ...]
+    """The admissible answers; empty for numbers and free text."""
+    scores: tuple[Score, ...]
+    """The headline first, then the task's other metrics."""
+    majority: Mapping[str, float]
+    """What the best constant answer reaches, by metric."""
+    predictions: tuple[Prediction, ...]
+    """One an example, in the order of the examples."""
+    seconds: float
+    """Wall time of its answers (tasks share batches: by their share of the input tokens)."""
+    truncated_inputs: int = 0
+    """Prompts that were cut at the right end."""
+    truncated_targets: int = 0
+    """Targets that were cut at the right end."""
+    unknown_inputs: int = 0
+    """Prompts with characters that the vocabulary lacks."""
+    changed_targets: int = 0
+    """Targets that do not survive encoding and decoding: the model cannot write them exactly."""
+    skipped: int = 0
+    """Records that could not be read and were left out."""
+
+    @property
+    def n(self) -> int:
+        """How many examples."""
+        return len(self.predictions)
+
+    @property
+    def headline(self) -> Score:
+        """The main score."""
+        return self.scores[0]
+
+    @property
+    def answers(self) -> Answers:
+        """Predictions and targets side by side, to be scored or resampled."""
+        return Answers(
+            tuple(p.prediction for p in self.predictions),
+            tuple(p.target for p in self.predictions),
+            self.options,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One model on one or more tasks under one mode."""
+
+    tasks: tuple[TaskEvaluation, ...]
+    mode: Mode
+    seed: int
+    """Of the bootstrap intervals; greedy answers have none."""
+    batch_tokens: int
+    max_input_tokens: int
+    seconds: float
+    """Wall time of all answers, loading and scoring not included."""
+    trainable_parameters: int
+    all_parameters: int
+    versions: Mapping[str, str]
+    ignored_settings: Mapping[str, object]
+    """Settings of the checkpoint's generation configuration that greedy decoding here does not honour."""
+
+    def task(self, name: str) -> TaskEvaluation:
+        """The part of one task.
+
+        Raises:
+            DataError: it was not evaluated.
+        """
+        for part in self.tasks:
+            if part.task == name:
+                return part
+        known = ", ".join(part.task for part in self.tasks)
+        raise DataError("the task was not evaluated", where=name, expected=known)
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as JSON values, predictions left out (`write_predictions` has them)."""
+    return {
+        "mode": evaluation.mode.to_json(),
+        "seed": evaluation.seed,
+        "batch_tokens": evaluation.batch_tokens,
+        "max_input_tokens": evaluation.max_input_tokens,
+        "seconds": evaluation.seconds,
+        "trainable_parameters": evaluation.trainable_parameters,
+        "all_parameters": evaluation.all_parameters,
+        "versions": dict(evaluation.versions),
+        "ignored_settings": dict(evaluation.ignored_settings),
+        "tasks": [_task_json(part) for part in evaluation.tasks],
+    }
+
+
+def _task_json(part: TaskEvaluation) -> dict[str, Any]:
+    scores = [
+        {**asdict(score), "majority": part.majority[score.metric], "above_chance": score.above_chance}
+        for score in part.scores
+    ]
+    return {
+        "task": part.task,
+        "template": part.template,
+        "split": part.split,
+        "origin": part.origin,
+        "n": part.n,
+        "options": list(part.options),
+        "scores": scores,
+        "seconds": part.seconds,
+        "truncated_inputs": part.truncated_inputs,
+        "truncated_targets": part.truncated_targets,
+        "unknown_inputs": part.unknown_inputs,
+        "changed_targets": part.changed_targets,
+        "skipped": part.skipped,
+    }
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write predictions as JSONL, one a line, atomically."""
+    lines = [json.dumps(asdict(p), ensure_ascii=False, allow_nan=False) + "\n" for p in predictions]
+    files.write_text(path, "".join(lines))

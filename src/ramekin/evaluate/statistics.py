@@ -1,0 +1,183 @@
+"""How sure an average over tasks is, and whether two models differ on the same examples.
+
+The average is the plain mean of the headline scores, as tables of GLUE print it. Its interval resamples the
+examples within each task (tasks are fixed and independent). Two models are compared paired: McNemar's exact
+test (1947) for accuracy, the paired bootstrap for everything else and for averages.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ramekin.errors import DataError
+from ramekin.evaluate.evaluation import TaskEvaluation
+from ramekin.text.metrics import bootstrap_draws
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Average", "Comparison", "average", "compare", "compare_averages"]
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """The mean of several tasks' headline scores."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    """Upper end of the 95 % interval."""
+    num_tasks: int
+    n: int
+    """Examples in all tasks together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The second model against the first on the same examples."""
+
+    metric: str
+    """The metric, or `average`."""
+    difference: float
+    """Second minus first."""
+    low: float
+    """Lower end of the difference's 95 % interval (paired bootstrap)."""
+    high: float
+    """Upper end of the difference's 95 % interval."""
+    p_value: float
+    """Two-sided, of no difference."""
+    n: int
+    test: Literal["mcnemar_exact", "paired_bootstrap"]
+
+
+def average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 1000) -> Average:
+    """The mean headline score of the tasks, with its 95 % interval.
+
+    Raises:
+        DataError: there are no tasks.
+    """
+    if not parts:
+        raise DataError("there is nothing to average", expected="at least one task", got="none")
+    value = sum(part.headline.value for part in parts) / len(parts)
+    low, high = _ends(_mean_draws(parts, seed, resamples))
+    return Average(value, low, high, len(parts), sum(part.n for part in parts))
+
+
+def compare(
+    first: TaskEvaluation, second: TaskEvaluation, *, seed: int = 0, resamples: int = 1000
+) -> Comparison:
+    """Compare two models on one task by its headline metric.
+
+    Raises:
+        DataError: the two did not answer the same examples with the same metric.
+    """
+    _check_same(first, second)
+    draws = _draws(second, seed, resamples) - _draws(first, seed, resamples)
+    low, high = _ends(draws)
+    exact = first.headline.metric == "accuracy"
+    return Comparison(
+        metric=first.headline.metric,
+        difference=second.headline.value - first.headline.value,
+        low=low,
+        high=high,
+        p_value=_mcnemar(first, second) if exact else _bootstrap_p_value(draws),
+        n=first.n,
+        test="mcnemar_exact" if exact else "paired_bootstrap",
+    )
+
+
+def compare_averages(
+    first: Sequence[TaskEvaluation],
+    second: Sequence[TaskEvaluation],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Comparison:
+    """Compare two models by their average over the same tasks.
+
+    Raises:
+        DataError: the tasks, their examples or their metrics differ.
+    """
+    if [part.task for part in first] != [part.task for part in second] or not first:
+        raise DataError(
+            "the two models were not evaluated on the same tasks",
+            expected=", ".join(part.task for part in first) or "at least one task",
+            got=", ".join(part.task for part in second) or "none",
+        )
+    for one, other in zip(first, second, strict=True):
+        _check_same(one, other)
+    draws = _mean_draws(second, seed, resamples) - _mean_draws(first, seed, resamples)
+    low, high = _ends(draws)
+    gains = [b.headline.value - a.headline.value for a, b in zip(first, second, strict=True)]
+    return Comparison(
+        metric="average",
+        difference=sum(gains) / len(gains),
+        low=low,
+        high=high,
+        p_value=_bootstrap_p_value(draws),
+        n=sum(part.n for part in first),
+        test="paired_bootstrap",
+    )
+
+
+def _draws(part: TaskEvaluation, seed: int, resamples: int) -> "NDArray[np.float64]":
+    """Resampled headline scores. The seed depends on the task, so tasks of one size are independent, and
+    not on the model, so two models see the same draws.
+    """
+    digest = hashlib.sha256(f"{seed} {part.task}#{part.template}/{part.split}".encode()).digest()
+    task_seed = int.from_bytes(digest[:8], "big")
+    return bootstrap_draws(part.headline.metric, part.answers, seed=task_seed, resamples=resamples)
+
+
+def _mean_draws(parts: Sequence[TaskEvaluation], seed: int, resamples: int) -> "NDArray[np.float64]":
+    import numpy as np
+
+    draws: NDArray[np.float64] = np.mean([_draws(part, seed, resamples) for part in parts], axis=0)
+    return draws
+
+
+def _ends(draws: "NDArray[np.float64]") -> tuple[float, float]:
+    import numpy as np
+
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _bootstrap_p_value(draws: "NDArray[np.float64]") -> float:
+    """Twice the smaller share of draws on either side of 0, the observed sample counted as a draw."""
+    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
+    return min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
+
+
+def _mcnemar(first: TaskEvaluation, second: TaskEvaluation) -> float:
+    """The exact binomial test of the examples that only one of the two got right."""
+    from scipy.stats import binomtest
+
+    pairs = [(a.correct, b.correct) for a, b in zip(first.predictions, second.predictions, strict=True)]
+    lost, gained = pairs.count((True, False)), pairs.count((False, True))
+    if lost + gained == 0:
+        return 1.0
+    return float(binomtest(gained, lost + gained, 0.5).pvalue)
+
+
+def _check_same(first: TaskEvaluation, second: TaskEvaluation) -> None:
+    if first.headline.metric != second.headline.metric:
+        raise DataError(
+            "the two models were scored by different metrics",
+            where=first.task,
+            expected=first.headline.metric,
+            got=second.headline.metric,
+        )
+    mine = [(p.id, p.target) for p in first.predictions]
+    others = [(p.id, p.target) for p in second.predictions]
+    if mine != others:
+        raise DataError(
+            "the two models did not answer the same examples",
+            where=first.task,
+            expected=f"{first.n} examples, beginning with {mine[0][0] if mine else 'none'}",
+            got=f"{second.n} examples, beginning with {others[0][0] if others else 'none'}",
+            fix="evaluate both with the same tasks, limit, template and mode",
+        )

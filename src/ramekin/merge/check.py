@@ -1,0 +1,245 @@
+"""Do these models belong together? Answered from headers and configurations, before a weight is read.
+
+Every refusal names both models, the tensor or key, and what to do. The checks go from the outside in: the
+list itself, each adapter and its base, tensors (head, vocabulary, names, shapes), configurations,
+tokenizers. This module knows nothing of methods beyond whether they need a base.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ramekin.errors import UsageError, WeightsError
+from ramekin.merge.inputs import ModelInput, unique_names
+from ramekin.merge.stream import NamedReader
+from ramekin.weights.config import read_config, says_scaled
+from ramekin.weights.layout import HEAD, SHARED, read_json
+from ramekin.weights.lowrank import read_adapter
+
+__all__ = ["check_adapter_base", "check_configs", "check_list", "check_tensors", "check_tokenizers"]
+
+_COMPARED_KEYS = (
+    "model_type",
+    "d_model",
+    "d_kv",
+    "d_ff",
+    "num_layers",
+    "num_decoder_layers",
+    "num_heads",
+    "feed_forward_proj",
+    "relative_attention_num_buckets",
+    "relative_attention_max_distance",
+    "layer_norm_epsilon",
+    "decoder_start_token_id",
+)
+
+
+def check_list(
+    method: str, base: Path | None, models: Sequence[ModelInput], *, needs_base: bool, min_models: int
+) -> None:
+    """Check the list of models as such.
+
+    Raises:
+        UsageError: too few models, a method without the base it needs, a name or a folder given twice, the
+            base among the models.
+    """
+    if needs_base and base is None:
+        raise UsageError(f"{method} needs the base the models were tuned from", fix="add base=…")
+    if len(models) < min_models or (base is None and not models):
+        raise UsageError(
+            f"{method} was given no models", expected=f"at least {max(1, min_models)}", fix="add models=[…]"
+        )
+    names: dict[str, ModelInput] = {}
+    folders: dict[tuple[Path, Path | None], ModelInput] = {}
+    for model in models:
+        place = (model.folder.resolve(), model.base_folder.resolve() if model.base_folder else None)
+        for twin in (names.get(model.name), folders.get(place)):
+            if twin is not None:
+                raise UsageError(
+                    "a model is listed twice",
+                    where=f"{twin.label} and {model.label}",
+                    fix="list each model once; give it a weight if it should count more",
+                )
+        names[model.name] = folders[place] = model
+        if needs_base and base is not None and place[0] == base.resolve():
+            raise UsageError(
+                "the base is among the models",
+                where=f"the base ({base}) and {model.label}",
+                fix="leave it out of models: its delta is zero",
+            )
+
+
+def check_adapter_base(
+    model: ModelInput, base: Path | None, *, hash_of: Callable[[Path], str]
+) -> tuple[str, ...]:
+    """Check that an adapter is opened on the model it was trained on, as far as the two folders tell.
+
+    The hash of the base's weights decides where the adapter recorded one. Else names do: a folder that is
+    recognisably another model of the hub is refused; one whose name says nothing gives a warning.
+
+    Args:
+        model: the input; checkpoints pass.
+        base: the merge's base.
+        hash_of: `weights_sha256` of a folder.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        UsageError: the adapter is to be opened on another base than the merge's.
+        WeightsError: the adapter was trained on another model than the one it would be opened on.
+    """
+    folder = model.base_folder or base
+    if not model.is_adapter or folder is None:
+        return ()
+    if base is not None and folder.resolve() != base.resolve():
+        raise UsageError(
+            "an adapter is opened on another base than the merge's",
+            where=model.label,
+            expected=f"the base ({base})",
+            got=str(folder),
+            fix="merge adapters of one base, or leave out the adapter's own base",
+        )
+    adapter = read_adapter(model.folder, verify=False)
+    if adapter.base_sha256 is not None:
+        fits: bool | None = hash_of(folder) == adapter.base_sha256
+    else:
+        fits = adapter.base is None or _is_named(folder, adapter.base)
+    if fits is None:
+        return (
+            f"{model.label} records the base '{adapter.base}'; nothing tells whether {folder} is that one",
+        )
+    if not fits:
+        raise WeightsError(
+            "an adapter was trained on another base",
+            where=model.label,
+            expected=f"'{adapter.base}'",
+            got=str(folder),
+            fix="give the adapter its own base",
+        )
+    return ()
+
+
+def check_tensors(reference: NamedReader, other: NamedReader) -> None:
+    """Check that two models have the same tensors: head, vocabulary, names, shapes.
+
+    Raises:
+        WeightsError: they do not; the message names both, the tensor and the shapes.
+    """
+    ours = {name: reference.reader.info(name).shape for name in unique_names(reference.reader.names())}
+    theirs = {name: other.reader.info(name).shape for name in unique_names(other.reader.names())}
+    if (HEAD in ours) != (HEAD in theirs):
+        own, tied = (reference, other) if HEAD in ours else (other, reference)
+        raise WeightsError(
+            "one model has an output head of its own, the other uses its embedding",
+            where=HEAD,
+            expected=f"the same in both, but it is in {own.label}",
+            got=f"not in {tied.label}",
+            fix="merge models of one family: T5 1.0 ties the head, T5 1.1 and Flan-T5 do not",
+        )
+    missing, foreign = sorted(ours.keys() - theirs.keys()), sorted(theirs.keys() - ours.keys())
+    if missing or foreign:
+        name = (missing or foreign)[0]
+        have, lack = (reference, other) if missing else (other, reference)
+        raise WeightsError(
+            f"the models do not have the same tensors ({len(missing) + len(foreign)} differ)",
+            where=name,
+            expected=f"in both, but it is in {have.label}",
+            got=f"not in {lack.label}",
+            fix="merge models of one architecture",
+        )
+    # The vocabulary first: it explains the head's shape too.
+    for name in sorted(ours, key=lambda name: (name != SHARED, name)):
+        if ours[name] != theirs[name]:
+            vocabulary = name == SHARED and ours[name][1:] == theirs[name][1:]
+            raise WeightsError(
+                "the vocabularies differ in size" if vocabulary else "a tensor differs in shape",
+                where=name,
+                expected=f"{list(ours[name])} as in {reference.label}",
+                got=f"{list(theirs[name])} in {other.label}",
+                fix="resize the embedding and the head of one of them to the other's rows, then merge"
+                if vocabulary
+                else "merge models of one architecture",
+            )
+
+
+def check_configs(reference: tuple[str, Path], other: tuple[str, Path]) -> None:
+    """Check that two configurations mean the same computation.
+
+    Args:
+        reference: the label and the folder of the one.
+        other: those of the other.
+
+    Raises:
+        WeightsError: a key differs, a config.json is missing or cannot be used.
+    """
+    ours, theirs = read_config(reference[1]), read_config(other[1])
+    values: dict[str, tuple[object, object]] = {
+        key: (ours[key], theirs[key]) for key in _COMPARED_KEYS if key in ours and key in theirs
+    }
+    values["scale_decoder_outputs"] = (says_scaled(ours), says_scaled(theirs))
+    for key, (mine, yours) in values.items():
+        if mine != yours:
+            raise WeightsError(
+                "the configurations differ",
+                where=f"config.json#{key}",
+                expected=f"{mine} as in {reference[0]}",
+                got=f"{yours} in {other[0]}",
+                fix="merge models of one architecture",
+            )
+
+
+def check_tokenizers(reference: tuple[str, Path], other: tuple[str, Path]) -> None:
+    """Check that two folders hold the same vocabulary, where both hold one.
+
+    Files that differ in settings only (padding, truncation, the writing version) are the same vocabulary.
+
+    Raises:
+        WeightsError: token ids mean different pieces.
+    """
+    for file, content in _VOCABULARIES.items():
+        mine, yours = reference[1] / file, other[1] / file
+        if not (mine.is_file() and yours.is_file()):
+            continue
+        if mine.read_bytes() != yours.read_bytes() and content(mine) != content(yours):
+            raise WeightsError(
+                "the tokenizers differ: the same id is another piece of text",
+                where=file,
+                expected=f"that of {reference[0]}",
+                got=f"another in {other[0]}",
+                fix="merge models that share a tokenizer",
+            )
+        return
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _pieces(path: Path) -> object:
+    """The ids of a tokenizer.json: its model's vocabulary and the added tokens."""
+    parsed = read_json(path)
+    model, added = parsed.get("model"), parsed.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
+    ids = [(token.get("id"), token.get("content")) for token in added] if isinstance(added, list) else None
+    return vocabulary, ids
+
+
+_VOCABULARIES: Mapping[str, Callable[[Path], object]] = {"spiece.model": _sha256, "tokenizer.json": _pieces}
+
+
+def _is_named(folder: Path, recorded: str) -> bool | None:
+    """Whether a folder is the model of a recorded name; None when the two names do not tell.
+
+    A folder of the hub's cache says which model it is, and so does one beside which the recorded model
+    would lie (`google/t5-v1_1-base` is not `google/flan-t5-base`).
+    """
+    if Path(recorded).is_dir() and Path(recorded).resolve() == folder.resolve():
+        return True
+    owner, _, name = recorded.rstrip("/").rpartition("/")
+    cached = [part.split("--") for part in folder.resolve().parts if part.startswith("models--")]
+    if cached:
+        return cached[-1][-1] == name
+    if folder.name == name:
+        return True
+    return False if owner and folder.parent.name == owner.rpartition("/")[2] else None

@@ -1,0 +1,171 @@
+"""The models of a merge as they are named and opened: checkpoints and adapters behind one kind of reader.
+
+A tensor that T5 files may store under several names is merged once, under its first name: the embedding
+copies of old files are dropped, and a tied head that is stored beside the embedding is written as a copy of
+it. This module knows the layout of folders and nothing of methods.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ramekin.errors import UsageError, WeightsError
+from ramekin.merge.stream import NamedReader
+from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED, UNUSED_KEYS, is_adapter
+from ramekin.weights.lowrank import read_adapter
+from ramekin.weights.streaming import AbstractTensorReader, CheckpointReader, LoraReader
+
+__all__ = [
+    "ModelInput",
+    "check_copies",
+    "embedding_counts",
+    "head_is_stored_embedding",
+    "open_model",
+    "opened",
+    "output_sources",
+    "unique_names",
+]
+
+_COMPARED = 1 << 18  # elements compared at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A model to be merged."""
+
+    name: str
+    """What reports and errors call it."""
+    folder: Path
+    """A checkpoint folder, or an adapter's."""
+    base_folder: Path | None = None
+    """The checkpoint an adapter belongs on; None for a checkpoint, and for an adapter of the merge's base."""
+
+    @property
+    def label(self) -> str:
+        """The name and the folder, for errors."""
+        return f"'{self.name}' ({self.folder})"
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the folder holds an adapter rather than whole weights."""
+        return self.base_folder is not None or is_adapter(self.folder)
+
+
+@contextlib.contextmanager
+def opened(
+    base: Path | None, models: Sequence[ModelInput]
+) -> Iterator[tuple[NamedReader | None, tuple[NamedReader, ...]]]:
+    """Open the base and the models; only headers and adapters are read. Closed when the block ends."""
+    with contextlib.ExitStack() as stack:
+        root = None
+        if base is not None:
+            root = NamedReader(f"the base ({base})", stack.enter_context(CheckpointReader(base)))
+        tuned = [
+            NamedReader(model.label, stack.enter_context(open_model(model, base=base))) for model in models
+        ]
+        yield root, tuple(tuned)
+
+
+def open_model(model: ModelInput, *, base: Path | None) -> AbstractTensorReader:
+    """A reader of a checkpoint, or of an adapter on its base.
+
+    Args:
+        model: what to open.
+        base: the merge's base, for adapters that name none.
+
+    Raises:
+        UsageError: an adapter without a base.
+        WeightsError: a folder without weights, a damaged file, an adapter that does not fit its base.
+    """
+    if not model.is_adapter:
+        return CheckpointReader(model.folder)
+    folder = model.base_folder or base
+    if folder is None:
+        raise UsageError(
+            "an adapter cannot be merged without its base",
+            where=model.label,
+            fix="name the base checkpoint: base=…",
+        )
+    return LoraReader(CheckpointReader(folder), read_adapter(model.folder), folder=model.folder)
+
+
+def unique_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The names under which tensors are merged: no second names of the embedding, nothing no model reads.
+
+    >>> unique_names(["shared.weight", "encoder.embed_tokens.weight", "lm_head.weight"])
+    ('lm_head.weight', 'shared.weight')
+    """
+    known = set(names)
+    dropped = set(UNUSED_KEYS) | (set(EMBEDDING_ALIASES) if SHARED in known else set())
+    return tuple(sorted(known - dropped))
+
+
+def embedding_counts(names: Iterable[str], *, head_is_embedding: bool) -> dict[str, int]:
+    """How often FusionBench counts each tensor: as often as a T5 state_dict names it.
+
+    Raises:
+        UsageError: there is no T5 embedding among the names.
+
+    >>> embedding_counts(["shared.weight", "lm_head.weight"], head_is_embedding=False)["shared.weight"]
+    3
+    """
+    names = tuple(names)
+    if SHARED not in names:
+        raise UsageError(
+            "counting=fusionbench is known for T5 models only",
+            expected=f"a tensor {SHARED}",
+            got="none of that name",
+            fix="use counting=unique",
+        )
+    own_head = HEAD in names and not head_is_embedding
+    return {name: (3 if own_head else 4) if name == SHARED else 1 for name in names}
+
+
+def check_copies(model: NamedReader) -> None:
+    """Refuse a file whose second names of the embedding hold something else than the embedding.
+
+    Raises:
+        WeightsError: they differ; merging one of them would change the model silently.
+    """
+    names = set(model.reader.names())
+    for alias in EMBEDDING_ALIASES:
+        if alias in names and SHARED in names and not _equal(model.reader, alias, SHARED):
+            raise WeightsError(
+                "the embedding is stored twice with different values",
+                where=f"{model.reader.where}#{alias}",
+                expected=f"the values of {SHARED}",
+                got=f"others in {model.label}",
+                fix="save the model again with one embedding",
+            )
+
+
+def head_is_stored_embedding(models: Iterable[NamedReader]) -> bool:
+    """Whether every model stores a head that equals its embedding, that is, one tensor under two names.
+
+    Reads until the first difference, which for a model with its own head is the first slice.
+    """
+    return all(
+        HEAD in model.reader.names() and SHARED in model.reader.names() and _equal(model.reader, HEAD, SHARED)
+        for model in models
+    )
+
+
+def output_sources(names: Sequence[str], *, head_is_embedding: bool) -> Mapping[str, str]:
+    """Which merged tensor each tensor of the output is: itself, except for a head that is the embedding."""
+    return {name: SHARED if head_is_embedding and name == HEAD else name for name in names}
+
+
+def _equal(reader: AbstractTensorReader, left: str, right: str) -> bool:
+    info = reader.info(left)
+    if info.shape != reader.info(right).shape:
+        return False
+    return all(
+        torch.equal(
+            reader.read(left, start, min(info.numel, start + _COMPARED)),
+            reader.read(right, start, min(info.numel, start + _COMPARED)),
+        )
+        for start in range(0, info.numel, _COMPARED)
+    )

@@ -1,0 +1,230 @@
+"""What a merge would read and write, known from headers alone; the checks of a merge run here.
+
+The plan is what `--dry-run` shows and what `run` follows, so its numbers are the run's. This module reads
+no weights, except that the hash of a base is taken when an adapter recorded one.
+"""
+
+import contextlib
+import functools
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ramekin.errors import ResourceError, UsageError
+from ramekin.files import refuse_existing
+from ramekin.merge.check import (
+    check_adapter_base,
+    check_configs,
+    check_list,
+    check_tensors,
+    check_tokenizers,
+)
+from ramekin.merge.inputs import ModelInput, opened, unique_names
+from ramekin.merge.methods import METHODS, Method
+from ramekin.merge.stream import NamedReader, slice_elements
+from ramekin.registry import unknown_name
+from ramekin.weights.lineage import weights_sha256
+from ramekin.weights.streaming import PlannedTensor, planned_bytes
+from ramekin.weights.verify import verify_checkpoint
+
+__all__ = [
+    "DTYPES",
+    "Dtype",
+    "MergePlan",
+    "OpenMerge",
+    "check_output",
+    "check_space",
+    "open_merge",
+    "plan_merge",
+]
+
+Dtype = Literal["same", "float32", "bfloat16", "float16"]
+DTYPES: Mapping[str, str | None] = {"same": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+"""The dtypes an output can have, and their safetensors names."""
+
+_HISTOGRAM_BYTES = 8 * ((1 << 16) + (1 << 15))
+_SLICES_AT_WORK = 8  # temporaries of a method, of the length of a slice
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """A merge before it happens."""
+
+    method: str
+    settings: Mapping[str, object]
+    base: str | None
+    """The base's folder."""
+    models: tuple[str, ...]
+    """The names of the models, in order."""
+    outputs: tuple[str, ...]
+    dtype: str
+    tensors: int
+    """The number of tensors each output holds."""
+    parameters: int
+    """Their elements."""
+    passes: int
+    """How often every model is read."""
+    bytes_read: int
+    """Bytes of weights read in all passes, of all models and the base."""
+    bytes_written: int
+    """Bytes of the outputs' weight files."""
+    peak_bytes: int
+    """An estimate of the memory beyond the interpreter and its libraries."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMerge:
+    """A checked merge with its files open."""
+
+    plan: MergePlan
+    method: Method
+    settings: Any
+    base: NamedReader | None
+    tuned: tuple[NamedReader, ...]
+    names: tuple[str, ...]
+    """The unique tensors."""
+    tensors: Mapping[str, PlannedTensor]
+    """What an output holds."""
+    config_folder: Path
+    """Where the configuration and the tokenizer are copied from."""
+
+
+def plan_merge(
+    method: str,
+    *,
+    base: Path | None,
+    models: Sequence[ModelInput],
+    output: Path | Sequence[Path],
+    settings: Mapping[str, object],
+    dtype: Dtype = "same",
+    overwrite: bool = False,
+) -> MergePlan:
+    """Check a merge and say what it would read and write; see `run.merge` for the arguments and errors."""
+    outputs = (output,) if isinstance(output, Path) else tuple(output)
+    for place in outputs:
+        check_output(place, base, models, overwrite=overwrite)
+    with open_merge(
+        method, base=base, models=models, settings=settings, dtype=dtype, outputs=outputs
+    ) as found:
+        check_space(outputs, found.plan.bytes_written)
+        return found.plan
+
+
+@contextlib.contextmanager
+def open_merge(
+    method: str,
+    *,
+    base: Path | None,
+    models: Sequence[ModelInput],
+    settings: Mapping[str, object],
+    dtype: Dtype,
+    outputs: Sequence[Path] = (),
+) -> Iterator[OpenMerge]:
+    """Check everything that settings, headers and configurations tell, and keep the files open.
+
+    Raises:
+        UsageError: the method, a setting, the dtype or the list of models is wrong.
+        WeightsError: a model is damaged or does not belong with the others.
+    """
+    chosen = METHODS[method]
+    parsed = chosen.parse(settings)
+    if dtype not in DTYPES:
+        raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
+    check_list(method, base, models, needs_base=chosen.needs_base, min_models=chosen.min_models)
+    for folder in _folders(base, models):
+        verify_checkpoint(folder, hashes=False)
+    hash_of = functools.cache(weights_sha256)
+    warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
+    with opened(base, models) as (root, tuned):
+        everyone = tuned if root is None else (root, *tuned)
+        for other in everyone[1:]:
+            check_tensors(everyone[0], other)
+        labelled = _config_folders(base, models)
+        for place in labelled[1:]:
+            check_configs(labelled[0], place)
+            check_tokenizers(labelled[0], place)
+        reader = everyone[0].reader
+        names = unique_names(reader.names())
+        tensors = {
+            name: PlannedTensor(DTYPES[dtype] or reader.info(name).dtype, reader.info(name).shape)
+            for name in names
+        }
+        passes = chosen.num_measure_passes(parsed) + 1
+        plan = MergePlan(
+            method=method,
+            settings=asdict(parsed),
+            base=None if base is None else str(base),
+            models=tuple(model.name for model in models),
+            outputs=tuple(str(output) for output in outputs),
+            dtype=dtype,
+            tensors=len(names),
+            parameters=sum(planned.numel for planned in tensors.values()),
+            passes=passes,
+            bytes_read=passes * sum(model.reader.info(name).nbytes for model in everyone for name in names),
+            bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
+            peak_bytes=_peak_bytes(len(everyone), measured=passes > 1),
+            warnings=tuple(warnings),
+        )
+        yield OpenMerge(plan, chosen, parsed, root, tuned, names, tensors, labelled[0][1])
+
+
+def check_output(output: Path, base: Path | None, models: Sequence[ModelInput], *, overwrite: bool) -> None:
+    """Refuse an output that exists (unless it may be overwritten) or is one of the inputs.
+
+    Raises:
+        UsageError: it is.
+    """
+    for folder in _folders(base, models):
+        if output.resolve() == folder.resolve():
+            raise UsageError(
+                "the output is one of the inputs", where=str(output), fix="choose another output"
+            )
+    refuse_existing(output, overwrite=overwrite)
+
+
+def check_space(outputs: Sequence[Path], needed: int) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Raises:
+        ResourceError: less is free than will be written.
+    """
+    if not outputs:
+        return
+    place = outputs[0].absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ResourceError(
+            "the disk is too full for the output",
+            where=str(outputs[0]),
+            expected=f"{needed / 1e9:.2f} GB free",
+            got=f"{free / 1e9:.2f} GB",
+            fix="free some space, or choose another output",
+        )
+
+
+def _folders(base: Path | None, models: Sequence[ModelInput]) -> list[Path]:
+    """Every input folder once."""
+    found = [] if base is None else [base]
+    for model in models:
+        found += [model.folder, *(() if model.base_folder is None else (model.base_folder,))]
+    return list(dict.fromkeys(found))
+
+
+def _config_folders(base: Path | None, models: Sequence[ModelInput]) -> list[tuple[str, Path]]:
+    """The folders whose config.json describes each model, with labels; an adapter's is its base's."""
+    found = [] if base is None else [(f"the base ({base})", base)]
+    for model in models:
+        folder = (model.base_folder or base) if model.is_adapter else model.folder
+        assert folder is not None  # an adapter without a base was refused when it was opened
+        found.append((model.label, folder))
+    return found
+
+
+def _peak_bytes(num_models: int, *, measured: bool) -> int:
+    slices = num_models + _SLICES_AT_WORK
+    return slices * slice_elements(num_models) * 4 + (num_models * _HISTOGRAM_BYTES if measured else 0)

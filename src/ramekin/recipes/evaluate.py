@@ -1,0 +1,118 @@
+"""The recipe behind `ramekin evaluate`: a model by name, tasks by name, a report in a folder."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ramekin.recipes.data import TaskExamples, evaluation_sets
+from ramekin.recipes.outcome import Outcome
+from ramekin.recipes.places import open_named, pick_device, places_of, set_threads
+from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.results import (
+    columns_of,
+    counters_of,
+    evaluation_sets_of,
+    finish,
+    machine,
+    score_row,
+)
+from ramekin.recipes.runs import command_line, fresh_folder, run_folder
+from ramekin.recipes.schema import EvaluateConfig
+from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
+
+__all__ = ["execute", "plan"]
+
+
+def plan(config: EvaluateConfig) -> Outcome:
+    """What would be evaluated: the rows and their first prompts; no weights are loaded."""
+    sets = _sets(config)
+    lines = [f"evaluate {config.model} by the rules of '{config.mode}':"]
+    values = [{"task": e.task.name, "template": e.template, "rows": len(e.examples)} for e in sets]
+    for each in sets:
+        lines += each.preview()
+    return Outcome({"model": config.model, "mode": config.mode, "sets": values}, "\n".join(lines))
+
+
+def execute(config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
+    """Evaluate and write the report; returns the scores."""
+    with run_folder(config.output or fresh_folder("evaluate"), config) as folder:
+        return _evaluate_into(folder, config, progress)
+
+
+def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
+    from ramekin.evaluate.runner import evaluate
+    from ramekin.tensors.tokenizer import load_tokenizer
+    from ramekin.weights.lineage import weights_sha256
+
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    places = places_of(config)
+    set_threads(config.threads)
+    sets = _sets(config)
+    clock = time.perf_counter()
+    with progress.stage(f"open {config.model}"):
+        opened = open_named(
+            config.model, places, progress, base=config.base, device=pick_device(config.device)
+        )
+        tokenizer = load_tokenizer(opened.tokenizer_folder)
+    opening_seconds = time.perf_counter() - clock
+    total = sum(len(each.examples) for each in sets)
+    with progress.stage("evaluate", total) as stage:
+        done = 0
+
+        def on_progress(answered: int, _: int) -> None:
+            nonlocal done
+            stage.advance(answered - done)
+            done = answered
+
+        evaluation = evaluate(
+            opened.model,
+            tokenizer,
+            evaluation_sets_of(sets),
+            mode=config.mode,
+            batch_tokens=config.batch_tokens,
+            seed=config.seed,
+            max_input_tokens=config.max_input_tokens,
+            on_progress=on_progress,
+            journal=folder / "answers.jsonl",
+        )
+    table = ScoreTable(
+        f"{config.model} on {len(evaluation.tasks)} task(s)",
+        columns_of(evaluation),
+        (score_row(config.model, evaluation),),
+    )
+    facts = RunFacts(
+        command=command_line(),
+        seed=config.seed,
+        started=started,
+        machine=machine(),
+        parameters=evaluation.all_parameters,
+        versions=evaluation.versions,
+        data=tuple(each.origin for each in sets),
+        checkpoints=(
+            CheckpointFact(
+                config.model,
+                operation=opened.lineage.operation if opened.lineage else "",
+                parents=tuple(p.name for p in opened.lineage.parents) if opened.lineage else (),
+                parameters=evaluation.all_parameters,
+                sha256=weights_sha256(opened.folder),
+            ),
+        ),
+        counters=counters_of(evaluation),
+    )
+    report = Report(
+        title=f"Evaluation of {config.model}",
+        tables=(table,),
+        timings=(Timing("open", opening_seconds), Timing("answer", evaluation.seconds)),
+        facts=facts,
+    )
+    return finish(folder, report, evaluation)
+
+
+def _sets(config: EvaluateConfig) -> tuple[TaskExamples, ...]:
+    return evaluation_sets(
+        config.task_names,
+        split=config.split,
+        templates=config.templates,
+        limit=config.limit,
+        places=places_of(config),
+    )

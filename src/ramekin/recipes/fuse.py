@@ -1,0 +1,260 @@
+"""The recipe behind `ramekin fuse`: pool, method, taskpool, FusionBench's JSON and our report.
+
+The pool's `_pretrained_` is the base; the others are merged in their order. `dummy` takes the base as it is.
+"""
+
+import dataclasses
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ramekin.errors import UsageError
+from ramekin.files import refuse_existing, write_json
+from ramekin.recipes.data import TaskExamples, evaluation_sets
+from ramekin.recipes.merge import method_settings, model_input, plan_text, run_merge
+from ramekin.recipes.outcome import Outcome
+from ramekin.recipes.places import Places, locate, pick_device, places_of, set_threads
+from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.results import columns_of, counters_of, evaluation_sets_of, finish, machine, score_row
+from ramekin.recipes.runs import command_line, fresh_folder, run_folder
+from ramekin.recipes.schema import FuseConfig, PoolMember
+from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
+
+if TYPE_CHECKING:
+    from ramekin.merge.inputs import ModelInput
+    from ramekin.merge.run import MergeReport
+
+__all__ = ["execute", "plan"]
+
+_BASE = "_pretrained_"
+
+
+def plan(config: FuseConfig) -> Outcome:
+    """What would be merged and evaluated; reads headers and rows, loads no weights."""
+    places = places_of(config)
+    sets = _sets(config, places)
+    base, models = _inputs(config, places, SilentProgress())
+    lines = [f"fuse by {config.method['name']}, from {base}:"]
+    lines += [f"  {model.name}: {model.folder}" for model in models]
+    values: dict[str, Any] = {"method": config.method, "base": str(base)}
+    values["models"] = {model.name: str(model.folder) for model in models}
+    if config.method["name"] != "dummy":
+        from ramekin.merge.plan import plan_merge
+
+        planned = plan_merge(
+            config.method["name"],
+            base=base,
+            models=models,
+            output=config.merged_model_save_path or (),
+            settings=method_settings(config.method),
+        )
+        lines.append(plan_text(planned))
+        values["merge"] = dataclasses.asdict(planned)
+    lines.append(f"then evaluate on {config.taskpool.name}:")
+    for each in sets:
+        lines += each.preview()
+    values["rows"] = {each.task.name: len(each.examples) for each in sets}
+    return Outcome(values, "\n".join(lines))
+
+
+def execute(config: FuseConfig, progress: AbstractProgress) -> Outcome:
+    """Merge, evaluate and write both reports; returns FusionBench's."""
+    save_path = config.report_save_path
+    if save_path is not None:
+        refuse_existing(save_path, overwrite=config.overwrite)
+    if config.merged_model_save_path is not None:
+        refuse_existing(config.merged_model_save_path, overwrite=config.overwrite)
+    folder = config.output or (save_path.with_suffix("") if save_path else fresh_folder("fuse"))
+    if folder == save_path:
+        raise UsageError("report_save_path needs a suffix", where=str(save_path), fix=f"say {save_path}.json")
+    set_threads(config.threads)
+    with ExitStack() as stack:
+        # Counting parameters leaves nothing worth a folder.
+        needs_folder = bool(config.taskpool.tasks) or config.output is not None
+        run = stack.enter_context(run_folder(folder, config)) if needs_folder else None
+        return _fuse(config, run, save_path, progress)
+
+
+def _fuse(
+    config: FuseConfig, run: Path | None, save_path: Path | None, progress: AbstractProgress
+) -> Outcome:
+    from ramekin.evaluate.fusionbench import fusionbench_report, model_info
+    from ramekin.weights.seq2seq import load_model, parameter_counts
+
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    places = places_of(config)
+    sets = _sets(config, places)
+    base, models = _inputs(config, places, progress)
+    clock = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="ramekin-fuse-", dir=_scratch(config)) as scratch:
+        folder, merged = _merge(config, base, models, Path(scratch), progress)
+        merge_seconds = time.perf_counter() - clock
+        with progress.stage("load the merged model" if merged else f"load {base.name}"):
+            model = load_model(folder, device=pick_device(config.device))
+        if not sets or run is None:
+            counts = parameter_counts(model)
+            result: dict[str, Any] = {"model_info": model_info(counts.trainable, counts.all)}
+            if save_path is not None:
+                write_json(save_path, result)
+            return Outcome(result, str(result))
+        evaluation = _evaluate(config, model, places, base, sets, run, progress)
+    result = fusionbench_report(evaluation)
+    report = _report(config, started, base, models, merged, sets, evaluation, merge_seconds)
+    write_json(save_path or run / "program_report.json", result)
+    outcome = finish(run, report, evaluation)
+    shown = f"{outcome.text()}\n{save_path or run / 'program_report.json'}:\n{json.dumps(result)}"
+    return Outcome(result, shown)
+
+
+def _sets(config: FuseConfig, places: Places) -> tuple[TaskExamples, ...]:
+    return evaluation_sets(
+        config.taskpool.tasks,
+        split=config.taskpool.split,
+        templates="first",
+        limit=config.limit,
+        places=places,
+    )
+
+
+def _inputs(
+    config: FuseConfig, places: Places, progress: AbstractProgress
+) -> tuple[Path, list["ModelInput"]]:
+    """The folders of the base and, unless the method is `dummy`, of the models."""
+    members = dict(config.modelpool.models)
+    base = members.pop(_BASE, None)
+    if base is None:
+        raise UsageError(
+            f"the pool has no {_BASE} model",
+            fix=f"add modelpool.models.{_BASE}.pretrained_model_name_or_path=…",
+        )
+    base_folder = _locate_dense(base, places, progress)
+    if config.method["name"] == "dummy":
+        return base_folder, []
+    return base_folder, [_member(name, member, places, progress) for name, member in members.items()]
+
+
+def _locate_dense(member: PoolMember, places: Places, progress: AbstractProgress) -> Path:
+    if member.pretrained_model_name_or_path is None:
+        raise UsageError(f"{_BASE} must be a dense checkpoint", fix="give pretrained_model_name_or_path")
+    return locate(member.pretrained_model_name_or_path, places, progress)
+
+
+def _member(name: str, member: PoolMember, places: Places, progress: AbstractProgress) -> "ModelInput":
+    path = member.peft_model_path or member.pretrained_model_name_or_path
+    assert path is not None  # the schema sees to it
+    return dataclasses.replace(model_input(path, member.base_model_path, places, progress), name=name)
+
+
+def _scratch(config: FuseConfig) -> Path | None:
+    """Where a merged model that is not kept is written: beside the reports, else the system's place."""
+    place = config.output or config.report_save_path
+    return place.parent if place is not None and place.parent.is_dir() else None
+
+
+def _merge(
+    config: FuseConfig, base: Path, models: Sequence["ModelInput"], scratch: Path, progress: AbstractProgress
+) -> tuple[Path, "MergeReport | None"]:
+    """The folder of the merged model, and what the merge found; the base itself for `dummy`."""
+    if config.method["name"] == "dummy":
+        return base, None
+    output = config.merged_model_save_path or scratch / "merged"
+    return output, run_merge(config.method, base, models, output, progress, overwrite=config.overwrite)
+
+
+def _evaluate(
+    config: FuseConfig,
+    model: Any,
+    places: Places,
+    base: Path,
+    sets: Sequence[TaskExamples],
+    run: Path,
+    progress: AbstractProgress,
+) -> Any:
+    from ramekin.evaluate.runner import evaluate
+    from ramekin.tensors.tokenizer import load_tokenizer
+
+    total = sum(len(each.examples) for each in sets)
+    with progress.stage(f"evaluate on {len(sets)} tasks", total) as stage:
+        done = 0
+
+        def on_progress(answered: int, _: int) -> None:
+            nonlocal done
+            stage.advance(answered - done)
+            done = answered
+
+        return evaluate(
+            model,
+            load_tokenizer(_tokenizer_folder(config, places, base, progress)),
+            evaluation_sets_of(sets),
+            mode=config.taskpool.mode,
+            batch_tokens=config.batch_tokens,
+            seed=config.seed,
+            max_input_tokens=config.max_input_tokens,
+            on_progress=on_progress,
+            journal=run / "answers.jsonl",
+        )
+
+
+def _tokenizer_folder(config: FuseConfig, places: Places, base: Path, progress: AbstractProgress) -> Path:
+    """The base's own tokenizer, or that of the checkpoint the pool names."""
+    from ramekin.weights.checkpoint import has_tokenizer
+
+    if has_tokenizer(base) or config.modelpool.tokenizer is None:
+        return base
+    return locate(config.modelpool.tokenizer.pretrained_model_name_or_path, places, progress)
+
+
+def _report(
+    config: FuseConfig,
+    started: str,
+    base: Path,
+    models: Sequence["ModelInput"],
+    merged: "MergeReport | None",
+    sets: Sequence[TaskExamples],
+    evaluation: Any,
+    merge_seconds: float,
+) -> Report:
+    from ramekin.weights.lineage import weights_sha256
+
+    method = config.method["name"]
+    label = base.name if merged is None else method
+    pool = config.modelpool.models[_BASE].pretrained_model_name_or_path or base.name
+    facts = [CheckpointFact(pool, parameters=evaluation.all_parameters, sha256=weights_sha256(base))]
+    facts += [CheckpointFact(m.name, "", (pool,), sha256=weights_sha256(m.folder)) for m in models]
+    if merged is not None:
+        facts.append(
+            CheckpointFact(method, method, (pool, *(m.name for m in models)), evaluation.all_parameters)
+        )
+    settings = ", ".join(f"{key}={value}" for key, value in method_settings(config.method).items())
+    return Report(
+        title=f"{label} on {config.taskpool.name}",
+        summary=(f"{len(models)} models merged by {method}" + (f" ({settings})." if settings else "."),)
+        if merged is not None
+        else (),
+        tables=(
+            ScoreTable(
+                config.taskpool.name,
+                columns_of(evaluation),
+                (score_row(label, evaluation),),
+                caption=f"Scored by the rules of '{evaluation.mode.name}'.",
+            ),
+        ),
+        timings=(Timing("merge", merge_seconds), Timing("answer", evaluation.seconds)),
+        facts=RunFacts(
+            command=command_line(),
+            seed=config.seed,
+            started=started,
+            machine=machine(),
+            parameters=evaluation.all_parameters,
+            versions=evaluation.versions,
+            data=tuple(each.origin for each in sets),
+            checkpoints=tuple(facts),
+            counters=counters_of(evaluation),
+            warnings=merged.warnings if merged is not None else (),
+        ),
+    )

@@ -1,0 +1,146 @@
+"""The recipe behind `ramekin merge`: models by name, a method, a checkpoint folder out."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ramekin.errors import UsageError
+from ramekin.recipes.outcome import Outcome
+from ramekin.recipes.places import Places, locate, places_of, set_threads
+from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.schema import MergeConfig
+
+if TYPE_CHECKING:
+    from ramekin.merge.inputs import ModelInput
+    from ramekin.merge.plan import MergePlan
+    from ramekin.merge.run import MergeReport
+
+__all__ = ["execute", "method_settings", "model_input", "plan", "plan_text", "run_merge"]
+
+
+def plan(config: MergeConfig) -> Outcome:
+    """What would be read and written, from the headers alone; an unfit pair of models is found here."""
+    from ramekin.merge.plan import plan_merge
+
+    base, models = _inputs(config, places_of(config), SilentProgress())
+    planned = plan_merge(
+        config.method["name"],
+        base=base,
+        models=models,
+        output=_output(config),
+        settings=method_settings(config.method),
+        dtype=config.dtype,
+        overwrite=config.overwrite,
+    )
+    return Outcome(dataclasses.asdict(planned), plan_text(planned))
+
+
+def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
+    """Merge and write the checkpoint."""
+    set_threads(config.threads)
+    base, models = _inputs(config, places_of(config), progress)
+    report = run_merge(
+        config.method,
+        base,
+        models,
+        _output(config),
+        progress,
+        dtype=config.dtype,
+        overwrite=config.overwrite,
+    )
+    lines = [
+        f"{report.output}: {report.parameters:,} parameters in {report.tensors} tensors, {report.dtype}",
+        f"  {report.method} of {', '.join(report.models)}"
+        + "".join(f", {key}={value}" for key, value in report.settings.items()),
+        f"  read {report.bytes_read / 1e6:,.1f} MB, wrote {report.bytes_written / 1e6:,.1f} MB "
+        f"in {report.seconds:.1f} s, sha256 {report.sha256}",
+        *(f"  warning: {warning}" for warning in report.warnings),
+    ]
+    return Outcome(dataclasses.asdict(report), "\n".join(lines))
+
+
+def run_merge(
+    method: Mapping[str, Any],
+    base: Path | None,
+    models: Sequence["ModelInput"],
+    output: Path,
+    progress: AbstractProgress,
+    *,
+    dtype: Any = "same",
+    overwrite: bool = False,
+) -> "MergeReport":
+    """Merge by a configured method, with its progress shown and its warnings said."""
+    from ramekin.merge.run import merge
+
+    with progress.stage(f"{method['name']} of {len(models)} models", total=100) as stage:
+        shown = 0.0
+
+        def on_read(done: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * done / max(1, total)
+            stage.advance(percent - shown, f"{done / 1e6:,.0f} MB read")
+            shown = percent
+
+        report = merge(
+            method["name"],
+            base=base,
+            models=models,
+            output=output,
+            settings=method_settings(method),
+            dtype=dtype,
+            overwrite=overwrite,
+            progress=on_read,
+        )
+    for warning in report.warnings:
+        progress.say(f"warning: {warning}")
+    return report
+
+
+def method_settings(method: Mapping[str, Any]) -> dict[str, Any]:
+    """A configured method without its name."""
+    return {key: value for key, value in method.items() if key != "name"}
+
+
+def plan_text(planned: "MergePlan") -> str:
+    """A plan for people."""
+    settings = ", ".join(f"{key}={value}" for key, value in planned.settings.items())
+    return "\n".join(
+        [
+            f"{planned.method} of {len(planned.models)} models" + (f" ({settings})" if settings else ""),
+            f"  base    {planned.base}",
+            *(f"  model   {name}" for name in planned.models),
+            *(f"  output  {place}" for place in planned.outputs),
+            f"  {planned.parameters:,} parameters in {planned.tensors} tensors, written as {planned.dtype}",
+            f"  reads {planned.bytes_read / 1e6:,.1f} MB in {planned.passes} pass(es), "
+            f"writes {planned.bytes_written / 1e6:,.1f} MB, holds about {planned.peak_bytes / 1e6:,.1f} MB",
+            *(f"  warning: {warning}" for warning in planned.warnings),
+        ]
+    )
+
+
+def _output(config: MergeConfig) -> Path:
+    if config.output is None:
+        raise UsageError("a merge needs a place for its checkpoint", fix="add output=DIR")
+    return config.output
+
+
+def _inputs(
+    config: MergeConfig, places: Places, progress: AbstractProgress
+) -> tuple[Path | None, list["ModelInput"]]:
+    base = locate(config.base, places, progress) if config.base is not None else None
+    return base, [model_input(name, config.base, places, progress) for name in config.models]
+
+
+def model_input(name: str, base: str | None, places: Places, progress: AbstractProgress) -> Any:
+    """A model by name as what `merge` takes; an adapter with the folder of its base."""
+    from ramekin.merge.inputs import ModelInput
+    from ramekin.weights.adapter import is_adapter, read_adapter
+    from ramekin.weights.opening import locate_base
+
+    folder: Path = locate(name, places, progress)
+    if not is_adapter(folder):
+        return ModelInput(name, folder)
+    base_folder = locate(base, places, progress) if base is not None else None
+    found = locate_base(folder, read_adapter(folder), base=base_folder, hub_root=places.hub_root)
+    return ModelInput(name, folder, found)

@@ -1,0 +1,110 @@
+"""Evaluations as the rows, facts and files of a report."""
+
+import io
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ramekin.evaluate.evaluation import Evaluation, to_json, write_predictions
+from ramekin.evaluate.runner import EvalSet
+from ramekin.files import write_json
+from ramekin.recipes.data import TaskExamples
+from ramekin.recipes.outcome import Outcome
+from ramekin.report.values import AVERAGE, Cell, Counter, Report, TableRow, average_cell
+from ramekin.report.write import write_report
+
+__all__ = [
+    "columns_of",
+    "counters_of",
+    "evaluation_sets_of",
+    "finish",
+    "machine",
+    "report_text",
+    "score_row",
+    "short_name",
+    "write_predictions_of",
+]
+
+
+def short_name(task: str, template: str = "", *, several: bool = False) -> str:
+    """A task's column heading: `rte` of `glue/rte`, with its template where a task has several."""
+    name = task.rpartition("/")[2]
+    return f"{name}#{template}" if several else name
+
+
+def columns_of(evaluation: Evaluation) -> tuple[str, ...]:
+    """The headings of an evaluation's columns, the average last when there are several."""
+    tasks = [part.task for part in evaluation.tasks]
+    names = [
+        short_name(part.task, part.template, several=tasks.count(part.task) > 1) for part in evaluation.tasks
+    ]
+    if len(set(names)) < len(names):
+        names = [f"{part.task}#{part.template}" for part in evaluation.tasks]
+    return (*names, AVERAGE) if len(names) > 1 else tuple(names)
+
+
+def score_row(label: str, evaluation: Evaluation, *, group: str = "", own: str = "") -> TableRow:
+    """One model's row: each task's headline, and their plain mean when there are several."""
+    cells: list[Cell | None] = [Cell.of(part.headline) for part in evaluation.tasks]
+    if len(cells) > 1:
+        cells.append(average_cell(cells))
+    return TableRow(label, tuple(cells), group=group, own=own)
+
+
+def counters_of(evaluation: Evaluation) -> tuple[Counter, ...]:
+    """What was lost or could not be read, by kind; zeros are left out."""
+    total = sum(part.n for part in evaluation.tasks)
+    sums = {
+        "inputs truncated": sum(part.truncated_inputs for part in evaluation.tasks),
+        "targets truncated": sum(part.truncated_targets for part in evaluation.tasks),
+        "inputs with unknown characters": sum(part.unknown_inputs for part in evaluation.tasks),
+        "targets the vocabulary cannot write": sum(part.changed_targets for part in evaluation.tasks),
+        "rows skipped": sum(part.skipped for part in evaluation.tasks),
+        "answers that could not be read": sum(part.headline.unparsable for part in evaluation.tasks),
+    }
+    return tuple(Counter(name, count, total) for name, count in sums.items() if count)
+
+
+def evaluation_sets_of(examples: Sequence[TaskExamples]) -> tuple[EvalSet, ...]:
+    """Rendered splits as what `evaluate` takes."""
+    return tuple(
+        EvalSet(e.task, e.template, e.split, e.examples, e.records.origin, e.records.skipped)
+        for e in examples
+    )
+
+
+def write_predictions_of(folder: Path, evaluation: Evaluation) -> None:
+    """Write one JSONL of predictions a task."""
+    for part in evaluation.tasks:
+        name = f"{part.task.replace('/', '_')}-{part.template}-{part.split}.jsonl"
+        write_predictions(folder / name, part.predictions)
+
+
+def finish(folder: Path, report: Report, evaluation: Evaluation) -> Outcome:
+    """Write everything an evaluation leaves, the report last, and hand back its scores."""
+    write_predictions_of(folder / "predictions", evaluation)
+    write_json(folder / "evaluation.json", to_json(evaluation))
+    write_report(report, folder)
+    values = {"output": str(folder), **to_json(evaluation)}
+    return Outcome(values, f"{report_text(report)}\nwritten to {folder}")
+
+
+def report_text(report: Report) -> str:
+    """The report as the terminal shows it, plain where stdout is no terminal."""
+    from rich.console import Console
+
+    from ramekin.report.terminal import to_terminal
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    shown = io.StringIO()
+    console = Console(file=shown, width=width, force_terminal=sys.stdout.isatty(), highlight=False)
+    to_terminal(report, console)
+    return shown.getvalue().rstrip()
+
+
+def machine() -> str:
+    """A sentence on the processor, for reports."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"

@@ -1,0 +1,311 @@
+"""What a report is made of: scores in tables and sweeps, losses, timings and the facts of the run.
+
+Plain frozen values that any stage can fill. Scores are fractions (0.834; correlations in [-1, 1]); showing
+them times a hundred is the renderers' business. This module knows nothing of how anything is shown.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ramekin.errors import DataError
+from ramekin.text.score import Score
+
+__all__ = [
+    "AVERAGE",
+    "Cell",
+    "CheckpointFact",
+    "Counter",
+    "DataOrigin",
+    "LossRow",
+    "LossTable",
+    "Reference",
+    "Report",
+    "RunFacts",
+    "ScoreTable",
+    "Series",
+    "Sweep",
+    "TableRow",
+    "Timing",
+    "average_cell",
+]
+
+AVERAGE = "Average"
+"""The name of the column that holds the plain mean of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One score in a table; what is not known is None."""
+
+    value: float
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval."""
+    n: int | None = None
+    """Examples it was measured on."""
+    chance: float | None = None
+    """What blind guessing reaches."""
+    unparsable: int = 0
+    """Predictions that could not be read as an answer."""
+    note: str = ""
+    """Shown as a footnote of the table."""
+    metric: str = ""
+    """Such as `accuracy`."""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "chance"):
+            _require_finite(getattr(self, name), f"Cell.{name}")
+        if (self.low is None) != (self.high is None):
+            raise DataError("an interval needs both ends", where="Cell", got=f"{self.low} to {self.high}")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise DataError("an interval is upside down", where="Cell", got=f"{self.low} to {self.high}")
+
+    @classmethod
+    def of(cls, score: Score) -> "Cell":
+        """The cell of a `Score`."""
+        return cls(
+            value=score.value,
+            low=score.low,
+            high=score.high,
+            n=score.n,
+            chance=score.chance,
+            unparsable=score.unparsable,
+            note=score.note,
+            metric=score.metric,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One model or method: its scores in the order of the table's columns; None where there is none."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+    group: str = ""
+    """The section it stands under, such as "Reference results"; consecutive rows share one heading."""
+    own: str = ""
+    """The column of the task this row's model was tuned on, if it was tuned on one; tinted when shown."""
+    reference: bool = False
+    """A line only to compare with; it is never the best of a column."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """Rows of models or methods, columns of tasks and, usually, `AVERAGE`.
+
+    Raises:
+        DataError: a row has not exactly one cell a column.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    caption: str = ""
+    stub: str = "Model"
+    """The heading over the row labels."""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise DataError(
+                    "a row of a score table does not fit its columns",
+                    where=f"table '{self.title}', row '{row.label}'",
+                    expected=f"{len(self.columns)} cells",
+                    got=str(len(row.cells)),
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The scores of one task along a sweep, one a factor."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A level to compare a sweep with, such as the pre-trained model."""
+
+    label: str
+    average: Cell | None
+    cells: tuple[Cell | None, ...] = ()
+    """One a task, in the order of the sweep's series; empty when only the average is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Scores along one setting, such as the scaling factor λ.
+
+    Raises:
+        DataError: a series has not one cell a factor, a reference not one a series, or a factor is not
+            finite or not above the one before it.
+    """
+
+    title: str
+    factors: tuple[float, ...]
+    series: tuple[Series, ...]
+    average: Series | None = None
+    references: tuple[Reference, ...] = ()
+    x_label: str = "scaling factor λ"
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"sweep '{self.title}'"
+        for factor in self.factors:
+            _require_finite(factor, f"{where}, factors")
+        if any(b <= a for a, b in zip(self.factors, self.factors[1:], strict=False)):
+            raise DataError("the factors of a sweep must rise", where=where, got=str(self.factors))
+        for series in (*self.series, *((self.average,) if self.average else ())):
+            _require_length(series.cells, len(self.factors), f"{where}, series '{series.label}'")
+        for reference in self.references:
+            if reference.cells:
+                _require_length(reference.cells, len(self.series), f"{where}, reference '{reference.label}'")
+
+
+@dataclass(frozen=True, slots=True)
+class LossRow:
+    """One training run: its mean loss a target token (nats), one an epoch; None where none was taken."""
+
+    label: str
+    losses: tuple[float | None, ...]
+
+    def __post_init__(self) -> None:
+        for loss in self.losses:
+            _require_finite(loss, f"losses of '{self.label}'")
+
+
+@dataclass(frozen=True, slots=True)
+class LossTable:
+    """The losses of several runs side by side; runs may differ in their number of epochs."""
+
+    title: str
+    rows: tuple[LossRow, ...]
+    caption: str = ""
+    step: str = "epoch"
+    """What a column is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Wall-clock seconds of one stage."""
+
+    stage: str
+    seconds: float
+
+    def __post_init__(self) -> None:
+        _require_finite(self.seconds, f"timing '{self.stage}'")
+
+
+@dataclass(frozen=True, slots=True)
+class DataOrigin:
+    """Where the rows of one split came from."""
+
+    name: str
+    """Task and split, such as `glue/rte validation`."""
+    origin: str
+    """A file, a hub id with revision, or "world seed=0"."""
+    rows: int
+    skipped: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFact:
+    """One checkpoint of the run: what made it, from what, and what it hashes to."""
+
+    name: str
+    operation: str = ""
+    """Such as `pretrain`, `finetune`, `ties_merging`."""
+    parents: tuple[str, ...] = ()
+    """Names of the checkpoints it came from; a name that is no checkpoint of the run stands for itself."""
+    parameters: int | None = None
+    sha256: str | None = None
+    """Of its weights file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Something that was counted because it must not go unseen: truncated inputs, skipped rows."""
+
+    name: str
+    count: int
+    of: int | None = None
+    """How many there were in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is needed to run it again and to trust it."""
+
+    command: str = ""
+    seed: int | None = None
+    started: str = ""
+    """When it began, such as `2025-01-31T12:00:00+00:00`."""
+    machine: str = ""
+    parameters: int | None = None
+    """Of the base model."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    data: tuple[DataOrigin, ...] = ()
+    checkpoints: tuple[CheckpointFact, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a run has to say at its end."""
+
+    title: str
+    summary: tuple[str, ...] = ()
+    """Sentences; the first is the one to remember."""
+    tables: tuple[ScoreTable, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    losses: tuple[LossTable, ...] = ()
+    timings: tuple[Timing, ...] = ()
+    facts: RunFacts = field(default_factory=RunFacts)
+    notes: tuple[str, ...] = ()
+
+
+def average_cell(cells: Sequence[Cell | None]) -> Cell | None:
+    """The plain mean of the cells, or None when one is missing, as the mean of fewer tasks would mislead.
+
+    Its interval adds the distances to the ends in quadrature, each side by itself, the tasks' errors being
+    independent (MOVER: Zou and Donner 2008, https://doi.org/10.1002/sim.3095). `n` stays None: it is not
+    a proportion of examples.
+
+    >>> mean = average_cell([Cell(0.8, 0.7, 0.9, chance=0.5), Cell(0.6, 0.6, 0.6, chance=0.25)])
+    >>> mean.value, round(mean.low, 3), round(mean.high, 3), mean.chance
+    (0.7, 0.65, 0.75, 0.375)
+    """
+    known = [cell for cell in cells if cell is not None]
+    if not known or len(known) != len(cells):
+        return None
+    count = len(known)
+    value = math.fsum(cell.value for cell in known) / count
+    chances = [cell.chance for cell in known if cell.chance is not None]
+    chance = math.fsum(chances) / count if len(chances) == count else None
+    unparsable = sum(cell.unparsable for cell in known)
+    ends = [(cell.low, cell.high) for cell in known]
+    if any(low is None or high is None for low, high in ends):
+        return Cell(value, chance=chance, unparsable=unparsable)
+    below = math.hypot(*(cell.value - (cell.low or 0.0) for cell in known)) / count
+    above = math.hypot(*((cell.high or 0.0) - cell.value for cell in known)) / count
+    return Cell(value, value - below, value + above, chance=chance, unparsable=unparsable)
+
+
+def _require_finite(number: float | None, where: str) -> None:
+    if number is not None and not math.isfinite(number):
+        raise DataError("a number of the report is not finite", where=where, got=str(number))
+
+
+def _require_length(cells: Sequence[object], expected: int, where: str) -> None:
+    if len(cells) != expected:
+        raise DataError(
+            "cells of a sweep are missing or too many",
+            where=where,
+            expected=str(expected),
+            got=str(len(cells)),
+        )

@@ -1,0 +1,47 @@
+"""A report written to a folder: report.md, report.html, report.json and the plots beside them.
+
+Each file is written atomically; nothing else in the folder is touched.
+"""
+
+import json
+from pathlib import Path
+
+from ramekin.files import write_bytes, write_text
+from ramekin.report.document import to_json
+from ramekin.report.markdown import to_markdown
+from ramekin.report.pages import to_html
+from ramekin.report.plots import drawable, plot_names, sweep_png, sweep_svg
+from ramekin.report.values import Report
+
+__all__ = ["write_report"]
+
+
+def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
+    """Write all forms of the report and return their paths, the page first.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
+    # Text before files: what cannot be shown must not leave half a report behind.
+    page, text, document = to_html(report), to_markdown(report), _json_text(report)
+    written = []
+    for name, sweep in zip(plot_names(report), report.sweeps, strict=True):
+        if drawable(sweep):
+            written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
+            write_bytes(written[-2], sweep_svg(sweep))
+            write_bytes(written[-1], sweep_png(sweep))
+    files = [(folder / "report.html", page), (folder / "report.md", text), (folder / "report.json", document)]
+    for path, content in files:
+        write_text(path, content)
+    return (*(path for path, _ in files), *written)
+
+
+def _json_text(report: Report) -> str:
+    """Readable JSON; escaped to ASCII when a name is not valid Unicode, as a file's name may be."""
+    document = to_json(report)
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2, allow_nan=False)
+    return text + "\n"

@@ -1,0 +1,147 @@
+"""The records of a task's split, wherever they are: the synthetic world, a data root, or the hub.
+
+This module knows the order in which places are looked in; each place is read by its own module.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ramekin.errors import DataError, UsageError
+from ramekin.registry import unknown_name
+from ramekin.sources.columns import Misfit, fit_record
+from ramekin.sources.local import EXTENSIONS, find_split, nearest_folder, read_file
+from ramekin.sources.rows import BadRows, Records, gather
+from ramekin.text.task import ColumnType, Source
+
+__all__ = ["BadRows", "Records", "read_records"]
+
+_ERROR = BadRows("error")
+
+
+def read_records(
+    source: Source,
+    split: str,
+    *,
+    columns: Mapping[str, ColumnType],
+    data_root: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    bad_rows: BadRows = _ERROR,
+) -> Records:
+    """Read the rows of one split of a task.
+
+    A task of the synthetic world is generated. Otherwise a data root that has the task's folder is read
+    (a split missing there is an error: rows of two editions are never mixed silently); and only when it has
+    no such folder, or none is given, the hub is asked. Labels are not judged here: the -1 of a hub test split
+    is an integer like any other.
+
+    Args:
+        source: where the task's records are.
+        split: by our name, such as `validation`.
+        columns: the columns that must be there, with their types; others are kept as they are.
+        data_root: a folder of files with the hub's names, `FOLDER/SPLIT.parquet|jsonl|csv|tsv`.
+        limit: take only the first so many good rows.
+        seed: of the synthetic world; files and hub do not depend on it.
+        bad_rows: what to do about rows that cannot be used.
+
+    Raises:
+        UsageError: the split is unknown to the task.
+        DataError: the records cannot be found or read, or a row is bad (see `BadRows`).
+    """
+    theirs = _split_of(source, split)
+    if source.world is not None:
+        return _read_world(source, split, theirs, columns, limit, seed)
+    folder = _folder(source)
+    path = None if data_root is None else find_split(data_root, folder, theirs)
+    if path is not None:
+        return read_file(path, columns, limit=limit, bad_rows=bad_rows)
+    if source.hub is None:
+        raise _nowhere(data_root, folder, theirs)
+
+    from ramekin.sources.hub import read_hub
+
+    return read_hub(
+        source.hub,
+        source.name,
+        theirs,
+        columns=columns,
+        revision=source.revision,
+        expected_file=_looked_for(data_root, folder, theirs) + _near(data_root, folder),
+        limit=limit,
+        bad_rows=bad_rows,
+    )
+
+
+def _split_of(source: Source, split: str) -> str:
+    """The source's name of a split; its own names are known too."""
+    if not source.splits or split in source.splits:
+        return source.splits.get(split, split)
+    if split in source.splits.values():
+        return split
+    raise UsageError(unknown_name("split", split, source.splits))
+
+
+def _folder(source: Source) -> str:
+    if source.local is not None:
+        return source.local
+    if source.hub is not None:
+        return f"{source.hub}/{source.name}" if source.name is not None else source.hub
+    raise DataError("the task's source names no place", expected="one of hub, local and world")
+
+
+def _read_world(
+    source: Source,
+    split: str,
+    theirs: str,
+    columns: Mapping[str, ColumnType],
+    limit: int | None,
+    seed: int,
+) -> Records:
+    from ramekin.sources.world import generate
+
+    assert source.world is not None
+    ours = split if split in source.rows else theirs
+    if ours not in source.rows:
+        raise UsageError(unknown_name("split", split, source.rows))
+    origin = f"world seed={seed}"
+    fitted = []
+    for row in generate(source.world, theirs, n=source.rows[ours], seed=seed):
+        record = fit_record(row, columns)
+        if isinstance(record, Misfit):
+            raise DataError(
+                record.what,
+                where=f"{origin} {source.world}/{theirs}, column '{record.column}'",
+                expected=record.expected,
+                got=record.got,
+                fix="correct the task's columns",
+            )
+        fitted.append(record)
+    rows, _ = gather(fitted, origin=origin, limit=limit, bad_rows=_ERROR)
+    return Records(rows, origin, 0, None)
+
+
+def _looked_for(data_root: Path | None, folder: str, split: str) -> str:
+    root = "DIR" if data_root is None else str(data_root)
+    return f"{root}/{folder}/{split}{{{','.join(EXTENSIONS)}}}"
+
+
+def _nowhere(data_root: Path | None, folder: str, split: str) -> DataError:
+    expected = _looked_for(data_root, folder, split)
+    if data_root is None:
+        return DataError(
+            "the task's records are not on the hub",
+            expected=expected,
+            fix="give data_root=DIR with that file",
+        )
+    return DataError(
+        "the data root has no such folder",
+        where=str(data_root),
+        expected=expected,
+        got=f"no folder '{folder}'{_near(data_root, folder)}",
+        fix="add the file there, or correct data_root",
+    )
+
+
+def _near(data_root: Path | None, folder: str) -> str:
+    near = nearest_folder(data_root, folder) if data_root is not None else None
+    return f" (the nearest folder there is '{near}')" if near is not None else ""

@@ -1,0 +1,95 @@
+"""From meanings to sentences and questions: one meaning has several wordings, chosen at random.
+
+Voice, synonyms, the place of adjuncts and the direction of a comparison carry no meaning here; everything
+else does. Sentences are lower case and without a full stop; questions end in '?'.
+"""
+
+from random import Random
+from typing import Literal, TypeAlias
+
+from ramekin.sources.world.draw import chance, pick
+from ramekin.sources.world.lexicon import ACTIONS, CLASSES, DIMENSIONS, NUMBERS
+from ramekin.sources.world.meaning import Comparison, Count, Event, Fact
+
+__all__ = ["Asked", "ask", "say"]
+
+Asked: TypeAlias = Literal["agent", "patient", "place", "greater", "lesser", "number"]
+
+
+def say(rng: Random, fact: Fact) -> str:
+    """One wording of `fact`."""
+    if isinstance(fact, Event):
+        return _say_event(rng, fact)
+    if isinstance(fact, Comparison):
+        return _say_comparison(rng, fact)
+    return f"the {fact.owner} has {_amount(fact)} {fact.thing}"
+
+
+def _say_event(rng: Random, event: Event) -> str:
+    past = pick(rng, ACTIONS[event.action])[1]
+    # 'a worker never helped the dog' could mean one worker; 'no worker helped the dog' cannot
+    never = "" if event.happened or event.agent in CLASSES or event.patient in CLASSES else "never "
+    agent, patient = _party(event.agent, event), _party(event.patient, event)
+    if chance(rng, 0.5):
+        clause = f"{agent} {never}{past} {patient}"
+    else:
+        clause = f"{patient} was {never}{past} by {agent}"
+    return _with_adjuncts(rng, clause, event)
+
+
+def _with_adjuncts(rng: Random, clause: str, event: Event) -> str:
+    place = f"in the {event.place}" if event.place else ""
+    time = f"on {event.time}" if event.time else ""
+    if place and time:
+        return f"{clause} {place} {time}" if chance(rng, 0.5) else f"{time} {clause} {place}"
+    adjunct = place or time
+    if not adjunct:
+        return clause
+    return f"{clause} {adjunct}" if chance(rng, 0.5) else f"{adjunct} {clause}"
+
+
+def _party(name: str, event: Event) -> str:
+    if name not in CLASSES:
+        return f"the {name}"
+    if not event.happened:
+        return f"no {name}"
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def _say_comparison(rng: Random, fact: Comparison) -> str:
+    more, less = DIMENSIONS[fact.dimension]
+    if chance(rng, 0.5):
+        return f"the {fact.greater} is {more} than the {fact.lesser}"
+    return f"the {fact.lesser} is {less} than the {fact.greater}"
+
+
+def _amount(fact: Count) -> str:
+    if fact.least == fact.most:
+        return NUMBERS[fact.least - 1]
+    if fact.most is None:
+        return f"more than {NUMBERS[fact.least - 2]}"
+    return f"fewer than {NUMBERS[fact.most]}"
+
+
+def ask(rng: Random, fact: Fact, asked: Asked) -> str:
+    """One wording of the question for the part `asked` of `fact`; the answer itself is not shown."""
+    if isinstance(fact, Event):
+        return _ask_event(rng, fact, asked) + " ?"
+    if isinstance(fact, Comparison):
+        more, less = DIMENSIONS[fact.dimension]
+        if asked == "greater":
+            return f"who is {more} than the {fact.lesser} ?"
+        return f"who is {less} than the {fact.greater} ?"
+    return f"how many {fact.thing} does the {fact.owner} have ?"
+
+
+def _ask_event(rng: Random, event: Event, asked: Asked) -> str:
+    base, past = pick(rng, ACTIONS[event.action])
+    agent, patient = f"the {event.agent}", f"the {event.patient}"
+    active = chance(rng, 0.5)
+    if asked == "place":
+        return f"where did {agent} {base} {patient}" if active else f"where was {patient} {past} by {agent}"
+    place = f" in the {event.place}" if event.place else ""
+    if asked == "agent":
+        return (f"who {past} {patient}" if active else f"by whom was {patient} {past}") + place
+    return (f"whom did {agent} {base}" if active else f"who was {past} by {agent}") + place

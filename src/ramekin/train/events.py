@@ -1,0 +1,56 @@
+"""What a training run tells while it runs: small values, and the protocol of who listens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+__all__ = ["EvalDone", "Notice", "Progress", "StepDone", "TrainEvent"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """An optimizer step was taken."""
+
+    step: int
+    """Steps taken, this one included."""
+    total_steps: int
+    epoch: int
+    """From 0."""
+    loss: float
+    """Mean over the real target tokens of the step."""
+    grad_norm: float
+    """Of the global batch's gradient, before clipping."""
+    learning_rate: float
+    examples_per_second: float
+    """Since this process started training."""
+    tokens_per_second: float
+    """Real tokens of both sides."""
+    eta_seconds: float
+    """Until the last step."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalDone:
+    """An evaluation was made."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know; the run goes on."""
+
+    step: int
+    message: str
+
+
+TrainEvent: TypeAlias = StepDone | EvalDone | Notice
+
+
+class Progress(Protocol):
+    """Whoever wants to watch; called in the training process, so it should be quick."""
+
+    def __call__(self, event: TrainEvent, /) -> None:
+        """Take note of an event."""
+        ...

@@ -1,0 +1,89 @@
+"""What makes a run this run: recipe, data and starting weights, as a value that can be compared.
+
+A resumed run is bit-identical only if all three are the same, so a difference is refused by name. It
+knows nothing of files.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from ramekin.errors import UsageError
+from ramekin.tensors.encode import Encoded
+from ramekin.train.recipe import Recipe
+
+__all__ = ["identity_of", "refuse_difference"]
+
+_FREE = ("checkpoint_every", "eval_every", "log_every")
+"""Recipe keys that change what is written, not what is learned."""
+_SAMPLE = 1024
+
+
+def identity_of(model: nn.Module, items: Sequence[Encoded], recipe: Recipe, objective: str) -> dict[str, Any]:
+    """The run's identity as JSON values. The model has its starting weights."""
+    numbers = {key: value for key, value in asdict(recipe).items() if key not in _FREE}
+    return {
+        "objective": objective,
+        "recipe": numbers,
+        "data": {"examples": len(items), "sha256": _data_digest(items)},
+        "model": {"sha256": _model_digest(model)},
+    }
+
+
+def refuse_difference(saved: Mapping[str, Any], current: Mapping[str, Any], *, where: str) -> None:
+    """Refuse to continue a run of another identity.
+
+    Raises:
+        UsageError: names every key that differs.
+    """
+    before, now = _flat(saved), _flat(current)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if keys:
+        raise UsageError(
+            "the unfinished run in this folder is another one",
+            where=where,
+            expected=", ".join(f"{key}={_shown(before.get(key))}" for key in keys),
+            got=", ".join(f"{key}={_shown(now.get(key))}" for key in keys),
+            fix="continue it with its own recipe, data and base, or choose another output",
+        )
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            flat.update(_flat(inner, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = inner
+    return flat
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:12] + "…"
+
+
+def _data_digest(items: Sequence[Encoded]) -> str:
+    digest = hashlib.sha256()
+    for item in items:
+        head = f"{item.example.provenance.id}\n{len(item.input_ids)} {len(item.target_ids)}\n"
+        digest.update(head.encode())
+        digest.update(array("q", (*item.input_ids, *item.target_ids)).tobytes())
+    return digest.hexdigest()
+
+
+def _model_digest(model: nn.Module) -> str:
+    """Names, shapes and a sample of the values of every parameter, frozen ones included."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.requires_grad}\n".encode())
+        flat = parameter.detach().flatten()
+        stride = max(1, flat.numel() // _SAMPLE)
+        sample = flat[::stride].to(device="cpu", dtype=torch.float32)
+        digest.update(sample.contiguous().numpy().tobytes())
+    return digest.hexdigest()

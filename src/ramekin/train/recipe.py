@@ -1,0 +1,137 @@
+"""The numbers of a fine-tuning run, checked when they are put together.
+
+A recipe knows nothing of models or data; with the number of examples it knows its number of steps.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from ramekin.errors import UsageError
+from ramekin.registry import unknown_name
+
+__all__ = ["OptimizerName", "Precision", "Recipe", "ScheduleName"]
+
+OptimizerName = Literal["adamw", "adafactor"]
+ScheduleName = Literal["constant", "linear"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+_FP16 = (
+    "precision: fp16 is refused: T5's feed-forward activations exceed its largest number, 65504, "
+    "and the loss becomes NaN; expected auto, fp32 or bf16"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to fine-tune; two runs with equal recipe, data and start give equal weights.
+
+    Raises:
+        UsageError: a number or a name is out of range; all problems at once.
+    """
+
+    max_steps: int | None = None
+    """Optimizer steps; give this or `epochs`."""
+    epochs: int | None = None
+    """Passes over the examples; give this or `max_steps`."""
+    global_batch: int = 64
+    """Examples an optimizer step."""
+    micro_batch_tokens: int = 2048
+    """Padded tokens, both sides together, in one forward pass; changes memory and speed, not the gradient."""
+    learning_rate: float = 3e-4
+    """The highest learning rate of the schedule."""
+    optimizer: OptimizerName = "adamw"
+    """`adafactor` has T5X's meaning: the rate is relative to each tensor's size (constant 1e-3 is usual)."""
+    scale_parameter: bool = True
+    """Adafactor only; False is the Hugging Face Trainer's meaning, where the rate is absolute."""
+    schedule: ScheduleName = "linear"
+    """After the warm-up: `constant`, or `linear` down to zero."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay; never on norms."""
+    max_grad_norm: float | None = 1.0
+    """Clip the gradient of the global batch to this norm; None leaves it."""
+    dropout: float | None = 0.1
+    """The model's dropout while training (LoRA has its own); None leaves it as it is."""
+    seed: int = 0
+    """Of the order of the examples and of dropout."""
+    max_input_tokens: int = 512
+    """Inputs are cut to this many tokens before training."""
+    max_target_tokens: int = 128
+    """Targets are cut to this many tokens before training."""
+    precision: Precision = "auto"
+    """`auto` is bf16 autocast where the device has it and fp32 elsewhere; weights stay fp32."""
+    checkpoint_every: int | None = None
+    """Steps between saved states; the end is always saved."""
+    eval_every: int | None = None
+    """Steps between evaluations; the end is always evaluated if there is an evaluation."""
+    log_every: int = 1
+    """Steps a line of the event log stands for."""
+
+    def __post_init__(self) -> None:
+        problems = [*_wrong_names(self), *_wrong_numbers(self)]
+        if problems:
+            raise UsageError.of_problems(problems)
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        """Optimizer steps that show every example once; the last may be short."""
+        return math.ceil(num_examples / self.global_batch)
+
+    def total_steps(self, num_examples: int) -> int:
+        """Optimizer steps of the whole run."""
+        if self.max_steps is not None:
+            return self.max_steps
+        assert self.epochs is not None
+        return self.epochs * self.steps_per_epoch(num_examples)
+
+
+def _wrong_names(recipe: Recipe) -> list[str]:
+    if str(recipe.precision) == "fp16":
+        return [_FP16]
+    names = {"optimizer": OptimizerName, "schedule": ScheduleName, "precision": Precision}
+    return [
+        unknown_name(key, str(getattr(recipe, key)), get_args(known))
+        for key, known in names.items()
+        if getattr(recipe, key) not in get_args(known)
+    ]
+
+
+def _wrong_numbers(recipe: Recipe) -> list[str]:
+    problems = []
+    if (recipe.max_steps is None) == (recipe.epochs is None):
+        problems.append("max_steps, epochs: expected one of them, got " + _given(recipe))
+    values = asdict(recipe)
+    for key, (low, high, low_is_in) in _RANGES.items():
+        value = values[key]
+        if value is None:
+            continue
+        inside = (low <= value if low_is_in else low < value) and value <= high
+        if not inside:
+            sign = ">=" if low_is_in else ">"
+            bound = "" if high == math.inf else f" and <= {high:g}"
+            problems.append(f"{key}: expected {sign} {low:g}{bound}, got {value}")
+    return problems
+
+
+def _given(recipe: Recipe) -> str:
+    return "neither" if recipe.max_steps is None else "both"
+
+
+_LARGEST = 1e12
+_RANGES: dict[str, tuple[float, float, bool]] = {
+    "max_steps": (1, math.inf, True),
+    "epochs": (1, math.inf, True),
+    "global_batch": (1, math.inf, True),
+    "micro_batch_tokens": (1, math.inf, True),
+    "learning_rate": (0, _LARGEST, False),
+    "warmup_steps": (0, math.inf, True),
+    "weight_decay": (0, _LARGEST, True),
+    "max_grad_norm": (0, _LARGEST, False),
+    "dropout": (0, 0.99, True),
+    "max_input_tokens": (2, math.inf, True),
+    "max_target_tokens": (2, math.inf, True),
+    "checkpoint_every": (1, math.inf, True),
+    "eval_every": (1, math.inf, True),
+    "log_every": (1, math.inf, True),
+}

@@ -1,0 +1,192 @@
+"""The saved states of a run: `state/step-000123/`, each whole or not there.
+
+A state holds the trainable weights, the optimizer's memory and a small record (position, account, identity).
+There is no random state in it: the order of examples and dropout are functions of the seed and the step.
+Which state is the newest is computed, never stored; a damaged one is passed over for the one before.
+
+    weights.safetensors     trainable parameters by name
+    optimizer.safetensors   the optimizer's tensors, `parameter::entry`
+    record.json             everything else
+    manifest.json           {file: {size, sha256}}, written last
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ramekin import files
+from ramekin.errors import WeightsError
+from ramekin.train.optimizers import OptimizerState
+from ramekin.weights.data import check_finite, read_tensors, write_tensors
+from ramekin.weights.header import read_header
+
+__all__ = ["Saved", "load_newest", "remove_unfinished", "save_state", "state_folders"]
+
+_KEPT = 2
+_NAME = re.compile(r"step-(\d{6,})")
+_WEIGHTS, _OPTIMIZER, _RECORD, _MANIFEST = (
+    "weights.safetensors",
+    "optimizer.safetensors",
+    "record.json",
+    "manifest.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A state read back."""
+
+    folder: Path
+    weights: Mapping[str, Tensor]
+    optimizer: OptimizerState
+    record: Mapping[str, Any]
+    passed_over: tuple[str, ...]
+    """Newer states that are damaged, each with what is wrong with it."""
+
+
+def save_state(
+    root: Path,
+    step: int,
+    *,
+    weights: Mapping[str, Tensor],
+    optimizer: OptimizerState,
+    record: Mapping[str, Any],
+) -> Path:
+    """Write a state, then remove all but the newest two.
+
+    Raises:
+        WeightsError: a weight is not finite; nothing is written.
+        ResourceError: the disk is full; the states there are untouched.
+    """
+    for name, tensor in weights.items():
+        check_finite(
+            tensor, where=f"{name} after step {step}", fix="lower the learning rate; nothing was saved"
+        )
+    folder = root / f"step-{step:06d}"
+    with files.atomic_directory(folder, overwrite=True) as temporary:
+        digests = {
+            _WEIGHTS: write_tensors(temporary / _WEIGHTS, weights),
+            _OPTIMIZER: write_tensors(temporary / _OPTIMIZER, optimizer.tensors),
+            _RECORD: _write_record(
+                temporary / _RECORD, {**record, "optimizer_numbers": dict(optimizer.numbers)}
+            ),
+        }
+        manifest = {
+            name: {"size": (temporary / name).stat().st_size, "sha256": digest}
+            for name, digest in digests.items()
+        }
+        _write_record(temporary / _MANIFEST, manifest)
+    _rotate(root, folder)
+    return folder
+
+
+def load_newest(root: Path) -> Saved | None:
+    """The newest whole state, or None if there is none at all.
+
+    Raises:
+        WeightsError: there are states and every one is damaged.
+    """
+    damaged: list[str] = []
+    for folder in reversed(state_folders(root)):
+        try:
+            return _read(folder, tuple(damaged))
+        except WeightsError as error:
+            damaged.append(str(error))
+    if damaged:
+        raise WeightsError(
+            "no saved state of the run is whole",
+            where="; ".join(damaged),
+            fix="remove the run folder and start again",
+        )
+    return None
+
+
+def state_folders(root: Path) -> list[Path]:
+    """All state folders, oldest first, whole or not."""
+    found = [path for path in root.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=_step_of)
+
+
+def remove_unfinished(root: Path, *, newest: Path | None) -> None:
+    """Remove what a killed process left, and damaged states after `newest`. The caller holds the lock."""
+    for leftover in root.glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for folder in state_folders(root):
+        if newest is None or _step_of(folder) > _step_of(newest):
+            _remove(folder)
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _rotate(root: Path, newest: Path) -> None:
+    older = [folder for folder in state_folders(root) if _step_of(folder) < _step_of(newest)]
+    for folder in older[: len(older) - (_KEPT - 1)]:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    # Renamed first: a state under its final name is never half removed.
+    aside = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_record(path: Path, value: object) -> str:
+    data = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(folder: Path, passed_over: tuple[str, ...]) -> Saved:
+    """Read a state whole, checking every byte.
+
+    Raises:
+        WeightsError: something is missing or has changed; the message names the file.
+    """
+    manifest = _read_manifest(folder / _MANIFEST)
+    record = json.loads(_checked_bytes(folder / _RECORD, manifest))
+    weights = _read_tensors(folder / _WEIGHTS, manifest)
+    memory = OptimizerState(_read_tensors(folder / _OPTIMIZER, manifest), record.pop("optimizer_numbers"))
+    return Saved(folder, weights, memory, record, passed_over)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        return {name: manifest[name] for name in (_WEIGHTS, _OPTIMIZER, _RECORD)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            "a saved state is incomplete", where=str(path), got="no manifest, or half of one"
+        ) from error
+
+
+def _checked_bytes(path: Path, manifest: Mapping[str, Any]) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError("a saved state is incomplete", where=str(path), got=error.strerror) from error
+    _refuse_change(path, manifest, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return data
+
+
+def _read_tensors(path: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]:
+    header = read_header(path)
+    digest = hashlib.sha256()
+    tensors = dict(read_tensors(path, header, digest))
+    _refuse_change(path, manifest, size=header.file_size, sha256=digest.hexdigest())
+    return tensors
+
+
+def _refuse_change(path: Path, manifest: Mapping[str, Any], *, size: int, sha256: str) -> None:
+    if manifest[path.name] != {"size": size, "sha256": sha256}:
+        raise WeightsError("a saved state has changed since it was written", where=str(path))

@@ -1,0 +1,204 @@
+"""Where a checkpoint came from, and the manifest of its files: `ramekin.json`.
+
+    {"format": 1, "lineage": {kind, operation, base, parents, settings, seed, versions},
+     "files": {name: {"size": bytes, "sha256": hex}}}
+
+A folder with a `ramekin.json` holds exactly the files the manifest lists, byte for byte. This module knows
+files and hashes; it opens no tensors.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ramekin.errors import UsageError, WeightsError
+from ramekin.files import sha256_file, write_json
+from ramekin.weights.layout import ADAPTER_WEIGHTS, is_adapter, open_layout, read_json
+
+__all__ = [
+    "MANIFEST",
+    "FileRecord",
+    "Lineage",
+    "Manifest",
+    "Parent",
+    "current_versions",
+    "read_lineage",
+    "read_manifest",
+    "weights_sha256",
+    "write_manifest",
+]
+
+MANIFEST = "ramekin.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A checkpoint that another was made from."""
+
+    name: str
+    """The hub id or the folder's own name as the user gave it."""
+    sha256: str | None = None
+    """`weights_sha256` of it, when it was computed."""
+    role: str = "model"
+    """What it was used as: `base` or `model`."""
+
+
+def current_versions() -> dict[str, str]:
+    """The versions that decide what a run computes: python, ramekin, torch, transformers and their kin."""
+    return dict(_versions())
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """How a checkpoint came to be."""
+
+    kind: Literal["dense", "adapter"]
+    """Whole weights, or an adapter to be opened on its base."""
+    operation: str
+    """What made it, such as `finetune` or `merge/ties_merging`."""
+    base: str | None = None
+    """The name of the checkpoint it is a change of."""
+    parents: tuple[Parent, ...] = ()
+    """Everything it was computed from."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The settings of the operation; JSON values only."""
+    seed: int | None = None
+    """The seed of the operation, if it draws at random."""
+    versions: Mapping[str, str] = field(default_factory=current_versions)
+    """The libraries it was made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file of a manifest."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What `ramekin.json` says."""
+
+    lineage: Lineage
+    """Where the checkpoint came from."""
+    files: Mapping[str, FileRecord]
+    """Every other file of the folder."""
+
+
+def write_manifest(
+    folder: Path, lineage: Lineage, *, known_sha256: Mapping[str, str] | None = None
+) -> Manifest:
+    """Write `ramekin.json` over the files that a folder holds now.
+
+    Args:
+        folder: the checkpoint; still under its temporary name when it is being made.
+        lineage: where it came from.
+        known_sha256: hashes computed while files were written, so that they are not read again.
+
+    Raises:
+        UsageError: the lineage's settings are not JSON values.
+    """
+    folder, known = Path(folder), known_sha256 or {}
+    files = {
+        path.name: FileRecord(path.stat().st_size, known.get(path.name) or sha256_file(path))
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST
+    }
+    listed = {name: asdict(record) for name, record in files.items()}
+    content = {"format": _FORMAT, "lineage": asdict(lineage), "files": listed}
+    try:
+        write_json(folder / MANIFEST, content)
+    except TypeError as error:
+        raise UsageError(
+            "the settings of a lineage are not all JSON values", where=lineage.operation, got=str(error)
+        ) from error
+    return Manifest(lineage, files)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Read `ramekin.json`; None when the folder has none, as one from the hub.
+
+    Raises:
+        WeightsError: the file is damaged or of a later format.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        return None
+    raw = read_json(path)
+    if raw.get("format") != _FORMAT:
+        raise WeightsError(
+            "the checkpoint's manifest has another format",
+            where=f"{path}#format",
+            expected=str(_FORMAT),
+            got=repr(raw.get("format"))[:40],
+            fix="update ramekin",
+        )
+    try:
+        return Manifest(_lineage_of(raw["lineage"]), _files_of(raw["files"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            "the checkpoint's manifest is damaged", where=str(path), got=repr(error)[:120]
+        ) from error
+
+
+def read_lineage(folder: Path) -> Lineage | None:
+    """Where a checkpoint came from; None when the folder has no `ramekin.json`."""
+    manifest = read_manifest(folder)
+    return None if manifest is None else manifest.lineage
+
+
+def weights_sha256(folder: Path) -> str:
+    """One hash for the weights of a checkpoint or an adapter: the file's, or of its shards' hashes in order.
+
+    Taken from the manifest where there is one, else computed by reading the weights.
+    """
+    folder = Path(folder)
+    names = [ADAPTER_WEIGHTS] if is_adapter(folder) else sorted(open_layout(folder).headers)
+    manifest = read_manifest(folder)
+    listed = {} if manifest is None else manifest.files
+    hashes = [listed[name].sha256 if name in listed else sha256_file(folder / name) for name in names]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def _lineage_of(raw: Any) -> Lineage:
+    if raw["kind"] not in ("dense", "adapter"):
+        raise ValueError(f"kind {raw['kind']!r}")
+    return Lineage(
+        kind=raw["kind"],
+        operation=str(raw["operation"]),
+        base=raw["base"],
+        parents=tuple(Parent(parent["name"], parent["sha256"], parent["role"]) for parent in raw["parents"]),
+        settings=dict(raw["settings"]),
+        seed=raw["seed"],
+        versions=dict(raw["versions"]),
+    )
+
+
+def _files_of(raw: Any) -> dict[str, FileRecord]:
+    files = {name: FileRecord(entry["size"], entry["sha256"]) for name, entry in raw.items()}
+    for name, record in files.items():
+        if Path(name).name != name or name == MANIFEST:
+            raise ValueError(f"file name {name!r}")
+        if type(record.size) is not int or not isinstance(record.sha256, str):
+            raise ValueError(f"entry of {name!r}")
+    return cast("dict[str, FileRecord]", files)
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("python", platform.python_version())]
+    for package in ("ramekin", "torch", "transformers", "tokenizers", "safetensors", "peft"):
+        try:
+            found.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            found.append((package, "not installed"))
+    return tuple(found)

@@ -1,0 +1,115 @@
+"""From a name to a model ready to run: whole checkpoints and adapters alike.
+
+This module joins `locate`, `seq2seq` and `adapter`; it computes nothing itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ramekin.errors import WeightsError
+from ramekin.weights.adapter import merge_adapter
+from ramekin.weights.checkpoint import has_tokenizer
+from ramekin.weights.layout import is_adapter
+from ramekin.weights.lineage import Lineage, read_lineage, weights_sha256
+from ramekin.weights.locate import is_hub_name, locate_checkpoint
+from ramekin.weights.lowrank import Adapter, read_adapter
+from ramekin.weights.seq2seq import Precision, load_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["Opened", "check_base", "locate_base", "open_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model in memory and the folders it came from."""
+
+    model: "PreTrainedModel"
+    """A plain model in evaluation mode; an adapter is already merged in."""
+    folder: Path
+    """The folder of the name that was opened."""
+    base_folder: Path | None
+    """The base's folder when the name was an adapter's."""
+    tokenizer_folder: Path
+    """The folder that holds the tokenizer: the checkpoint's own, else its base's."""
+    lineage: Lineage | None
+    """Where it came from; None for a checkpoint that ramekin did not make."""
+
+
+def open_model(
+    name: str | Path,
+    *,
+    hub_root: Path | None = None,
+    base: str | Path | None = None,
+    verify: bool = True,
+    device: str = "cpu",
+    dtype: Precision = "fp32",
+    revision: str | None = None,
+) -> Opened:
+    """Open a checkpoint or an adapter by its name.
+
+    Args:
+        name: a folder, or a hub id.
+        hub_root: a folder of checkpoints named by hub id, looked in before the hub.
+        base: the base of an adapter, instead of the one it records.
+        verify: compare hashes with the manifest.
+        device: where the model goes.
+        dtype: `fp32` or `bf16`.
+        revision: the hub revision of `name`.
+
+    Raises:
+        WeightsError: nothing of that name, a damaged folder, or an adapter whose base is missing or not its
+            own.
+    """
+    folder = locate_checkpoint(name, hub_root=hub_root, revision=revision)
+    if not is_adapter(folder):
+        model = load_model(folder, verify=verify, device=device, dtype=dtype)
+        return Opened(model, folder, None, folder, read_lineage(folder))
+    adapter = read_adapter(folder, verify=verify)
+    base_folder = locate_base(folder, adapter, base=base, hub_root=hub_root)
+    model = load_model(base_folder, verify=verify, device=device, dtype=dtype)
+    merge_adapter(model, adapter, where=str(folder))
+    tokenizer_folder = folder if has_tokenizer(folder) else base_folder
+    return Opened(model, folder, base_folder, tokenizer_folder, read_lineage(folder))
+
+
+def locate_base(
+    folder: Path, adapter: Adapter, *, base: str | Path | None = None, hub_root: Path | None = None
+) -> Path:
+    """The folder of an adapter's base: `base` if given, else the one it records.
+
+    Raises:
+        WeightsError: the adapter records no base, there is nothing of that name, or it is another model.
+    """
+    name = base if base is not None else adapter.base
+    if name is None:
+        raise WeightsError("the adapter records no base", where=str(folder), fix="name it: base=…")
+    base_folder = locate_checkpoint(name, hub_root=hub_root)
+    check_base(folder, adapter, name=str(name), base_folder=base_folder)
+    return base_folder
+
+
+def check_base(folder: Path, adapter: Adapter, *, name: str, base_folder: Path) -> None:
+    """Refuse a base that is not the one an adapter was trained on.
+
+    The recorded hash decides where there is one; without it, two different hub ids are two models, while a
+    local folder may hold any of them (the shapes are checked when the adapter is merged).
+
+    Raises:
+        WeightsError: it is another model; both are named.
+    """
+    if adapter.base_sha256 is not None:
+        other = weights_sha256(base_folder) != adapter.base_sha256
+    else:
+        recorded = adapter.base
+        other = recorded is not None and is_hub_name(recorded) and is_hub_name(name) and recorded != name
+    if other:
+        raise WeightsError(
+            "the adapter was trained on another base",
+            where=str(folder),
+            expected=f"'{adapter.base}'",
+            got=f"'{name}' ({base_folder})",
+            fix=f"open it with base={adapter.base}",
+        )

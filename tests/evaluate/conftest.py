@@ -1,0 +1,110 @@
+"""A small world: a vocabulary, a random model, and tasks with options, numbers and free text."""
+
+import random
+
+import pytest
+import torch
+
+from ramekin.evaluate.runner import EvalSet
+from ramekin.tensors.tokenizer import train_tokenizer
+from ramekin.text.task import parse_task, render
+from ramekin.weights.config import t5_config
+from ramekin.weights.seq2seq import build_model
+
+WORDS = "the a cat dog bird fish sat ran on under mat tree red blue old new".split()
+
+
+def toy_task(name="toy/wet", **changes):
+    base = {
+        "description": "toy",
+        "source": {"hub": "org/toy", "name": "wet", "local": "toy/wet", "splits": {"validation": "validation"}},
+        "columns": {"text": "string", "label": "integer"},
+        "label": "label",
+        "options": ["no", "yes"],
+        "answer": "option",
+        "metrics": ["accuracy"],
+        "templates": {"ask": "wet ? {{ text }} ||| {{ options[label] }}"},
+    }
+    return parse_task(name, {**base, **changes}, where="toy.yaml")
+
+
+def number_task(name="toy/near"):
+    columns = {"text": "string", "label": "number"}
+    return toy_task(
+        name,
+        columns=columns,
+        options=[],
+        answer="number",
+        metrics=["spearman", "pearson"],
+        templates={"ask": "near ? {{ text }} ||| {{ label | decimals(1) }}"},
+    )
+
+
+def text_task(name="toy/free"):
+    columns = {"text": "string", "label": "string"}
+    return toy_task(
+        name,
+        columns=columns,
+        options=[],
+        answer="text",
+        metrics=["accuracy"],
+        templates={"ask": "say {{ text }} ||| {{ label }}"},
+    )
+
+
+def eval_set(task, labels, *, seed=0, split="validation"):
+    """A set with one example a label and random texts."""
+    rng = random.Random(f"{task.name} {seed}")
+    texts = [" ".join(rng.choices(WORDS, k=rng.randrange(2, 14))) for _ in labels]
+    examples = tuple(
+        render(task, {"text": text, "label": label}, split=split, row=row)
+        for row, (text, label) in enumerate(zip(texts, labels, strict=True))
+    )
+    return EvalSet(task, "ask", split, examples, "toy seed=0", skipped=2)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    rng = random.Random(0)
+    numbers = [f"{n / 10:.1f}" for n in range(51)]
+    lines = [" ".join(rng.choices([*WORDS, *numbers, "yes", "no", "wet", "near", "say", "?"], k=8)) for _ in range(400)]
+    return train_tokenizer(lines, vocab_size=140)
+
+
+@pytest.fixture
+def model(tokenizer):
+    """Random, but with logits far apart, and answers that end after different numbers of tokens."""
+    config = t5_config(vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=3)
+    model = build_model(config, seed=0, tied=False)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "EncDecAttention" in name or "relative_attention_bias" in name:
+                parameter.mul_(6.0)
+        model.lm_head.weight[1] *= 4.0
+    return model
+
+
+@pytest.fixture
+def sets():
+    return (
+        eval_set(toy_task(), [0, 1] * 9),
+        eval_set(number_task(), [n / 4 for n in range(14)]),
+        eval_set(text_task(), ["red cat", "old dog"] * 5),
+    )
+
+
+@pytest.fixture
+def written(monkeypatch, tokenizer):
+    """Let a test say what the model writes: `written([...])` gives the texts, in the order of the examples."""
+    import ramekin.infer.generate as module
+    from ramekin.tensors.tokenizer import token_ids
+
+    def say(texts, asked=None):
+        def answer(model, inputs, **settings):
+            if asked is not None:
+                asked.update(settings)
+            return [[*ids, 1] for ids in token_ids(tokenizer, texts)]
+
+        monkeypatch.setattr(module, "generate", answer)
+
+    return say

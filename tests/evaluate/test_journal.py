@@ -1,0 +1,175 @@
+"""An evaluation that was killed ends in the same scores, bit for bit; no answer serves another model."""
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ramekin.errors import DataError, ResourceError, UsageError
+from ramekin.evaluate.evaluation import to_json
+from ramekin.evaluate.journal import Journal, fingerprint
+from ramekin.evaluate.mode import MODES
+from ramekin.evaluate.runner import evaluate, versions
+
+MODE = MODES["fusionbench"]
+
+
+def without_time(evaluation):
+    document = to_json(evaluation)
+    document.pop("seconds")
+    for part in document["tasks"]:
+        part.pop("seconds")
+    return document, [part.predictions for part in evaluation.tasks]
+
+
+def journal(path, *, weights="w", mode=MODE, **changes):
+    return Journal(path, weights=weights, mode=mode, versions={**versions(), **changes})
+
+
+def test_forty_kills_and_the_same_scores(model, tokenizer, sets, tmp_path):
+    path = tmp_path / "answers.jsonl"
+    whole = without_time(evaluate(model, tokenizer, sets, batch_tokens=150))
+    assert without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path)) == whole
+    complete = path.read_bytes()
+    assert complete.count(b"\n") == 42
+    rng = random.Random(0)
+    for _ in range(40):
+        path.write_bytes(complete[: rng.randrange(len(complete) + 1)])
+        assert without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path)) == whole
+        assert sorted(path.read_bytes().splitlines()) == sorted(complete.splitlines())
+
+
+def test_finished_answers_are_not_computed_again(model, tokenizer, sets, tmp_path):
+    path = tmp_path / "run" / "answers.jsonl"
+    batches = []
+
+    def stop_at_the_third(done, total):
+        batches.append(done)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, tokenizer, sets, batch_tokens=150, journal=path, on_progress=stop_at_the_third)
+    assert path.read_bytes().count(b"\n") == batches[-1]
+    continued = []
+    evaluate(
+        model, tokenizer, sets, batch_tokens=150, journal=path, on_progress=lambda done, _: continued.append(done)
+    )
+    assert continued[0] > batches[-1]
+    nothing = []
+    evaluate(model, tokenizer, sets, batch_tokens=150, journal=path, on_progress=lambda *_: nothing.append(1))
+    assert nothing == []
+
+
+def test_two_models_share_a_file_and_not_an_answer(model, tokenizer, sets, tmp_path):
+    path = tmp_path / "answers.jsonl"
+    first = without_time(evaluate(model, tokenizer, sets, journal=path))
+    with torch.no_grad():
+        model.lm_head.weight.mul_(-1.0)
+    second = without_time(evaluate(model, tokenizer, sets, journal=path))
+    assert second == without_time(evaluate(model, tokenizer, sets))
+    assert second != first
+    assert path.read_bytes().count(b"\n") == 2 * 42
+
+
+def test_the_key_holds_weights_prompt_rules_and_versions(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with journal(path) as first:
+        first.add([("toy#ask/v/0", (5, 6, 1), (9, 1))])
+    assert journal(path).answer("toy#ask/v/0", (5, 6, 1)) == (9, 1)
+    assert journal(path).answer("toy#ask/v/1", (5, 6, 1)) is None
+    assert journal(path).answer("toy#ask/v/0", (5, 7, 1)) is None
+    longer = dataclasses.replace(MODE, max_new_tokens=10)
+    for other in (
+        journal(path, weights="x"),
+        journal(path, mode=longer),
+        journal(path, torch="0.1"),
+        journal(path, mode=dataclasses.replace(MODE, input_eos=False)),
+    ):
+        assert other.answer("toy#ask/v/0", (5, 6, 1)) is None
+    renamed = dataclasses.replace(MODE, name="mine", gold="text")
+    assert journal(path, mode=renamed).answer("toy#ask/v/0", (5, 6, 1)) == (9, 1), "scoring alone changed"
+
+
+def test_a_torn_line_is_cut_off_and_a_broken_one_is_an_error(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with journal(path) as first:
+        first.add([("a", (1,), (2,)), ("b", (1,), (3,))])
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:20])
+    assert journal(path).answer("b", (1,)) == (3,)
+    assert path.read_bytes() == whole
+    for broken in (b"{}\n", b"nonsense\n", b"[1]\n", b'{"key": "k", "written": ["x"]}\n'):
+        path.write_bytes(whole + broken + whole)
+        with pytest.raises(DataError, match=r"journal cannot be read: .*answers.jsonl:3.*fix: remove the line"):
+            journal(path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match=r"cannot write the journal: .*file/answers.jsonl"):
+        journal(tmp_path / "file" / "answers.jsonl")
+    with pytest.raises(ResourceError, match="cannot write the journal.*No space left on device"):
+        Journal_to_full_disk().add([("a", (1,), (2,))])
+
+
+def Journal_to_full_disk():
+    from pathlib import Path
+
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    opened = journal(Path("/dev/null"))
+    opened._file = os.open("/dev/full", os.O_WRONLY)
+    return opened
+
+
+def test_the_fingerprint_follows_every_tensor_and_the_configuration(model):
+    before = fingerprint(model)
+    assert fingerprint(model) == before
+    with torch.no_grad():
+        model.decoder.block[1].layer[2].DenseReluDense.wo.weight[0, 0] += 1e-7
+    changed = fingerprint(model)
+    assert changed != before
+    model.config.scale_decoder_outputs = not model.config.scale_decoder_outputs
+    assert fingerprint(model) not in (before, changed)
+
+
+def test_a_loose_adapter_is_refused(model):
+    attention = model.encoder.block[0].layer[0].SelfAttention
+    attention.lora_A = torch.nn.Parameter(torch.zeros(2, 32))
+    with pytest.raises(UsageError, match="loose adapter.*expected an adapter that was merged.*load_adapter"):
+        fingerprint(model)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.evaluate import conftest as world
+from ramekin.evaluate.runner import evaluate
+tokenizer = world.tokenizer.__wrapped__()
+model = world.model.__wrapped__(tokenizer)
+seen = 0
+def die(done, total):
+    global seen
+    seen += 1
+    if seen == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+evaluate(model, tokenizer, world.sets.__wrapped__(), batch_tokens=150, journal=Path(sys.argv[2]), on_progress=die)
+"""
+
+
+@pytest.mark.slow
+def test_a_real_kill_in_another_process(model, tokenizer, sets, tmp_path, request):
+    path = tmp_path / "answers.jsonl"
+    root = str(request.config.rootpath)
+    done = subprocess.run([sys.executable, "-c", KILLED, root, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert 0 < path.read_bytes().count(b"\n") < 42
+    continued = without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path))
+    assert continued == without_time(evaluate(model, tokenizer, sets, batch_tokens=150))

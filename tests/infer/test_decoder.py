@@ -1,0 +1,71 @@
+"""Stepwise logits equal one uncached forward pass over the whole target."""
+
+import pytest
+import torch
+
+from ramekin.errors import WeightsError
+from ramekin.infer.decoder import Decoder
+from ramekin.tensors.collate import collate_inputs
+from ramekin.weights.config import t5_config
+from ramekin.weights.seq2seq import build_model
+
+
+def tiny(kind="t5", *, tied=False):
+    config = t5_config(vocab_size=50, d_model=24, d_kv=8, d_ff=32, num_layers=2, num_decoder_layers=3, num_heads=2)
+    return build_model({**config, "model_type": kind}, seed=0, tied=tied)
+
+
+INPUTS = [[4, 9, 3, 8, 1], [7, 1], [5, 6, 30, 1]]
+TARGETS = torch.tensor([[0, 11, 12, 13, 14], [0, 21, 1, 0, 0], [0, 31, 32, 1, 0]])
+
+
+def full_logits(model):
+    """(batch, length, vocab) from one forward with the true mask."""
+    input_ids, mask = collate_inputs(INPUTS)
+    return model(input_ids=input_ids, attention_mask=mask, decoder_input_ids=TARGETS, use_cache=False).logits
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["t5", "mt5", "umt5"])
+def test_steps_give_the_logits_of_one_forward(kind, tied):
+    model = tiny(kind, tied=tied)
+    expected = full_logits(model)
+    decoder = Decoder(model, *collate_inputs(INPUTS), max_new_tokens=5)
+    stepped = torch.stack([decoder.step(TARGETS[:, t]) for t in range(5)], dim=1)
+    torch.testing.assert_close(stepped, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_rows_that_are_kept_go_on_as_before():
+    model = tiny()
+    expected = full_logits(model)
+    decoder = Decoder(model, *collate_inputs(INPUTS), max_new_tokens=5)
+    for t in range(2):
+        decoder.step(TARGETS[:, t])
+    decoder.keep(torch.tensor([2, 0]))
+    for t in range(2, 4):
+        torch.testing.assert_close(decoder.step(TARGETS[[2, 0], t]), expected[[2, 0], t], atol=1e-5, rtol=1e-5)
+    decoder.keep(torch.tensor([1]))
+    torch.testing.assert_close(decoder.step(TARGETS[[0], 4]), expected[[0], 4], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_padding_on_the_left_reads_the_same():
+    """Positions are relative and pads are masked: trap 7 of the fact sheet."""
+    model = tiny()
+    right = Decoder(model, *collate_inputs(INPUTS), max_new_tokens=1).step(TARGETS[:, 0])
+    ids = torch.tensor([[0] * (6 - len(row)) + row for row in INPUTS])
+    left = Decoder(model, ids, (ids != 0).long(), max_new_tokens=1).step(TARGETS[:, 0])
+    torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-5)
+
+
+def test_another_architecture_is_refused():
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    config = BartConfig(
+        vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
+        decoder_attention_heads=1, encoder_ffn_dim=8, decoder_ffn_dim=8, max_position_embeddings=8,
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match=r"cannot be decoded: BartFor.*expected one of MT5For.*T5For"):
+        Decoder(BartForConditionalGeneration(config), *collate_inputs(INPUTS), max_new_tokens=1)

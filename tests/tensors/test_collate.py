@@ -1,0 +1,61 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramekin.tensors.collate import IGNORED_LABEL, collate, collate_inputs
+from ramekin.tensors.encode import Encoded
+from ramekin.text.example import Example, Provenance
+
+EXAMPLE = Example("", "", (), Provenance("toy/wet", "ask", "train", 0))
+ids = st.lists(st.integers(3, 99), max_size=9).map(lambda row: (*row, 1))
+items_of = st.lists(st.builds(Encoded, ids, ids, st.just(EXAMPLE)), min_size=1, max_size=8)
+
+
+def test_a_batch_by_hand():
+    batch = collate([Encoded((5, 6, 1), (7, 1), EXAMPLE), Encoded((8, 1), (9, 4, 1), EXAMPLE)])
+    assert batch.input_ids.tolist() == [[5, 6, 1], [8, 1, 0]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch.decoder_input_ids.tolist() == [[0, 7, 0], [0, 9, 4]]
+    assert batch.labels.tolist() == [[7, 1, -100], [9, 4, 1]]
+    assert batch.target_positions.tolist() == [0, 1, 3, 4, 5]
+    assert batch.num_target_tokens == 5
+
+
+@given(items_of)
+def test_masks_and_labels_give_the_ids_back(items):
+    batch = collate(items)
+    for row, item in enumerate(items):
+        assert tuple(batch.input_ids[row][batch.attention_mask[row] == 1].tolist()) == item.input_ids
+        real = batch.labels[row] != IGNORED_LABEL
+        assert tuple(batch.labels[row][real].tolist()) == item.target_ids
+        assert batch.decoder_input_ids[row][real].tolist() == [0, *item.target_ids[:-1]]
+    expected = (batch.labels.flatten() != IGNORED_LABEL).nonzero().flatten()
+    assert torch.equal(batch.target_positions, expected)
+    assert {t.dtype for t in (batch.input_ids, batch.attention_mask, batch.labels)} == {torch.int64}
+
+
+@settings(deadline=None)  # the first call imports transformers
+@given(items_of)
+def test_the_decoder_inputs_are_those_of_transformers(items):
+    from transformers import T5Config
+    from transformers.models.t5.modeling_t5 import T5PreTrainedModel
+
+    class Shifter:
+        config = T5Config(decoder_start_token_id=0, pad_token_id=0)
+
+    batch = collate(items)
+    shifted = T5PreTrainedModel._shift_right(Shifter(), batch.labels)
+    real = batch.labels != IGNORED_LABEL
+    assert torch.equal(shifted[real], batch.decoder_input_ids[real])
+
+
+def test_inputs_alone():
+    input_ids, mask = collate_inputs([[4, 1], [5]], pad_id=9)
+    assert input_ids.tolist() == [[4, 1], [5, 9]]
+    assert mask.tolist() == [[1, 1], [1, 0]]
+
+
+def test_moving_keeps_every_tensor():
+    batch = collate([Encoded((5, 1), (7, 1), EXAMPLE)])
+    moved = batch.to("meta")
+    assert moved.labels.device.type == moved.target_positions.device.type == "meta"

@@ -1,0 +1,83 @@
+import pytest
+
+from ramekin.errors import DataError, UsageError
+from ramekin.tensors.encode import encode
+from ramekin.tensors.tokenizer import token_ids, train_tokenizer
+from ramekin.text.example import Example, Provenance
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(["the cat sat on a mat", "yes no maybe so"] * 20, vocab_size=60)
+
+
+def example(inputs, targets, row=0):
+    return Example(inputs, targets, (), Provenance("toy/wet", "ask", "train", row))
+
+
+def test_both_sides_end_with_eos(tokenizer):
+    encoded = encode([example("the cat", "yes")], tokenizer)
+    (item,) = encoded.items
+    inputs, targets = token_ids(tokenizer, ["the cat", "yes"])
+    assert (item.input_ids, item.target_ids) == ((*inputs, 1), (*targets, 1))
+    assert item.lengths == (len(inputs) + 1, len(targets) + 1)
+    assert (encoded.truncated_inputs, encoded.truncated_targets) == (0, 0)
+
+
+def test_inputs_without_eos_as_t0_has_them(tokenizer):
+    (item,) = encode([example("the cat", "yes")], tokenizer, input_eos=False).items
+    assert item.input_ids[-1] != 1
+    assert item.target_ids[-1] == 1
+
+
+def test_truncation_keeps_the_head_and_is_counted(tokenizer):
+    examples = [example("the cat sat on a mat", "yes no maybe"), example("a cat", "no", 1)]
+    whole = encode(examples, tokenizer)
+    cut = encode(examples, tokenizer, max_input_tokens=4, max_target_tokens=3)
+    assert (cut.truncated_inputs, cut.truncated_targets) == (
+        sum(len(item.input_ids) > 4 for item in whole.items),
+        sum(len(item.target_ids) > 3 for item in whole.items),
+    )
+    assert cut.truncated_inputs >= 1
+    assert cut.items[0].input_ids == (*whole.items[0].input_ids[:3], 1)
+    assert cut.items[0].target_ids == (*whole.items[0].target_ids[:2], 1)
+
+
+def test_the_limit_itself_is_not_truncated(tokenizer):
+    (item,) = encode([example("the cat", "yes")], tokenizer).items
+    inputs, targets = item.lengths
+    again = encode(
+        [example("the cat", "yes")], tokenizer, max_input_tokens=inputs, max_target_tokens=max(targets, 2)
+    )
+    assert (again.truncated_inputs, again.truncated_targets) == (0, 0)
+    assert again.items[0] == item
+
+
+def test_unknown_characters_are_counted_once_an_example(tokenizer):
+    encoded = encode(
+        [example("Ω the Ω", "yes"), example("cat", "yes Ω", 1), example("a", "no", 2)], tokenizer
+    )
+    assert (encoded.unknown_inputs, encoded.unknown_targets) == (1, 1)
+
+
+def test_empty_target_names_the_example(tokenizer):
+    with pytest.raises(
+        DataError, match=r"target is empty after tokenising: toy/wet#ask/train/7: .*got '\\n '"
+    ):
+        encode([example("the cat", "\n ", 7)], tokenizer)
+
+
+def test_empty_input_is_an_error_only_without_eos(tokenizer):
+    assert encode([example("", "yes")], tokenizer).items[0].input_ids == (1,)
+    with pytest.raises(DataError, match=r"input is empty after tokenising: toy/wet#ask/train/0"):
+        encode([example("", "yes")], tokenizer, input_eos=False)
+
+
+@pytest.mark.parametrize("limit", ["max_input_tokens", "max_target_tokens"])
+def test_limits_need_room(tokenizer, limit):
+    with pytest.raises(UsageError, match=f"no room for a token and </s>: {limit}: expected >= 2, got 1"):
+        encode([], tokenizer, **{limit: 1})
+
+
+def test_nothing_encodes_to_nothing(tokenizer):
+    assert encode([], tokenizer).items == ()
