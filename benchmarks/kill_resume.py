@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint-every", type=int, default=2, help="steps between states (2)")
     parser.add_argument("--adapter", choices=["none", "lora"], default="none", help="full model or LoRA")
     parser.add_argument("--failpoints", action="store_true", help="kill at the stages of saving instead")
+    parser.add_argument("--every", type=int, default=1, help="take only every n-th stage of saving (1)")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     return parser
 
@@ -62,15 +63,9 @@ def _train(run_dir: Path, options: argparse.Namespace) -> None:
 
     from ramekin.train.loop import finetune
     from ramekin.train.recipe import Recipe
-    from ramekin.weights.adapter import LoraRecipe, attach_lora
-    from ramekin.weights.config import t5_config
-    from ramekin.weights.seq2seq import build_model
 
     torch.set_num_threads(1)
-    config = t5_config(vocab_size=64, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    model = build_model(config, seed=1, tied=False)
-    if options.adapter == "lora":
-        model = attach_lora(model, LoraRecipe(rank=2, dropout=0.1), seed=2)
+    model = _model(options)
     recipe = Recipe(
         max_steps=options.steps,
         global_batch=8,
@@ -82,6 +77,16 @@ def _train(run_dir: Path, options: argparse.Namespace) -> None:
     )
     print("training", flush=True)
     finetune(model, _examples(), recipe, run_dir=run_dir, resume=True, on_eval=_norm)
+
+
+def _model(options: argparse.Namespace):
+    from ramekin.weights.adapter import LoraRecipe, attach_lora
+    from ramekin.weights.config import t5_config
+    from ramekin.weights.seq2seq import build_model
+
+    config = t5_config(vocab_size=64, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    model = build_model(config, seed=1, tied=False)
+    return attach_lora(model, LoraRecipe(rank=2, dropout=0.1), seed=2) if options.adapter == "lora" else model
 
 
 def _examples() -> list:
@@ -164,16 +169,16 @@ def _start(command: list[str], run_dir: Path, kill_after: float | None) -> float
 
 
 def failpoint_trials(root: Path, options: argparse.Namespace) -> list[Trial]:
-    import ramekin.train.loop
-    import ramekin.weights.adapter  # noqa: F401  everything is imported before the first fork
+    import ramekin.train.loop  # noqa: F401  everything is imported before the first fork
 
+    _model(options)
     stages = _in_fork(lambda: _trained_with(root / "undisturbed", options, kill_at=None))
     sha256, whole = _outcome(root / "undisturbed", options)
     trials: list[Trial] = [(f"undisturbed, {len(stages)} stages of saving", 1, sha256, whole)]
-    saves = [number for number, stage in enumerate(stages) if stage.startswith("write weights")]
+    saves = [number for number, stage in enumerate(stages) if stage == "write weights: not yet begun"]
     # The first save has nothing to fall back on, the third rotates, the last finishes the run.
     chosen = [range(saves[n], saves[n + 1]) for n in (0, 2)] + [range(saves[-1], len(stages))]
-    for kill_at in (number for block in chosen for number in block):
+    for kill_at in [number for block in chosen for number in block][:: options.every]:
         run_dir = root / f"stage-{kill_at}"
         killed = _in_fork(lambda at=kill_at, to=run_dir: _trained_with(to, options, kill_at=at)) is None
         _in_fork(lambda to=run_dir: _trained_with(to, options, kill_at=None))

@@ -31,7 +31,27 @@ _HOMES = {
     "task_names": "ramekin.catalog:task_names",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "Encoded",
+    "Example",
+    "RamekinError",
+    "Recipe",
+    "Score",
+    "Task",
+    "Template",
+    "encode",
+    "evaluate_model",
+    "finetune",
+    "generate",
+    "load_model",
+    "load_task",
+    "load_tokenizer",
+    "merge_checkpoints",
+    "read_records",
+    "render",
+    "save_checkpoint",
+    "task_names",
+]
 
 
 def __getattr__(name: str) -> Any:

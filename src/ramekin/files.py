@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         ResourceError: the disk is full or the path cannot be written; the old file is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}-{os.getpid()}")
+    temporary = _sibling(path, "file")
     with _disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -109,18 +110,20 @@ def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]
     """A temporary sibling folder that becomes `output` when the block ends without an exception.
 
     Every file in it is synced, then the folder, then it is renamed and its parent synced. With
-    `overwrite`, an existing `output` is moved aside first and removed last.
+    `overwrite`, an existing `output` is moved aside first and removed last; after a kill between the two
+    renames the next writer puts it back.
 
     Raises:
         UsageError: `output` exists and `overwrite` is false.
         ResourceError: the disk is full or the place cannot be written.
     """
     output = Path(output)
+    remove_leftovers(output)
     refuse_existing(output, overwrite=overwrite)
     with _disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(output)
-        temporary = output.with_name(f"{_TEMPORARY}{output.name}-{os.getpid()}")
+        temporary = _sibling(output, "new")
+        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
             yield temporary
@@ -132,12 +135,18 @@ def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]
 
 
 def remove_leftovers(output: Path) -> None:
-    """Remove temporary siblings that dead processes left beside `output`."""
-    for sibling in output.parent.glob(f"{_TEMPORARY}{output.name}-*"):
-        owner = sibling.name.rpartition("-")[2]
-        if owner.isdigit() and int(owner) != os.getpid() and _is_alive(int(owner)):
+    """Tidy what dead processes left beside `output`; a folder they had moved aside is put back first."""
+    if not output.parent.is_dir():
+        return
+    pattern = re.compile(re.escape(f"{_TEMPORARY}{output.name}") + r"-(new|old|file)-(\d+)")
+    found = [(p, m) for p in output.parent.iterdir() if (m := pattern.fullmatch(p.name))]
+    for sibling, match in sorted(found, key=lambda each: each[1][1] != "old"):
+        if int(match[2]) != os.getpid() and _is_alive(int(match[2])):
             continue
-        shutil.rmtree(sibling, ignore_errors=True) if sibling.is_dir() else sibling.unlink(missing_ok=True)
+        if match[1] == "old" and not output.exists():
+            sibling.replace(output)
+            continue
+        _remove(sibling)
 
 
 @contextlib.contextmanager
@@ -147,8 +156,9 @@ def folder_lock(folder: Path) -> Iterator[None]:
     Raises:
         LockedError: another process holds it; the message names its pid, host and start.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,17 +180,33 @@ def folder_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _sibling(output: Path, what: str) -> Path:
+    """The temporary name of this process beside `output`."""
+    return output.with_name(f"{_TEMPORARY}{output.name}-{what}-{os.getpid()}")
+
+
 def _put_in_place(temporary: Path, output: Path) -> None:
-    """Rename `temporary` to `output`, moving an existing `output` aside first."""
-    if output.exists():
-        aside = output.with_name(f"{_TEMPORARY}{output.name}-old-{os.getpid()}")
-        output.replace(aside)
+    """Rename `temporary` to `output`; an existing `output` is moved aside, and back if that fails."""
+    if not output.exists():
         temporary.replace(output)
         sync_directory(output.parent)
-        shutil.rmtree(aside, ignore_errors=True) if aside.is_dir() else aside.unlink()
+        return
+    aside = _sibling(output, "old")
+    output.replace(aside)
+    try:
+        temporary.replace(output)
+    except BaseException:
+        aside.replace(output)
+        raise
+    sync_directory(output.parent)
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        temporary.replace(output)
-        sync_directory(output.parent)
+        path.unlink(missing_ok=True)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -11,13 +11,35 @@ from ramekin.text.task import parse_task, render
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
 
-WORDS = "the a cat dog bird fish sat ran on under mat tree red blue old new".split()
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "bird",
+    "fish",
+    "sat",
+    "ran",
+    "on",
+    "under",
+    "mat",
+    "tree",
+    "red",
+    "blue",
+    "old",
+    "new",
+]
 
 
-def toy_task(name="toy/wet", **changes):
+def make_toy_task(name="toy/wet", **changes):
     base = {
         "description": "toy",
-        "source": {"hub": "org/toy", "name": "wet", "local": "toy/wet", "splits": {"validation": "validation"}},
+        "source": {
+            "hub": "org/toy",
+            "name": "wet",
+            "local": "toy/wet",
+            "splits": {"validation": "validation"},
+        },
         "columns": {"text": "string", "label": "integer"},
         "label": "label",
         "options": ["no", "yes"],
@@ -28,9 +50,9 @@ def toy_task(name="toy/wet", **changes):
     return parse_task(name, {**base, **changes}, where="toy.yaml")
 
 
-def number_task(name="toy/near"):
+def make_number_task(name="toy/near"):
     columns = {"text": "string", "label": "number"}
-    return toy_task(
+    return make_toy_task(
         name,
         columns=columns,
         options=[],
@@ -40,9 +62,9 @@ def number_task(name="toy/near"):
     )
 
 
-def text_task(name="toy/free"):
+def make_text_task(name="toy/free"):
     columns = {"text": "string", "label": "string"}
-    return toy_task(
+    return make_toy_task(
         name,
         columns=columns,
         options=[],
@@ -52,7 +74,7 @@ def text_task(name="toy/free"):
     )
 
 
-def eval_set(task, labels, *, seed=0, split="validation"):
+def make_eval_set(task, labels, *, seed=0, split="validation"):
     """A set with one example a label and random texts."""
     rng = random.Random(f"{task.name} {seed}")
     texts = [" ".join(rng.choices(WORDS, k=rng.randrange(2, 14))) for _ in labels]
@@ -67,7 +89,10 @@ def eval_set(task, labels, *, seed=0, split="validation"):
 def tokenizer():
     rng = random.Random(0)
     numbers = [f"{n / 10:.1f}" for n in range(51)]
-    lines = [" ".join(rng.choices([*WORDS, *numbers, "yes", "no", "wet", "near", "say", "?"], k=8)) for _ in range(400)]
+    lines = [
+        " ".join(rng.choices([*WORDS, *numbers, "yes", "no", "wet", "near", "say", "?"], k=8))
+        for _ in range(400)
+    ]
     return train_tokenizer(lines, vocab_size=140)
 
 
@@ -87,9 +112,9 @@ def model(tokenizer):
 @pytest.fixture
 def sets():
     return (
-        eval_set(toy_task(), [0, 1] * 9),
-        eval_set(number_task(), [n / 4 for n in range(14)]),
-        eval_set(text_task(), ["red cat", "old dog"] * 5),
+        make_eval_set(make_toy_task(), [0, 1] * 9),
+        make_eval_set(make_number_task(), [n / 4 for n in range(14)]),
+        make_eval_set(make_text_task(), ["red cat", "old dog"] * 5),
     )
 
 
@@ -108,3 +133,27 @@ def written(monkeypatch, tokenizer):
         monkeypatch.setattr(module, "generate", answer)
 
     return say
+
+
+@pytest.fixture
+def toy_task():
+    """A task with options: `toy_task("toy/wet", metrics=[…])`."""
+    return make_toy_task
+
+
+@pytest.fixture
+def number_task():
+    """A task whose answers are numbers."""
+    return make_number_task
+
+
+@pytest.fixture
+def text_task():
+    """A task whose answers are free text."""
+    return make_text_task
+
+
+@pytest.fixture
+def eval_set():
+    """A set with one example a label: `eval_set(task, labels)`."""
+    return make_eval_set

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -58,7 +59,12 @@ def test_finished_answers_are_not_computed_again(model, tokenizer, sets, tmp_pat
     assert path.read_bytes().count(b"\n") == batches[-1]
     continued = []
     evaluate(
-        model, tokenizer, sets, batch_tokens=150, journal=path, on_progress=lambda done, _: continued.append(done)
+        model,
+        tokenizer,
+        sets,
+        batch_tokens=150,
+        journal=path,
+        on_progress=lambda done, _: continued.append(done),
     )
     assert continued[0] > batches[-1]
     nothing = []
@@ -106,7 +112,9 @@ def test_a_torn_line_is_cut_off_and_a_broken_one_is_an_error(tmp_path):
     assert path.read_bytes() == whole
     for broken in (b"{}\n", b"nonsense\n", b"[1]\n", b'{"key": "k", "written": ["x"]}\n'):
         path.write_bytes(whole + broken + whole)
-        with pytest.raises(DataError, match=r"journal cannot be read: .*answers.jsonl:3.*fix: remove the line"):
+        with pytest.raises(
+            DataError, match=r"journal cannot be read: .*answers.jsonl:3.*fix: remove the line"
+        ):
             journal(path)
 
 
@@ -115,12 +123,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(ResourceError, match=r"cannot write the journal: .*file/answers.jsonl"):
         journal(tmp_path / "file" / "answers.jsonl")
     with pytest.raises(ResourceError, match="cannot write the journal.*No space left on device"):
-        Journal_to_full_disk().add([("a", (1,), (2,))])
+        journal_on_a_full_disk().add([("a", (1,), (2,))])
 
 
-def Journal_to_full_disk():
-    from pathlib import Path
-
+def journal_on_a_full_disk():
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     opened = journal(Path("/dev/null"))
@@ -147,10 +153,11 @@ def test_a_loose_adapter_is_refused(model):
 
 
 KILLED = """
-import os, signal, sys
+import importlib.util, os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from tests.evaluate import conftest as world
+spec = importlib.util.spec_from_file_location("world", sys.argv[1])
+world = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(world)
 from ramekin.evaluate.runner import evaluate
 tokenizer = world.tokenizer.__wrapped__()
 model = world.model.__wrapped__(tokenizer)
@@ -165,10 +172,10 @@ evaluate(model, tokenizer, world.sets.__wrapped__(), batch_tokens=150, journal=P
 
 
 @pytest.mark.slow
-def test_a_real_kill_in_another_process(model, tokenizer, sets, tmp_path, request):
+def test_a_real_kill_in_another_process(model, tokenizer, sets, tmp_path):
     path = tmp_path / "answers.jsonl"
-    root = str(request.config.rootpath)
-    done = subprocess.run([sys.executable, "-c", KILLED, root, str(path)], check=False)
+    world = Path(__file__).with_name("conftest.py")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(world), str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert 0 < path.read_bytes().count(b"\n") < 42
     continued = without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path))

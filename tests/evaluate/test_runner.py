@@ -1,11 +1,11 @@
 """The whole evaluation: FusionBench's numbers by an independent route, golden rules, and what is counted."""
 
+import copy
 import dataclasses
 
 import pytest
 import torch
 from scipy.stats import spearmanr
-from tests.evaluate.conftest import eval_set, number_task, text_task, toy_task
 
 from ramekin.catalog import load_task
 from ramekin.errors import DataError, UsageError
@@ -16,19 +16,22 @@ from ramekin.text.task import render
 
 def peers_answers(model, tokenizer, examples, batch=5):
     """FusionBench's loop in the open: pad to a fixed width, generate ten positions, decode, gold from labels."""
+    tokenizer = copy.deepcopy(tokenizer)  # padding set in a call stays set in the tokenizer
     texts, golds = [], []
     for start in range(0, len(examples), batch):
         part = examples[start : start + batch]
         inputs = tokenizer([e.inputs for e in part], padding="max_length", max_length=64, truncation=True)
         labels = tokenizer([e.targets for e in part], padding="max_length", max_length=64, truncation=True)
         ids = torch.tensor(inputs["input_ids"])
-        output = model.generate(ids, attention_mask=(ids != 0).long(), max_length=10, do_sample=False, num_beams=1)
+        output = model.generate(
+            ids, attention_mask=(ids != 0).long(), max_length=10, do_sample=False, num_beams=1
+        )
         texts += tokenizer.batch_decode(output, skip_special_tokens=True)
         golds += tokenizer.batch_decode(labels["input_ids"], skip_special_tokens=True)
     return texts, golds
 
 
-def test_answers_and_scores_are_fusionbenchs(model, tokenizer, sets):
+def test_answers_and_scores_are_fusionbenchs(model, tokenizer, sets, text_task):
     words, _ = peers_answers(model, tokenizer, sets[2].examples)
     free = text_task()
     labels = [word or "red" if row % 2 else "old `dog`" for row, word in enumerate(words)]
@@ -53,7 +56,7 @@ def test_answers_and_scores_are_fusionbenchs(model, tokenizer, sets):
     assert "`" not in evaluation.task("toy/free").predictions[0].target
 
 
-def test_spearman_is_fusionbenchs_on_what_was_written(model, tokenizer, written):
+def test_spearman_is_fusionbenchs_on_what_was_written(model, tokenizer, written, eval_set, number_task):
     each = eval_set(number_task(), [2.25, 0.75, 5.0, 3.4, 1.0])
     written(["2.2", "dog", "4.0", "5.0", "nan"])
     (part,) = evaluate(model, tokenizer, [each]).tasks
@@ -66,7 +69,7 @@ def test_spearman_is_fusionbenchs_on_what_was_written(model, tokenizer, written)
     assert [score.metric for score in part.scores] == ["spearman", "pearson"]
 
 
-def test_constant_predictions_are_zero_and_say_so(model, tokenizer, written):
+def test_constant_predictions_are_zero_and_say_so(model, tokenizer, written, eval_set, number_task):
     written(["dog"] * 4)
     (part,) = evaluate(model, tokenizer, [eval_set(number_task(), [1, 2, 3, 4])]).tasks
     assert part.headline.value == 0.0
@@ -82,7 +85,7 @@ def test_stsb_of_the_catalogue_has_fusionbenchs_gold(tokenizer):
     assert golds == ["2.2", "0.8", "5.0", "3.4"]
 
 
-def test_fusionbench_means_nine_new_tokens_and_exact_match(model, tokenizer, written):
+def test_fusionbench_means_nine_new_tokens_and_exact_match(model, tokenizer, written, eval_set, toy_task):
     asked = {}
     written(["yes", "yes yes", "no", "dog"], asked)
     (part,) = evaluate(model, tokenizer, [eval_set(toy_task(), [1, 1, 0, 0])], mode="fusionbench").tasks
@@ -93,7 +96,9 @@ def test_fusionbench_means_nine_new_tokens_and_exact_match(model, tokenizer, wri
     assert part.majority == {"accuracy": 0.5}
 
 
-def test_cola_is_accuracy_first_under_fusionbench_and_its_own_metric_otherwise(model, tokenizer, written):
+def test_cola_is_accuracy_first_under_fusionbench_and_its_own_metric_otherwise(
+    model, tokenizer, written, eval_set, toy_task
+):
     each = eval_set(toy_task(metrics=["matthews", "f1"]), [1, 1, 0, 0])
     written(["yes", "no", "no", "no"])
     (ours,) = evaluate(model, tokenizer, [each], mode="generate").tasks
@@ -103,7 +108,7 @@ def test_cola_is_accuracy_first_under_fusionbench_and_its_own_metric_otherwise(m
     assert set(theirs.majority) == {"accuracy", "matthews", "f1"}
 
 
-def test_the_gold_is_the_target_itself_outside_fusionbench(model, tokenizer, written):
+def test_the_gold_is_the_target_itself_outside_fusionbench(model, tokenizer, written, eval_set, text_task):
     each = eval_set(text_task(), ["old `dog`", "red cat"])
     written(["old dog", "red cat"])
     (ours,) = evaluate(model, tokenizer, [each], mode="generate").tasks
@@ -120,7 +125,9 @@ def test_batches_tasks_and_order_do_not_change_a_prediction(model, tokenizer, se
         assert part.predictions == alone.predictions
         assert part.scores == alone.scores
     backwards = evaluate(model, tokenizer, sets[::-1], batch_tokens=batch_tokens)
-    assert [part.predictions for part in backwards.tasks[::-1]] == [part.predictions for part in together.tasks]
+    assert [part.predictions for part in backwards.tasks[::-1]] == [
+        part.predictions for part in together.tasks
+    ]
 
 
 def test_sets_encoded_once_serve_many_models(model, tokenizer, sets):
@@ -130,7 +137,7 @@ def test_sets_encoded_once_serve_many_models(model, tokenizer, sets):
     assert [part.scores for part in evaluation.tasks] == [part.scores for part in expected.tasks]
 
 
-def test_what_was_lost_is_counted(model, tokenizer):
+def test_what_was_lost_is_counted(model, tokenizer, eval_set, toy_task):
     labels = [0, 1] * 5
     each = eval_set(toy_task(), labels)
     odd = dataclasses.replace(each.examples[0], inputs="wet ? ` cat")

@@ -11,7 +11,9 @@ from ramekin.weights.seq2seq import build_model
 
 
 def tiny(kind="t5", *, tied=False):
-    config = t5_config(vocab_size=50, d_model=24, d_kv=8, d_ff=32, num_layers=2, num_decoder_layers=3, num_heads=2)
+    config = t5_config(
+        vocab_size=50, d_model=24, d_kv=8, d_ff=32, num_layers=2, num_decoder_layers=3, num_heads=2
+    )
     return build_model({**config, "model_type": kind}, seed=0, tied=tied)
 
 
@@ -45,7 +47,9 @@ def test_the_rows_that_are_kept_go_on_as_before():
         decoder.step(TARGETS[:, t])
     decoder.keep(torch.tensor([2, 0]))
     for t in range(2, 4):
-        torch.testing.assert_close(decoder.step(TARGETS[[2, 0], t]), expected[[2, 0], t], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            decoder.step(TARGETS[[2, 0], t]), expected[[2, 0], t], atol=1e-5, rtol=1e-5
+        )
     decoder.keep(torch.tensor([1]))
     torch.testing.assert_close(decoder.step(TARGETS[[0], 4]), expected[[0], 4], atol=1e-5, rtol=1e-5)
 

@@ -16,7 +16,13 @@ VOCAB = 90
 def tiny(kind="t5", *, tied=False, seed=0, feed_forward="gated-gelu", ends=3.0):
     """A random model whose logits are far apart and whose rows end after different numbers of tokens."""
     config = t5_config(
-        vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=3, feed_forward_proj=feed_forward
+        vocab_size=VOCAB,
+        d_model=32,
+        d_kv=8,
+        d_ff=48,
+        num_layers=2,
+        num_heads=3,
+        feed_forward_proj=feed_forward,
     )
     model = build_model({**config, "model_type": kind}, seed=seed, tied=tied)
     with torch.no_grad():
@@ -119,7 +125,9 @@ def test_known_answers_spare_whole_batches_and_are_kept():
     half_known = batches[2].indices[0]
     known[half_known] = [42, 1]
     again = []
-    continued = generate(model, inputs, max_new_tokens=5, batch_tokens=120, known=known, on_batch=again.append)
+    continued = generate(
+        model, inputs, max_new_tokens=5, batch_tokens=120, known=known, on_batch=again.append
+    )
     assert [b.indices for b in again] == [b.indices for b in batches[2:]]
     assert continued[half_known] == [42, 1]
     assert [row for i, row in enumerate(continued) if i != half_known] == [
@@ -185,7 +193,9 @@ def test_the_start_token_is_the_checkpoints():
 def test_a_model_without_start_token_is_refused():
     model = tiny()
     model.generation_config.decoder_start_token_id = model.config.decoder_start_token_id = None
-    with pytest.raises(WeightsError, match=r"which token starts its decoder: config.json.*decoder_start_token_id"):
+    with pytest.raises(
+        WeightsError, match=r"which token starts its decoder: config.json.*decoder_start_token_id"
+    ):
         generate(model, [[5, 1]], max_new_tokens=2, batch_tokens=9)
 
 

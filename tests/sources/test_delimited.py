@@ -83,7 +83,7 @@ class TestCsv:
     def test_ragged_rows_say_how_many(self, tmp_path):
         bad = only_bad(read(tmp_path, "sentence,label\na,b,1\n"))
         assert str(bad.error("f.csv")) == (
-            "a row has too many cells: f.csv:2: expected 2 (sentence, label), got 3; "
+            "a row has too many cells: f.csv:2: expected 2 ('sentence, label'), got 3; "
             "fix: put cells with commas, quotes or line ends in double quotes"
         )
 

@@ -45,7 +45,11 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def network(monkeypatch):
+    from huggingface_hub import constants
+
     session = Session()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.get_session", lambda: session)
     return session
 

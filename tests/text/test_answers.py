@@ -34,7 +34,9 @@ def test_what_float_reads_and_we_do_not(text):
     assert parse_number(text) is None
 
 
-@pytest.mark.parametrize("text", ["", " ", "2.2.", "2,2", "four", "4 out of 5", "0x10", "1__0", "−1", "4.0</s>"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "2.2.", "2,2", "four", "4 out of 5", "0x10", "1__0", "−1", "4.0</s>"]
+)
 def test_what_is_no_number(text):
     assert parse_number(text) is None
 

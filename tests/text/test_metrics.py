@@ -71,8 +71,12 @@ def test_f1_by_hand():
 @settings(deadline=None, max_examples=50)
 def test_f1_equals_sklearn(pairs):
     predictions, targets = columns(pairs)
-    expected = sk.f1_score(targets, predictions, pos_label="yes", zero_division=0.0, labels=["yes"], average="macro")
-    assert score_predictions("f1", predictions, targets, options=YES_NO).value == pytest.approx(expected, abs=1e-12)
+    expected = sk.f1_score(
+        targets, predictions, pos_label="yes", zero_division=0.0, labels=["yes"], average="macro"
+    )
+    assert score_predictions("f1", predictions, targets, options=YES_NO).value == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_f1_without_positive_targets_says_so():
@@ -167,7 +171,9 @@ def test_numbers_beyond_arithmetic_are_zero_with_a_note():
 
 
 def test_a_target_that_is_no_number_is_named():
-    with pytest.raises(DataError, match=r"needs numeric targets: target 1: expected a finite number, got 'nan'"):
+    with pytest.raises(
+        DataError, match=r"needs numeric targets: target 1: expected a finite number, got 'nan'"
+    ):
         score_predictions("spearman", ["1", "2"], ["1", "nan"])
 
 
@@ -200,7 +206,9 @@ def test_resampled_class_metrics_equal_the_metric_on_the_drawn_examples(name):
     indices = rng.integers(0, 30, (10, 30))
     given = Answers(tuple(predictions), tuple(targets), YES_NO)
     for row, value in zip(indices, METRICS[name].resample(given, indices), strict=True):
-        drawn = score_predictions(name, [predictions[i] for i in row], [targets[i] for i in row], options=YES_NO)
+        drawn = score_predictions(
+            name, [predictions[i] for i in row], [targets[i] for i in row], options=YES_NO
+        )
         assert value == pytest.approx(drawn.value, abs=1e-12)
 
 

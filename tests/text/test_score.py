@@ -29,7 +29,9 @@ def test_the_bootstrap_of_a_mean_is_near_the_normal_interval():
     low, high = bootstrap_interval(lambda idx: float(values[idx].mean()), 400, seed=0, resamples=2000)
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
-    assert (low, high) == bootstrap_interval(lambda idx: float(values[idx].mean()), 400, seed=0, resamples=2000)
+    assert (low, high) == bootstrap_interval(
+        lambda idx: float(values[idx].mean()), 400, seed=0, resamples=2000
+    )
 
 
 def test_the_bootstrap_leaves_out_undefined_draws():

@@ -33,6 +33,12 @@ def tiny() -> Callable[..., Any]:
     return build
 
 
+@pytest.fixture(scope="session")
+def flan_small() -> Any:
+    """A model of Flan-T5-small's shape, to be left as it is."""
+    return build_model(t5_config(), seed=0, tied=False)
+
+
 @pytest.fixture
 def logits() -> Callable[[Any], torch.Tensor]:
     """A model's logits on two padded inputs: `(2, 4, vocab)`."""

@@ -87,6 +87,17 @@ def test_lineage_is_kept(tiny: Make, tmp_path: Path) -> None:
     assert read_lineage(tmp_path / "x") == LINEAGE
 
 
+def test_further_files_belong_to_the_folder(tiny: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    save_checkpoint(
+        tiny(), folder, tokenizer_folder=None, lineage=LINEAGE, extra_files={"report.json": b'{"loss": 1}'}
+    )
+    verify_checkpoint(folder)
+    (folder / "report.json").write_text('{"loss": 0}')
+    with pytest.raises(WeightsError, match=r"changed or damaged: .*report\.json"):
+        verify_checkpoint(folder)
+
+
 def test_bf16_is_saved_as_bf16(saved: Make, tiny: Make, logits: Logits, library_load: Make) -> None:
     model = load_model(saved(model=tiny()), dtype="bf16")
     folder = saved("half", model=model)

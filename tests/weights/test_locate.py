@@ -81,7 +81,9 @@ def test_what_could_be_a_repository(name: str, yes: bool) -> None:
     assert is_hub_name(name) is yes
 
 
-def test_no_network_and_no_folder_names_the_repository_and_both_remedies(hub_root: Path) -> None:
+def test_no_network_and_no_folder_names_the_repository_and_both_remedies(
+    hub_root: Path, hub: list[dict[str, Any]]
+) -> None:
     begun = time.perf_counter()
     with pytest.raises(WeightsError) as caught:
         locate_checkpoint("google/flan-t5-xl")
@@ -95,6 +97,8 @@ def test_no_network_and_no_folder_names_the_repository_and_both_remedies(hub_roo
     assert f"not under hub_root {hub_root}" in message and "flan-t5-bass at revision v2" in message
     assert "did you mean 'google/flan-t5-base', which is under" in message
     assert time.perf_counter() - begun < 5
+    questions = [call for call in hub if "info" in call]
+    assert [call["timeout"] for call in questions] == [10.0, 10.0]  # a silent network is not waited for
 
 
 def test_a_path_that_is_not_there_is_not_asked_of_the_hub(

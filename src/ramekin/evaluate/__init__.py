@@ -1,0 +1,1 @@
+"""Suites of examples to scores: modes, the runner, the journal, statistics and the baseline."""

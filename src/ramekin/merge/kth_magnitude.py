@@ -59,10 +59,12 @@ def kth_magnitudes(stream: Callable[[], Rows], ranks: Sequence[int]) -> tuple[Kt
     lower = torch.zeros(len(ranks), _LOW_BINS, dtype=torch.int64)
     for times, rows in stream():
         for counts, (chosen, _), row in zip(lower, bins, rows, strict=True):
-            bits = _magnitude_bits(row)
-            inside = bits[(bits >> _LOW_BITS) == chosen]
+            low_bits = _magnitude_bits(row).bitwise_xor_(
+                chosen << _LOW_BITS
+            )  # in the bin: nothing else is left
+            inside = low_bits[low_bits < _LOW_BINS]
             if inside.numel():
-                counts += torch.bincount(inside & (_LOW_BINS - 1), minlength=_LOW_BINS) * times
+                counts += torch.bincount(inside, minlength=_LOW_BINS) * times
     found = []
     for counts, (chosen, below), rank in zip(lower, bins, ranks, strict=True):
         low, below_low = _bin_of(counts, rank - below)

@@ -173,13 +173,18 @@ def _sign_and_kept(
         for model, (delta, cut) in enumerate(zip(pieces, cuts, strict=True)):
             trimmed = trim(delta, cut)
             total += trimmed
-            kept[name][model] += delta.numel() if cut == 0 else int(trimmed.count_nonzero())
+            kept[name][model] += delta.numel() if cut == 0 else _sum(trimmed.sign().abs_())
             if model in equal:
-                equal[model][name] += int((delta.abs() == cut).sum())
-        for start in range(0, total.numel(), _EXACT_IN_FP32):
-            signs += times[name] * int(total[start : start + _EXACT_IN_FP32].sign().sum())
+                equal[model][name] += _sum((delta.abs() == cut).float())
+        signs += times[name] * _sum(total.sign_())
     sign = (signs > 0) - (signs < 0)
     return sign, {name: tuple(counts) for name, counts in kept.items()}, equal
+
+
+def _sum(whole: torch.Tensor) -> int:
+    """The exact sum of fp32 whole numbers of magnitude 0 or 1, of any length."""
+    pieces = range(0, whole.numel(), _EXACT_IN_FP32)
+    return sum(int(whole[start : start + _EXACT_IN_FP32].sum()) for start in pieces)
 
 
 def _most_first(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -111,21 +111,22 @@ def elect_and_merge(
         `(n,)` fp32, to be scaled and added to the base.
     """
     total = torch.zeros_like(deltas[0])
-    positive, negative = torch.zeros_like(total), torch.zeros_like(total)
+    positive, negative, scratch = torch.zeros_like(total), torch.zeros_like(total), torch.empty_like(total)
     num_positive, num_negative = torch.zeros_like(total), torch.zeros_like(total)
     for delta, cut in zip(deltas, cuts, strict=True):
         kept = trim(delta, cut)
         total += kept
-        above, below = kept.clamp(min=0), kept.clamp(max=0)
+        torch.clamp(kept, min=0, out=scratch)
         if merge_func == "max":
-            torch.maximum(positive, above, out=positive)
-            torch.minimum(negative, below, out=negative)
+            torch.maximum(positive, scratch, out=positive)
+            torch.minimum(negative, torch.clamp(kept, max=0, out=scratch), out=negative)
             continue
-        positive += above
-        negative += below
+        positive += scratch
         if merge_func == "mean":
-            num_positive += above > 0
-            num_negative += below < 0
+            num_positive += scratch.sign_()
+        negative += torch.clamp(kept, max=0, out=scratch)
+        if merge_func == "mean":
+            num_negative -= scratch.sign_()
     if merge_func == "mean":
         positive /= num_positive.clamp_(min=1)
         negative /= num_negative.clamp_(min=1)

@@ -1,8 +1,218 @@
-"""placeholder"""
+"""Small bases made from nothing: a vocabulary, a T5, plain text by denoising and a light mixture of tasks.
 
+`mini/base` is the one made on the built-in world; it is kept in the user's cache, under a name that hashes
+everything it depends on, and made again when it is not there.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ramekin.catalog import load_task
+from ramekin.files import atomic_directory
+from ramekin.recipes.data import training_examples
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.schema import BaseConfig
+from ramekin.recipes.training import loss_row, stage_listener
+from ramekin.report.values import LossRow
+from ramekin.text.denoise import denoising_example
+from ramekin.text.example import Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["MINI_BASE", "MadeBase", "cache_root", "ensure_mini_base", "make_base", "mini_base_folder"]
 
 MINI_BASE = "mini/base"
+_VOCABULARY_ROWS = 1000  # rows of each task whose prompts the vocabulary is trained on
 
 
-def ensure_mini_base(seed, progress) -> Path: ...
+@dataclasses.dataclass(frozen=True)
+class MadeBase:
+    """A base and what its making told."""
+
+    folder: Path
+    losses: LossRow | None
+    """None when it was there already."""
+    seconds: float
+    unknown_inputs: int = 0
+    truncated_inputs: int = 0
+
+
+def cache_root() -> Path:
+    """Where bases are kept: `RAMEKIN_CACHE`, else `ramekin` in the user's cache folder."""
+    own = os.environ.get("RAMEKIN_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ramekin"
+
+
+def ensure_mini_base(seed: int, progress: AbstractProgress) -> Path:
+    """The folder of `mini/base` of a seed, made now if it is not there yet."""
+    config, tasks = _mini_settings()
+    folder = mini_base_folder(seed)
+    if not (folder / "ramekin.json").is_file():
+        places = Places(data_root=None, tasks_root=None, hub_root=None, world_seed=seed)
+        make_base(config, tasks, places, folder, seed, progress)
+    return folder
+
+
+def mini_base_folder(seed: int) -> Path:
+    """Where `mini/base` of a seed is kept."""
+    config, tasks = _mini_settings()
+    return cache_root() / f"mini-base-{_fingerprint(config, tasks, seed)[:16]}"
+
+
+def make_base(
+    config: BaseConfig,
+    tasks: Sequence[str],
+    places: Places,
+    output: Path,
+    seed: int,
+    progress: AbstractProgress,
+) -> MadeBase:
+    """Make a base and save it as a checkpoint folder.
+
+    Args:
+        config: vocabulary, architecture, data and training.
+        tasks: whose training rows give the text and the light mixture.
+        places: where their rows are.
+        output: the folder to make.
+        seed: of initial weights, order and dropout.
+        progress: told of the stages.
+    """
+    from ramekin.tensors.encode import encode
+    from ramekin.tensors.tokenizer import save_tokenizer
+    from ramekin.train.loop import finetune
+    from ramekin.weights.checkpoint import save_checkpoint
+    from ramekin.weights.config import t5_config
+    from ramekin.weights.lineage import Lineage
+    from ramekin.weights.seq2seq import build_model
+
+    recipe = dataclasses.replace(config.training, seed=seed)
+    texts = _texts(tasks, config.text_rows, places)
+    mixture = _mixture(tasks, config, places)
+    working = output.with_name(f"{output.name}.unfinished")
+    with progress.stage(f"{config.name}: vocabulary"):
+        tokenizer = _tokenizer(config, [*texts, *_vocabulary_texts(tasks, places)])
+    examples = [*_denoising(texts, seed), *mixture]
+    encoded = encode(
+        examples,
+        tokenizer,
+        max_input_tokens=recipe.max_input_tokens,
+        max_target_tokens=recipe.max_target_tokens,
+    )
+    architecture = t5_config(
+        vocab_size=_rows(len(tokenizer)),
+        d_model=config.d_model,
+        d_kv=config.d_kv,
+        d_ff=config.d_ff,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+    )
+    model = build_model(architecture, seed=seed, tied=config.tied)
+    with progress.stage(f"{config.name}: pre-train", recipe.total_steps(len(encoded.items))) as stage:
+        trained = finetune(
+            model,
+            encoded.items,
+            recipe,
+            run_dir=working,
+            resume=True,
+            progress=stage_listener(stage, progress),
+        )
+    lineage = Lineage(
+        kind="dense", operation="pretrain", settings=json.loads(config.model_dump_json()), seed=seed
+    )
+    with atomic_directory(working / "tokenizer", overwrite=True) as folder:
+        save_tokenizer(tokenizer, folder)
+    save_checkpoint(model, output, tokenizer_folder=working / "tokenizer", lineage=lineage)
+    shutil.rmtree(working)
+    return MadeBase(
+        output,
+        loss_row(config.name, trained),
+        trained.seconds,
+        encoded.unknown_inputs,
+        encoded.truncated_inputs,
+    )
+
+
+@lru_cache(maxsize=1)
+def _mini_settings() -> tuple[BaseConfig, tuple[str, ...]]:
+    """How `mini/base` is made: as the demo's recipe says."""
+    from ramekin.recipes.compose import compose
+    from ramekin.recipes.schema import RunConfig
+
+    recipe = compose("run", RunConfig, ["recipe=demo"]).recipe
+    return recipe.base, recipe.tasks
+
+
+def _fingerprint(config: BaseConfig, tasks: Sequence[str], seed: int) -> str:
+    import torch
+
+    import ramekin
+    from ramekin.sources.world import TASKS, corpus, generate
+
+    depends = [
+        json.loads(config.model_dump_json()),
+        list(tasks),
+        seed,
+        # A sample stands for the world's grammar: where that changes, the base is made again.
+        [generate(task, "train", n=20, seed=seed) for task in TASKS],
+        corpus(50, seed=seed),
+        ramekin.__version__,
+        torch.__version__,
+    ]
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
+def _rows(vocabulary: int) -> int:
+    """Embedding rows: the vocabulary rounded up to 64, as T5's 32,128 for 32,100 pieces."""
+    return -(-vocabulary // 64) * 64
+
+
+def _texts(tasks: Sequence[str], count: int, places: Places) -> list[str]:
+    """Plain text of the tasks' own world: sentences of the synthetic one, or the rows' own texts."""
+    if not count:
+        return []
+    loaded = [load_task(name, tasks_root=places.tasks_root) for name in tasks]
+    if all(task.source.world is not None for task in loaded):
+        from ramekin.sources.world import corpus
+
+        return corpus(count, seed=places.world_seed)
+    found: list[str] = []
+    for name, task in zip(tasks, loaded, strict=True):
+        columns = [column for column, kind in task.columns.items() if kind == "string"]
+        (each,) = training_examples([name], split="train", templates="first", limit=None, places=places)
+        found += [str(record[column]) for record in each.records.rows for column in columns]
+    return [text for text in dict.fromkeys(found) if len(text.split()) > 1][:count]
+
+
+def _mixture(tasks: Sequence[str], config: BaseConfig, places: Places) -> list[Example]:
+    if not config.task_rows:
+        return []
+    sets = training_examples(tasks, split="train", templates="first", limit=config.task_rows, places=places)
+    return [example for each in sets for example in each.examples]
+
+
+def _vocabulary_texts(tasks: Sequence[str], places: Places) -> list[str]:
+    sets = training_examples(tasks, split="train", templates="first", limit=_VOCABULARY_ROWS, places=places)
+    return [text for each in sets for e in each.examples for text in (e.inputs, e.targets, *e.options)]
+
+
+def _denoising(texts: Sequence[str], seed: int) -> list[Example]:
+    return [denoising_example(text, name="text", row=row, seed=seed) for row, text in enumerate(texts)]
+
+
+def _tokenizer(config: BaseConfig, texts: Sequence[str]) -> "PreTrainedTokenizerFast":
+    from ramekin.tensors.tokenizer import load_tokenizer, train_tokenizer
+
+    if config.tokenizer is not None:
+        return load_tokenizer(config.tokenizer)
+    return train_tokenizer(texts, vocab_size=config.vocab_size)

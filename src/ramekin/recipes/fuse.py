@@ -147,7 +147,8 @@ def _locate_dense(member: PoolMember, places: Places, progress: AbstractProgress
 def _member(name: str, member: PoolMember, places: Places, progress: AbstractProgress) -> "ModelInput":
     path = member.peft_model_path or member.pretrained_model_name_or_path
     assert path is not None  # the schema sees to it
-    return dataclasses.replace(model_input(path, member.base_model_path, places, progress), name=name)
+    found: ModelInput = model_input(path, member.base_model_path, places, progress)
+    return dataclasses.replace(found, name=name)
 
 
 def _scratch(config: FuseConfig) -> Path | None:

@@ -17,7 +17,7 @@ from ramekin.files import refuse_existing, write_text
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, open_named, pick_device, places_of, set_threads
-from ramekin.recipes.progress import AbstractProgress, AbstractStage
+from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import (
     columns_of,
     counters_of,
@@ -27,11 +27,11 @@ from ramekin.recipes.results import (
     score_row,
 )
 from ramekin.recipes.runs import command_line, config_text, fresh_folder
-from ramekin.recipes.schema import AdapterConfig, TrainConfig
+from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.training import lora_recipe, loss_row, stage_listener
 from ramekin.report.values import (
     CheckpointFact,
     Counter,
-    LossRow,
     LossTable,
     Report,
     RunFacts,
@@ -43,12 +43,11 @@ from ramekin.report.write import write_report
 if TYPE_CHECKING:
     from ramekin.evaluate.evaluation import Evaluation
     from ramekin.tensors.encode import EncodedSet
-    from ramekin.train.events import TrainEvent
     from ramekin.train.loop import TrainReport
     from ramekin.weights.lineage import Lineage
     from ramekin.weights.opening import Opened
 
-__all__ = ["execute", "lora_recipe", "loss_row", "plan", "stage_listener"]
+__all__ = ["execute", "plan"]
 
 
 def plan(config: TrainConfig) -> Outcome:
@@ -172,46 +171,6 @@ def _train(
         "scores": {p.task: p.headline.value for p in evaluations[-1].tasks} if evaluations else {},
     }
     return Outcome(values, f"{report_text(report)}\nsaved {output}")
-
-
-def lora_recipe(config: AdapterConfig) -> Any:
-    """The adapter's configuration as what the library takes."""
-    from ramekin.weights.adapter import LoraRecipe
-
-    return LoraRecipe(
-        rank=config.rank,
-        alpha=config.alpha,
-        dropout=config.dropout,
-        targets=config.targets,
-        rslora=config.rslora,
-    )
-
-
-def stage_listener(stage: AbstractStage, progress: AbstractProgress) -> Any:
-    """What the training loop tells, as progress: steps move the stage, notices and scores are said."""
-    done = 0
-
-    def listen(event: "TrainEvent") -> None:
-        from ramekin.train.events import EvalDone, Notice, StepDone
-
-        nonlocal done
-        match event:
-            case StepDone():
-                rate = f"{event.examples_per_second:.0f} examples/s"
-                stage.advance(event.step - done, f"loss {event.loss:.3f}, {rate}")
-                done = event.step
-            case EvalDone():
-                shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in event.metrics.items())
-                progress.say(f"step {event.step}: {shown}")
-            case Notice():
-                progress.say(f"step {event.step}: {event.message}")
-
-    return listen
-
-
-def loss_row(label: str, trained: "TrainReport") -> LossRow:
-    """A run's loss, epoch by epoch."""
-    return LossRow(label, tuple(epoch.loss for epoch in trained.epochs))
 
 
 def _training(config: TrainConfig, places: Places) -> tuple[TaskExamples, ...]:

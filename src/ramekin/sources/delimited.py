@@ -119,7 +119,7 @@ def _row(
         return cells
     if len(cells) != len(header):
         what = "a row has too few cells" if len(cells) < len(header) else "a row has too many cells"
-        expected = f"{len(header)} ({', '.join(header)})"
+        expected = f"{len(header)} ({show(', '.join(header), width=100)})"
         fix = "put cells with commas, quotes or line ends in double quotes" if split is _split_csv else None
         return _misshapen(chunk, what, expected, str(len(cells)), fix=fix)
     record: dict[str, object] = dict(zip(header, cells, strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ramekin.sources.columns import Misfit, fit_record
-from ramekin.sources.lines import MAX_ROW_BYTES, Line, NotText, decode, read_lines, without_end
+from ramekin.sources.lines import MAX_ROW_BYTES, NotText, TextLine, decode, read_lines, without_end
 from ramekin.sources.rows import BadRow, show
 from ramekin.sources.strict_json import NotJSON, parse_json
 from ramekin.text.example import Record
@@ -26,7 +26,7 @@ def jsonl_rows(path: Path, columns: Mapping[str, ColumnType]) -> Iterator[Record
     Raises:
         DataError: the file as a whole cannot be read.
     """
-    blank: list[Line] = []
+    blank: list[TextLine] = []
     for line in read_lines(path):
         if not line.data.strip():
             blank.append(line)
@@ -37,7 +37,7 @@ def jsonl_rows(path: Path, columns: Mapping[str, ColumnType]) -> Iterator[Record
         yield _row(line, columns)
 
 
-def _row(line: Line, columns: Mapping[str, ColumnType]) -> Record | BadRow:
+def _row(line: TextLine, columns: Mapping[str, ColumnType]) -> Record | BadRow:
     if line.cut:
         got, limit = "a longer line", f"at most {MAX_ROW_BYTES >> 20} MiB a row"
         return _bad(line, "a row is too long", limit, got, fix=_ONE_A_LINE)
@@ -53,7 +53,7 @@ def _row(line: Line, columns: Mapping[str, ColumnType]) -> Record | BadRow:
     return _fitted(line, value, columns)
 
 
-def _fitted(line: Line, value: Any, columns: Mapping[str, ColumnType]) -> Record | BadRow:
+def _fitted(line: TextLine, value: Any, columns: Mapping[str, ColumnType]) -> Record | BadRow:
     if not isinstance(value, dict):
         return _bad(line, "a line is not a JSON object", "a JSON object", show(value), fix=_ONE_A_LINE)
     record = fit_record(value, columns)
@@ -63,7 +63,7 @@ def _fitted(line: Line, value: Any, columns: Mapping[str, ColumnType]) -> Record
 
 
 def _bad(
-    line: Line,
+    line: TextLine,
     what: str,
     expected: str,
     got: str,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ramekin.errors import DataError
 
-__all__ = ["MAX_ROW_BYTES", "Line", "NotText", "decode", "read_lines", "without_end"]
+__all__ = ["MAX_ROW_BYTES", "NotText", "TextLine", "decode", "read_lines", "without_end"]
 
 MAX_ROW_BYTES = 64 << 20
 """A longer row is bad: it is a file without line ends, or nothing a text model could read."""
@@ -28,7 +28,7 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
 )
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """One line of a file, with its terminator."""
 
     number: int
@@ -48,7 +48,7 @@ class NotText(NamedTuple):
     got: str
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path) -> Iterator[TextLine]:
     """Yield the lines of a UTF-8 file without its byte order mark.
 
     Raises:
@@ -67,7 +67,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             rest = data
             while cut and not rest.endswith(b"\n") and (rest := file.readline(1 << 20)):
                 length += len(rest)
-            yield Line(number, offset, data, cut)
+            yield TextLine(number, offset, data, cut)
             offset += length
         if number == 0:
             raise DataError("the file is empty", where=str(path), expected="at least one row")

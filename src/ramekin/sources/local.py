@@ -106,9 +106,9 @@ def find_split(data_root: Path, folder: str, split: str) -> Path | None:
 
 
 def nearest_folder(data_root: Path, folder: str) -> str | None:
-    """The folder with files below a data root whose name is closest to one that is not there."""
-    held = {path.parent for extension in EXTENSIONS for path in data_root.rglob(f"*{extension}")}
-    return nearest(folder, sorted(path.relative_to(data_root).as_posix() for path in held))
+    """The folder as deep below a data root whose name is closest to one that is not there."""
+    held = data_root.glob("/".join("*" for _ in PurePosixPath(folder).parts))
+    return nearest(folder, sorted(path.relative_to(data_root).as_posix() for path in held if path.is_dir()))
 
 
 def _no_split(place: Path, split: str) -> DataError:

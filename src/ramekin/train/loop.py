@@ -9,70 +9,40 @@ The loop knows nothing of tasks, recipes' files or evaluation: `on_eval` is call
 """
 
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ramekin.errors import DataError, StoppedError, UsageError, WeightsError
 from ramekin.files import folder_lock
-from ramekin.tensors.collate import Batch, collate
 from ramekin.tensors.encode import Encoded
 from ramekin.tensors.plan import Step, plan_epoch
 from ramekin.train.events import EvalDone, Notice, Progress, StepDone, TrainEvent
+from ramekin.train.gradient import MicroBatch, accumulate, clip, loss_and_norm
 from ramekin.train.identity import identity_of, refuse_difference
 from ramekin.train.interrupt import StopRequest, stop_on_signals
 from ramekin.train.journal import Journal
 from ramekin.train.nonfinite import nonfinite_error
 from ramekin.train.objective import OBJECTIVES
 from ramekin.train.optimizers import build_optimizer, read_state, trainable_parameters, write_state
+from ramekin.train.outcome import TrainReport
 from ramekin.train.placement import Placement, place
 from ramekin.train.recipe import Recipe
 from ramekin.train.schedule import learning_rate_at
 from ramekin.train.state import Saved, load_newest, remove_unfinished, save_state, state_folders
-from ramekin.train.tally import EpochLoss, StepCount, Tally, tally_from_json, tally_to_json
+from ramekin.train.tally import Tally, tally_from_json, tally_to_json
 from ramekin.weights.seq2seq import parameter_counts, set_dropout
 
 __all__ = ["OnEval", "TrainReport", "finetune"]
 
 OnEval = Callable[[Any, int], Mapping[str, float]]
 """From the model (in eval mode) and the number of steps taken to metrics by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainReport:
-    """What a finished run did."""
-
-    steps: int
-    steps_this_time: int
-    """Steps of this call: fewer after a resume, 0 if the run was already finished."""
-    examples: int
-    """Examples seen, repeats included."""
-    input_tokens: int
-    target_tokens: int
-    padding_share: float
-    """Padded positions that held no token."""
-    final_loss: float
-    """Of the last epoch, or the part of it that was run."""
-    epochs: tuple[EpochLoss, ...]
-    """The loss table."""
-    evals: tuple[EvalDone, ...]
-    seconds: float
-    """Of training alone, all calls together, without evaluation and saving."""
-    trainable_parameters: int
-    parameters: int
-    precision: str
-    device: str
-    state: Path
-    """The last saved state."""
-    notices: tuple[str, ...]
 
 
 def finetune(
@@ -244,6 +214,8 @@ class _Run:
                 self._save(finished=False)
         if not self.finished:
             self._save(finished=True)
+        if self.stop:
+            raise self._stopped()
 
     def _stopped(self) -> StoppedError:
         return StoppedError(
@@ -258,10 +230,15 @@ class _Run:
         epoch, index = divmod(self.tally.step, self.steps_per_epoch)
         plan = self.plan(epoch)[index]
         learning_rate = learning_rate_at(self.recipe, self.tally.step, self.total_steps)
-        count, parts = self._backward(plan)
-        loss, grad_norm = self._checked(count, parts)
+        batches = [[self.items[index] for index in indices] for indices in plan.micro_batches]
+        count, done = accumulate(
+            self.model, self.objective, batches, self.placement, seed=self.recipe.seed, step=self.tally.step
+        )
+        loss, grad_norm = loss_and_norm(done, self.parameters.values(), count.target_tokens)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise self._nonfinite(done, loss, grad_norm)
         if self.recipe.max_grad_norm is not None:
-            _clip(self.parameters.values(), self.recipe.max_grad_norm, grad_norm)
+            clip(self.parameters.values(), max_norm=self.recipe.max_grad_norm, norm=grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
@@ -272,37 +249,12 @@ class _Run:
         if index + 1 == self.steps_per_epoch:
             self.tally = self.tally.after_epoch()
 
-    def _backward(self, plan: Step) -> "tuple[StepCount, list[_Part]]":
-        """Accumulate the exact gradient of the step."""
-        lengths = [self.lengths[index] for index in plan.indices]
-        targets = sum(target for _, target in lengths)
-        padded = 0
-        parts: list[_Part] = []
-        for number, indices in enumerate(plan.micro_batches):
-            items = [self.items[index] for index in indices]
-            batch = collate(items).to(self.placement.device)
-            padded += batch.input_ids.numel() + batch.labels.numel()
-            torch.manual_seed(_draw_seed(self.recipe.seed, self.tally.step, number))
-            with self.placement.autocast():
-                losses = self.objective(self.model, batch)
-            (losses.sum() / targets).backward()  # type: ignore[no-untyped-call]
-            parts.append((items, batch, losses.detach()))
-        count = StepCount(len(lengths), sum(inputs for inputs, _ in lengths), targets, padded)
-        return count, parts
-
-    def _checked(self, count: StepCount, parts: "list[_Part]") -> tuple[float, float]:
-        """(loss, gradient norm) of the step, after one synchronisation; both finite."""
-        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        summed = torch.stack([losses.sum() for _, _, losses in parts]).sum()
-        loss, grad_norm = torch.stack([summed / count.target_tokens, norm.to(summed)]).tolist()
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            states = state_folders(self.run_dir / "state")
-            kept = f"the last good state is {states[-1]}" if states else "no state was saved yet"
-            raise nonfinite_error(
-                self.tally.step + 1, self.model, parts, loss=loss, grad_norm=grad_norm, last_state=kept
-            )
-        return loss, grad_norm
+    def _nonfinite(self, done: list[MicroBatch], loss: float, grad_norm: float) -> WeightsError:
+        states = state_folders(self.run_dir / "state")
+        kept = f"the last good state is {states[-1]}" if states else "no state was saved yet"
+        return nonfinite_error(
+            self.tally.step + 1, self.model, done, loss=loss, grad_norm=grad_norm, last_state=kept
+        )
 
     def _plan(self, epoch: int) -> tuple[Step, ...]:
         recipe = self.recipe
@@ -399,24 +351,6 @@ def _dropout(model: Any, rate: float | None) -> Iterator[None]:
     finally:
         if rate is not None:
             set_dropout(model, before)
-
-
-_Part = tuple[Sequence[Encoded], Batch, Tensor]
-"""(examples, batch, token losses) of a micro-batch."""
-
-
-def _draw_seed(seed: int, step: int, micro_batch: int) -> int:
-    """The seed of dropout in one forward pass; nothing random is left to save."""
-    digest = hashlib.sha256(f"ramekin dropout {seed} {step} {micro_batch}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _clip(parameters: "Any", max_norm: float, norm: float) -> None:
-    """Scale gradients to `max_norm`, by the rule of `torch.nn.utils.clip_grad_norm_`."""
-    if norm <= max_norm:
-        return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    torch._foreach_mul_(gradients, max_norm / (norm + 1e-6))
 
 
 def _refuse_half_precision(model: nn.Module) -> None:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ramekin.errors import WeightsError
-from ramekin.tensors.collate import Batch
 from ramekin.tensors.encode import Encoded
+from ramekin.train.gradient import MicroBatch
 from ramekin.train.objective import sum_by_example
 
 __all__ = ["nonfinite_error"]
@@ -19,7 +19,7 @@ _SHOWN = 5
 def nonfinite_error(
     step: int,
     model: nn.Module,
-    parts: Sequence[tuple[Sequence[Encoded], Batch, Tensor]],
+    done: Sequence[MicroBatch],
     *,
     loss: float,
     grad_norm: float,
@@ -30,12 +30,12 @@ def nonfinite_error(
     Args:
         step: the step that failed, from 1.
         model: to look for weights that were bad before.
-        parts: (examples, batch, token losses (targets,)) of each micro-batch.
+        done: the step's micro-batches.
         loss: of the step.
         grad_norm: of the step.
         last_state: where the last good state is, or that there is none.
     """
-    suspects = _suspects(parts)
+    suspects = _suspects(done)
     tensor = next((name for name, p in model.named_parameters() if not torch.isfinite(p).all()), None)
     kind = "gradient" if math.isfinite(loss) else "loss"
     if tensor is not None:
@@ -54,10 +54,10 @@ def nonfinite_error(
     )
 
 
-def _suspects(parts: Sequence[tuple[Sequence[Encoded], Batch, Tensor]]) -> list[Encoded]:
+def _suspects(done: Sequence[MicroBatch]) -> list[Encoded]:
     """Examples whose loss is not finite; if there are none, all of the step."""
     bad: list[Encoded] = []
-    for items, batch, losses in parts:
-        finite = torch.isfinite(sum_by_example(losses, batch)).tolist()
-        bad.extend(item for item, good in zip(items, finite, strict=True) if not good)
-    return bad or [item for items, _, _ in parts for item in items]
+    for micro_batch in done:
+        finite = torch.isfinite(sum_by_example(micro_batch.losses, micro_batch.batch)).tolist()
+        bad.extend(item for item, good in zip(micro_batch.items, finite, strict=True) if not good)
+    return bad or [item for micro_batch in done for item in micro_batch.items]

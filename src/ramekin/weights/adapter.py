@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.files import atomic_directory, write_json
+from ramekin.files import atomic_directory, write_bytes, write_json
 from ramekin.registry import nearest
 from ramekin.weights.data import check_finite, write_tensors
 from ramekin.weights.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter
@@ -112,7 +113,13 @@ def attach_lora(model: "PreTrainedModel", recipe: LoraRecipe, *, seed: int) -> "
 
 
 def save_adapter(
-    peft_model: "PeftModel", output: Path, *, base: str, lineage: Lineage, overwrite: bool = False
+    peft_model: "PeftModel",
+    output: Path,
+    *,
+    base: str,
+    lineage: Lineage,
+    overwrite: bool = False,
+    extra_files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Manifest:
     """Write an adapter as a folder that PEFT opens, atomically.
 
@@ -123,6 +130,7 @@ def save_adapter(
         lineage: where the adapter came from; a parent with role `base` and a sha256 lets a wrong base be
             recognised later.
         overwrite: replace an existing folder.
+        extra_files: further files of the folder by name, such as a run's configuration and report.
 
     Raises:
         WeightsError: a tensor is not finite; nothing is written.
@@ -140,6 +148,8 @@ def save_adapter(
     config |= {"base_model_name_or_path": base, "inference_mode": True}
     with atomic_directory(Path(output), overwrite=overwrite) as folder:
         write_json(folder / ADAPTER_CONFIG, {key: _plain(value) for key, value in sorted(config.items())})
+        for name, content in extra_files.items():
+            write_bytes(folder / name, content)
         sha256 = write_tensors(folder / ADAPTER_WEIGHTS, tensors)
         return write_manifest(folder, lineage, known_sha256={ADAPTER_WEIGHTS: sha256})
 

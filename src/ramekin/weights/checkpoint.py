@@ -7,8 +7,9 @@ right. `ramekin.json` is described in `lineage`, verification is in `verify`; bo
 module knows nothing of training or merging.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ramekin.errors import WeightsError
@@ -84,6 +85,7 @@ def save_checkpoint(
     lineage: Lineage,
     base_folder: Path | None = None,
     overwrite: bool = False,
+    extra_files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Manifest:
     """Write a model as a checkpoint folder, atomically.
 
@@ -95,6 +97,7 @@ def save_checkpoint(
         base_folder: a checkpoint of the same architecture; its config.json and generation_config.json are
             copied unchanged when they describe this model truly.
         overwrite: replace an existing folder.
+        extra_files: further files of the folder by name, such as a run's configuration and report.
 
     Raises:
         WeightsError: a tensor is not finite, or the model's embedding has come apart; nothing is written.
@@ -108,6 +111,8 @@ def save_checkpoint(
         _write_configs(model, folder, base_folder)
         if tokenizer_folder is not None:
             copy_tokenizer(Path(tokenizer_folder), folder)
+        for name, content in extra_files.items():
+            write_bytes(folder / name, content)
         sha256 = write_tensors(folder / WEIGHTS, tensors)
         return write_manifest(folder, lineage, known_sha256={WEIGHTS: sha256})
 

@@ -23,6 +23,7 @@ __all__ = [
     "UNUSED_KEYS",
     "WEIGHTS",
     "Layout",
+    "adapter_weights",
     "is_adapter",
     "open_layout",
     "read_json",
@@ -70,6 +71,22 @@ def is_adapter(folder: Path) -> bool:
     folder = Path(folder)
     whole = (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
     return (folder / ADAPTER_CONFIG).is_file() and not whole
+
+
+def adapter_weights(folder: Path) -> Path:
+    """The weight file of an adapter folder.
+
+    Raises:
+        WeightsError: there is none, or a pickled one only.
+    """
+    path = Path(folder) / ADAPTER_WEIGHTS
+    if not path.is_file():
+        raise WeightsError(
+            "the adapter has no safetensors weights",
+            where=str(path),
+            fix="pickled adapters are not opened: save it again as safetensors with the tool that made it",
+        )
+    return path
 
 
 def open_layout(folder: Path) -> Layout:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ramekin.errors import WeightsError
 from ramekin.weights.data import check_finite, read_tensors
 from ramekin.weights.header import read_header
-from ramekin.weights.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json
+from ramekin.weights.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_weights, read_json
 from ramekin.weights.lineage import read_lineage
 from ramekin.weights.verify import check_digest, verify_small_files
 
@@ -102,11 +102,7 @@ def read_adapter(folder: Path, *, verify: bool = True) -> Adapter:
     folder = Path(folder)
     manifest = verify_small_files(folder) if verify else None
     config = _adapter_config(folder)
-    path = folder / ADAPTER_WEIGHTS
-    if not path.is_file():
-        raise WeightsError(
-            "the adapter has no safetensors weights", where=str(path), fix="pickled adapters are not opened"
-        )
+    path = adapter_weights(folder)
     digest = hashlib.sha256() if manifest is not None else None
     tensors: dict[str, Tensor] = {}
     for name, tensor in read_tensors(path, read_header(path), digest):
@@ -117,8 +113,9 @@ def read_adapter(folder: Path, *, verify: bool = True) -> Adapter:
     lineage = read_lineage(folder)
     parents = () if lineage is None else lineage.parents
     base_sha256 = next((parent.sha256 for parent in parents if parent.role == "base"), None)
-    base = config.get("base_model_name_or_path") or (lineage.base if lineage is not None else None)
-    return Adapter(cast("str | None", base), base_sha256, deltas_of(path, tensors, config))
+    recorded = None if lineage is None else lineage.base
+    base = cast("str | None", config.get("base_model_name_or_path")) or recorded or None
+    return Adapter(base, base_sha256, deltas_of(path, tensors, config))
 
 
 def deltas_of(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> dict[str, LowRank]:
@@ -167,6 +164,10 @@ def _adapter_config(folder: Path) -> dict[str, object]:
         switched_on["bias"] = config["bias"]
     if config.get("init_lora_weights", True) not in _PLAIN_INITS:
         switched_on["init_lora_weights"] = config["init_lora_weights"]
+    if not isinstance(config.get("base_model_name_or_path"), str | None):
+        raise WeightsError(
+            "the name of the adapter's base is not text", where=f"{path}#base_model_name_or_path"
+        )
     for key, value in sorted(switched_on.items()):
         raise WeightsError(
             "this variant of LoRA cannot be merged exactly",

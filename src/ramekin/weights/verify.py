@@ -10,7 +10,7 @@ from pathlib import Path
 from ramekin.errors import WeightsError
 from ramekin.files import sha256_file
 from ramekin.weights.header import read_header
-from ramekin.weights.layout import ADAPTER_WEIGHTS, is_adapter, open_layout
+from ramekin.weights.layout import adapter_weights, is_adapter, open_layout
 from ramekin.weights.lineage import MANIFEST, FileRecord, Manifest, read_manifest
 
 __all__ = ["check_digest", "verify_checkpoint", "verify_small_files"]
@@ -79,7 +79,7 @@ def _check_structure(folder: Path) -> Manifest | None:
     if manifest is not None:
         _check_files(folder, manifest)
     if is_adapter(folder):
-        read_header(folder / ADAPTER_WEIGHTS)
+        read_header(adapter_weights(folder))
     else:
         open_layout(folder)
     return manifest

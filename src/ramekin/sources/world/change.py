@@ -32,7 +32,7 @@ def other_party(rng: Random, name: str, *taken: str) -> str:
     return another(rng, ENTITIES, name, *taken)
 
 
-def miss(rng: Random, fact: Fact, *, swaps: float = 0.4) -> Fact:
+def miss(rng: Random, fact: Fact, *, swaps: float = 0.25) -> Fact:
     """A near miss of `fact`: its parties swapped, or one part replaced."""
     if isinstance(fact, Count):
         return _miss_count(rng, fact)

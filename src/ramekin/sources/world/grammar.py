@@ -13,6 +13,11 @@ from ramekin.sources.world.meaning import Comparison, Count, Event, Fact
 
 __all__ = ["Asked", "ask", "say"]
 
+_PASSIVE = 0.3
+_FRONTED = 0.2
+_SYNONYM = 0.35
+_CONVERSE = 0.35  # 'x is shorter than y' for 'y is taller than x'
+
 Asked: TypeAlias = Literal["agent", "patient", "place", "greater", "lesser", "number"]
 
 
@@ -26,26 +31,31 @@ def say(rng: Random, fact: Fact) -> str:
 
 
 def _say_event(rng: Random, event: Event) -> str:
-    past = pick(rng, ACTIONS[event.action])[1]
+    past = _verb(rng, event.action)[1]
     # 'a worker never helped the dog' could mean one worker; 'no worker helped the dog' cannot
     never = "" if event.happened or event.agent in CLASSES or event.patient in CLASSES else "never "
     agent, patient = _party(event.agent, event), _party(event.patient, event)
-    if chance(rng, 0.5):
-        clause = f"{agent} {never}{past} {patient}"
-    else:
+    if chance(rng, _PASSIVE):
         clause = f"{patient} was {never}{past} by {agent}"
+    else:
+        clause = f"{agent} {never}{past} {patient}"
     return _with_adjuncts(rng, clause, event)
+
+
+def _verb(rng: Random, action: str) -> tuple[str, str]:
+    verbs = ACTIONS[action]
+    return verbs[1] if len(verbs) > 1 and chance(rng, _SYNONYM) else verbs[0]
 
 
 def _with_adjuncts(rng: Random, clause: str, event: Event) -> str:
     place = f"in the {event.place}" if event.place else ""
     time = f"on {event.time}" if event.time else ""
     if place and time:
-        return f"{clause} {place} {time}" if chance(rng, 0.5) else f"{time} {clause} {place}"
+        return f"{time} {clause} {place}" if chance(rng, _FRONTED) else f"{clause} {place} {time}"
     adjunct = place or time
     if not adjunct:
         return clause
-    return f"{clause} {adjunct}" if chance(rng, 0.5) else f"{adjunct} {clause}"
+    return f"{adjunct} {clause}" if chance(rng, _FRONTED) else f"{clause} {adjunct}"
 
 
 def _party(name: str, event: Event) -> str:
@@ -58,9 +68,9 @@ def _party(name: str, event: Event) -> str:
 
 def _say_comparison(rng: Random, fact: Comparison) -> str:
     more, less = DIMENSIONS[fact.dimension]
-    if chance(rng, 0.5):
-        return f"the {fact.greater} is {more} than the {fact.lesser}"
-    return f"the {fact.lesser} is {less} than the {fact.greater}"
+    if chance(rng, _CONVERSE):
+        return f"the {fact.lesser} is {less} than the {fact.greater}"
+    return f"the {fact.greater} is {more} than the {fact.lesser}"
 
 
 def _amount(fact: Count) -> str:
@@ -84,9 +94,9 @@ def ask(rng: Random, fact: Fact, asked: Asked) -> str:
 
 
 def _ask_event(rng: Random, event: Event, asked: Asked) -> str:
-    base, past = pick(rng, ACTIONS[event.action])
+    base, past = _verb(rng, event.action)
     agent, patient = f"the {event.agent}", f"the {event.patient}"
-    active = chance(rng, 0.5)
+    active = not chance(rng, _PASSIVE)
     if asked == "place":
         return f"where did {agent} {base} {patient}" if active else f"where was {patient} {past} by {agent}"
     place = f" in the {event.place}" if event.place else ""

@@ -26,16 +26,16 @@ def review(rng: Random, positive: bool) -> str:
     """A line of a review whose last word on the matter is `positive`."""
     first, second = two_of(rng, ASPECTS)
     which = rng.random()
-    if which < 0.2:
+    if which < 0.4:
         return _verdict(rng, first, positive, pick(rng, ("", pick(rng, STRONG), pick(rng, FAINT))))
-    if which < 0.45:
+    if which < 0.55:
         return _verdict(rng, first, positive, "", denied=True)
     # a contrast or an outweighed remark: both polarities are named, the structure decides
     main = _verdict(rng, first, positive, pick(rng, STRONG), denied=None)
     aside = _verdict(rng, second, not positive, pick(rng, STRONG), denied=None)
-    if which < 0.65:
+    if which < 0.75:
         return f"{aside} but {main}"
-    if which < 0.8:
+    if which < 0.85:
         return f"although {aside} {main}" if chance(rng, 0.5) else f"{main} although {aside}"
     main = _verdict(rng, first, positive, pick(rng, STRONG))
     aside = _verdict(rng, second, not positive, pick(rng, FAINT))

@@ -1,0 +1,293 @@
+"""The jobs of a road that can run side by side: one fine-tuning, one evaluation, one sweep.
+
+A job is a plain value and leaves its result on disk, so that it is done once: a job whose result is there
+hands it back. Jobs know nothing of each other or of the report.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ramekin.files import write_json
+from ramekin.recipes.data import evaluation_sets, training_examples
+from ramekin.recipes.merge import method_settings
+from ramekin.recipes.places import Places
+from ramekin.recipes.results import counters_of, evaluation_sets_of, write_predictions_of
+from ramekin.recipes.schema import AdapterConfig
+from ramekin.recipes.training import lora_recipe, loss_row
+from ramekin.report.values import Cell, Counter, LossRow
+from ramekin.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ramekin.evaluate.evaluation import Evaluation
+    from ramekin.evaluate.runner import EncodedEvalSet
+    from ramekin.merge.inputs import ModelInput
+    from ramekin.weights.opening import Opened
+
+__all__ = [
+    "EvaluateJob",
+    "Evaluated",
+    "Examination",
+    "FineTuneJob",
+    "FineTuned",
+    "Kind",
+    "SweepJob",
+    "run_evaluation",
+    "run_fine_tuning",
+    "run_sweep",
+]
+
+Kind = Literal["full", "lora"]
+_TRAINING = "training.json"
+
+
+@dataclass(frozen=True)
+class FineTuneJob:
+    """Tune one model on one task."""
+
+    task: str
+    kind: Kind
+    base: Path
+    base_name: str
+    output: Path
+    recipe: Recipe
+    adapter: AdapterConfig
+    rows: int
+    places: Places
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A tuned model and what its training told."""
+
+    task: str
+    kind: Kind
+    folder: Path
+    losses: LossRow
+    seconds: float
+    trainable_parameters: int
+    lost: Mapping[str, int]
+    """What was truncated or unknown, by kind."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What every model of a road is evaluated on, and how."""
+
+    tasks: tuple[str, ...]
+    split: str
+    rows: int
+    mode: str
+    seed: int
+    tokenizer: Path
+    places: Places
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """Evaluate one checkpoint or adapter."""
+
+    label: str
+    folder: Path
+    base: Path
+    examination: Examination
+    output: Path
+    """A folder for the result and the predictions."""
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """Evaluate one merge at many scaling factors, its models read once."""
+
+    method: Mapping[str, Any]
+    base: Path
+    models: tuple["ModelInput", ...]
+    factors: tuple[float, ...]
+    examination: Examination
+    output: Path
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model's scores, a cell a task."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    counters: tuple[Counter, ...]
+    seconds: float
+    parameters: int
+
+
+def run_fine_tuning(job: FineTuneJob) -> FineTuned:
+    """Tune, save, and hand back the result; a checkpoint that is there is taken as it is."""
+    if not (job.output / "ramekin.json").is_file():
+        _fine_tune(job)
+    told = json.loads((job.output / _TRAINING).read_text(encoding="utf-8"))
+    losses = LossRow(told["label"], tuple(told["losses"]))
+    return FineTuned(
+        job.task, job.kind, job.output, losses, told["seconds"], told["trainable_parameters"], told["lost"]
+    )
+
+
+def _fine_tune(job: FineTuneJob) -> None:
+    from ramekin.tensors.encode import encode
+    from ramekin.train.loop import finetune
+    from ramekin.weights.adapter import attach_lora, save_adapter
+    from ramekin.weights.checkpoint import save_checkpoint
+    from ramekin.weights.lineage import Lineage, Parent, weights_sha256
+
+    (data,) = training_examples(
+        [job.task], split="train", templates="first", limit=job.rows, places=job.places
+    )
+    opened = _open(job.base)
+    encoded = encode(
+        data.examples,
+        _tokenizer(job.base),
+        max_input_tokens=job.recipe.max_input_tokens,
+        max_target_tokens=job.recipe.max_target_tokens,
+    )
+    is_lora = job.kind == "lora"
+    seed = job.recipe.seed
+    model = attach_lora(opened.model, lora_recipe(job.adapter), seed=seed) if is_lora else opened.model
+    working = job.output.with_name(f"{job.output.name}.unfinished")
+    trained = finetune(model, encoded.items, job.recipe, run_dir=working, resume=True)
+    lineage = Lineage(
+        kind="adapter" if is_lora else "dense",
+        operation="finetune",
+        base=job.base_name,
+        parents=(Parent(job.base_name, weights_sha256(job.base), "base"),),
+        settings={
+            "tasks": [job.task],
+            "recipe": asdict(job.recipe),
+            "data": [asdict(data.origin)],
+            **({"adapter": job.adapter.model_dump(mode="json")} if is_lora else {}),
+        },
+        seed=seed,
+    )
+    told = {
+        "label": job.task,
+        "losses": list(loss_row(job.task, trained).losses),
+        "seconds": trained.seconds,
+        "trainable_parameters": trained.trainable_parameters,
+        "lost": {
+            "training inputs truncated": encoded.truncated_inputs,
+            "training inputs with unknown characters": encoded.unknown_inputs,
+        },
+    }
+    extras = {_TRAINING: (json.dumps(told, indent=2) + "\n").encode()}
+    if is_lora:
+        save_adapter(model, job.output, base=str(job.base), lineage=lineage, extra_files=extras)
+    else:
+        save_checkpoint(
+            opened.model,
+            job.output,
+            tokenizer_folder=job.base,
+            lineage=lineage,
+            base_folder=job.base,
+            extra_files=extras,
+        )
+    shutil.rmtree(working)
+
+
+def run_evaluation(job: EvaluateJob) -> Evaluated:
+    """Evaluate one model on everything; a result that is there is taken as it is."""
+    kept = _kept(job.output)
+    if kept is None:
+        opened = _open(job.folder, base=job.base)
+        kept = _keep(job.label, _evaluate(opened.model, job.examination), job.output)
+    return kept
+
+
+def run_sweep(job: SweepJob) -> tuple[Evaluated, ...]:
+    """Evaluate every scaling factor, on tensors that stay in memory."""
+    folders = [job.output / f"{factor:g}" for factor in job.factors]
+    found = [_kept(folder) for folder in folders]
+    if all(found):
+        return tuple(each for each in found if each is not None)
+    from ramekin.merge.direction import merge_direction
+    from ramekin.weights.seq2seq import set_tensors
+
+    direction = merge_direction(
+        job.method["name"], base=job.base, models=job.models, settings=method_settings(job.method)
+    )
+    model = _open(job.base).model
+    results = []
+    for factor, folder in zip(job.factors, folders, strict=True):
+        set_tensors(model, direction.scaled(factor))
+        results.append(_keep(f"{factor:g}", _evaluate(model, job.examination), folder))
+    return tuple(results)
+
+
+def _open(folder: Path, base: Path | None = None) -> "Opened":
+    from ramekin.weights.opening import open_model
+
+    return open_model(folder, base=base)
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(folder: Path) -> Any:
+    from ramekin.tensors.tokenizer import load_tokenizer
+
+    return load_tokenizer(folder)
+
+
+@lru_cache(maxsize=2)
+def _encoded(examination: Examination) -> "tuple[EncodedEvalSet, ...]":
+    """The rows of an examination as tokens: read and encoded once a process."""
+    from ramekin.evaluate.mode import MODES
+    from ramekin.evaluate.runner import encode_sets
+
+    sets = evaluation_sets(
+        examination.tasks,
+        split=examination.split,
+        templates="first",
+        limit=examination.rows,
+        places=examination.places,
+    )
+    return encode_sets(
+        evaluation_sets_of(sets), _tokenizer(examination.tokenizer), mode=MODES[examination.mode]
+    )
+
+
+def _evaluate(model: Any, examination: Examination) -> "Evaluation":
+    from ramekin.evaluate.mode import MODES
+    from ramekin.evaluate.runner import evaluate_encoded
+
+    return evaluate_encoded(
+        model,
+        _tokenizer(examination.tokenizer),
+        _encoded(examination),
+        mode=MODES[examination.mode],
+        seed=examination.seed,
+    )
+
+
+def _keep(label: str, evaluation: "Evaluation", folder: Path) -> Evaluated:
+    """Write predictions and then the scores, whose file says that the evaluation is whole."""
+    evaluated = Evaluated(
+        label,
+        tuple(Cell.of(part.headline) for part in evaluation.tasks),
+        counters_of(evaluation),
+        evaluation.seconds,
+        evaluation.all_parameters,
+    )
+    write_predictions_of(folder, evaluation)
+    write_json(folder / "scores.json", asdict(evaluated))
+    return evaluated
+
+
+def _kept(folder: Path) -> Evaluated | None:
+    path = folder / "scores.json"
+    if not path.is_file():
+        return None
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return dataclasses.replace(
+        Evaluated(**told),
+        cells=tuple(Cell(**cell) for cell in told["cells"]),
+        counters=tuple(Counter(**counter) for counter in told["counters"]),
+    )

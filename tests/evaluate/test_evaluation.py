@@ -1,0 +1,71 @@
+"""The evaluation as JSON: complete, strict, without NaN; predictions as JSONL."""
+
+import json
+
+import pytest
+
+from ramekin import files
+from ramekin.evaluate.evaluation import to_json, write_predictions
+from ramekin.evaluate.mode import MODES, Mode
+from ramekin.evaluate.runner import evaluate
+
+
+@pytest.fixture
+def evaluation(model, tokenizer, written, eval_set, number_task, toy_task):
+    written(["yes", "dog", "nan", "inf", "2.0"])
+    return evaluate(
+        model, tokenizer, [eval_set(toy_task(), [1, 0]), eval_set(number_task(), [1, 2, 3])], seed=7
+    )
+
+
+def test_every_number_comes_with_its_certainty(evaluation, tmp_path):
+    document = to_json(evaluation)
+    files.write_json(tmp_path / "report.json", document)  # refuses NaN
+    assert json.loads((tmp_path / "report.json").read_text()) == document
+    wet, near = document["tasks"]
+    (score,) = wet["scores"]
+    assert {
+        k: score[k] for k in ("metric", "value", "n", "chance", "majority", "unparsable", "above_chance")
+    } == {
+        "metric": "accuracy",
+        "value": 0.5,
+        "n": 2,
+        "chance": 0.5,
+        "majority": 0.5,
+        "unparsable": 1,
+        "above_chance": False,
+    }
+    assert 0 < score["low"] < 0.5 < score["high"] < 1
+    assert near["scores"][0]["note"] == "2 unparsable predictions counted as 0.0"
+    assert [s["metric"] for s in near["scores"]] == ["spearman", "pearson"]
+    assert (wet["n"], wet["options"], wet["origin"], wet["skipped"]) == (2, ["no", "yes"], "toy seed=0", 2)
+    assert document["seed"] == 7
+    assert document["versions"]["torch"]
+    assert {
+        "seconds",
+        "batch_tokens",
+        "max_input_tokens",
+        "all_parameters",
+        "ignored_settings",
+    } <= document.keys()
+
+
+def test_the_mode_is_printed_whole(evaluation):
+    mode = to_json(evaluation)["mode"]
+    assert mode.keys() == {name for name in Mode.__dataclass_fields__}
+    assert (mode["name"], mode["max_new_tokens"], mode["extraction"]) == ("fusionbench", 9, "exact")
+    assert mode["keys"] == {"accuracy": "accuracy", "spearman": "spearman_rho"}
+    json.dumps([each.to_json() for each in MODES.values()], allow_nan=False)
+
+
+def test_predictions_are_one_a_line_and_strict_json(evaluation, tmp_path):
+    path = tmp_path / "near.jsonl"
+    write_predictions(path, evaluation.task("toy/near").predictions)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["prediction"] for row in rows] == ["nan", "inf", "2.0"]
+    assert [row["parsed"] for row in rows] == [None, None, 2.0]
+    assert rows[0].keys() == {"id", "inputs", "target", "prediction", "correct", "parsed"}
+    assert rows[2]["id"] == "toy/near#ask/validation/2"
+    assert rows[2]["inputs"].startswith("near ? ")
+    write_predictions(path, [])
+    assert path.read_text() == ""

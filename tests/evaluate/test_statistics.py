@@ -1,0 +1,119 @@
+"""Averages and paired comparisons against scipy, hand counts and simulation."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from ramekin.errors import DataError
+from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
+from ramekin.evaluate.statistics import average, compare, compare_averages
+from ramekin.text.metrics import score_predictions
+
+
+def part(written, targets, *, metric="accuracy", task="toy/wet"):
+    score = score_predictions(metric, written, targets)
+    predictions = tuple(
+        Prediction(f"{task}#ask/v/{row}", "asked", target, text, text == target, text)
+        for row, (text, target) in enumerate(zip(written, targets, strict=True))
+    )
+    return TaskEvaluation(task, "ask", "v", "toy", (), (score,), {metric: 0.0}, predictions, 0.0)
+
+
+def with_right(right, *, task="toy/wet"):
+    return part(["a" if hit else "b" for hit in right], ["a"] * len(right), task=task)
+
+
+def test_the_average_is_the_plain_mean_of_headlines():
+    parts = [with_right([1, 1, 1, 0]), with_right([1, 0] * 20, task="toy/dry")]
+    found = average(parts, seed=1)
+    assert found.value == pytest.approx((0.75 + 0.5) / 2)
+    assert (found.num_tasks, found.n) == (2, 44)
+    assert found.low < found.value < found.high
+    assert found == average(parts, seed=1) != average(parts, seed=2)
+
+
+def test_the_averages_interval_is_that_of_independent_tasks():
+    """Two tasks of equal size must not be resampled alike: the variance is a half, not the whole."""
+    right = [1, 0] * 100
+    parts = [with_right(right), with_right(right, task="toy/dry")]
+    found = average(parts, seed=0, resamples=4000)
+    half = 1.96 * np.sqrt(0.25 / 200 / 2)
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.006)
+
+
+def test_mcnemar_is_the_exact_binomial_test_of_the_discordant():
+    first = with_right([1] * 10 + [0] * 9 + [1] * 2 + [0] * 4)
+    second = with_right([1] * 10 + [1] * 9 + [0] * 2 + [0] * 4)
+    found = compare(first, second)
+    assert found.p_value == pytest.approx(binomtest(2, 11).pvalue)
+    assert found.difference == pytest.approx(7 / 25)
+    assert (found.metric, found.test, found.n) == ("accuracy", "mcnemar_exact", 25)
+    assert 0 < found.low < found.difference < found.high
+    assert compare(second, first).p_value == pytest.approx(found.p_value)
+    assert compare(second, first).difference == -found.difference
+
+
+def test_the_same_model_twice_does_not_differ():
+    one = with_right([1, 0, 1])
+    found = compare(one, one)
+    assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+    numbers = part(["1", "2", "4"], ["1", "3", "2"], metric="spearman")
+    assert compare(numbers, numbers).p_value == 1.0
+
+
+def test_correlations_are_compared_by_the_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=200)
+    targets = [f"{x:.3f}" for x in truth]
+    good = part([f"{x:.3f}" for x in truth + rng.normal(0, 0.3, 200)], targets, metric="pearson")
+    poor = part([f"{x:.3f}" for x in truth + rng.normal(0, 3.0, 200)], targets, metric="pearson")
+    found = compare(poor, good, seed=0)
+    assert found.test == "paired_bootstrap"
+    assert found.p_value == pytest.approx(2 / 1001)
+    assert found.low > 0.4
+    assert compare(good, poor, seed=0).high < -0.4
+
+
+def test_pairing_sees_what_two_intervals_do_not():
+    """The second model is right wherever the first is, and on 12 more of 400."""
+    rng = np.random.default_rng(1)
+    right = (rng.random(400) < 0.6).astype(int)
+    better = right.copy()
+    better[np.flatnonzero(right == 0)[:12]] = 1
+    first, second = with_right(right), with_right(better)
+    assert first.headline.high > second.headline.value
+    assert compare(first, second).p_value < 0.001
+    assert compare_averages([first], [second]).p_value < 0.01
+
+
+def test_averages_are_compared_on_the_same_draws():
+    first = [with_right([1, 0] * 30), with_right([0, 0, 1] * 20, task="toy/dry")]
+    second = [with_right([1, 1] * 30), with_right([0, 0, 1] * 20, task="toy/dry")]
+    found = compare_averages(first, second)
+    assert found.difference == pytest.approx(0.25)
+    assert (found.metric, found.n, found.test) == ("average", 120, "paired_bootstrap")
+    assert found.p_value < 0.01
+    assert found.low > 0.15
+    same = compare_averages(first, first)
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+
+
+def test_what_cannot_be_compared_is_refused():
+    one, other = with_right([1, 0, 1]), with_right([1, 0])
+    with pytest.raises(
+        DataError, match=r"same examples: toy/wet: expected 3 examples.*got 2 examples.*same tasks"
+    ):
+        compare(one, other)
+    moved = dataclasses.replace(one.predictions[0], target="z")
+    with pytest.raises(DataError, match="did not answer the same examples"):
+        compare(one, dataclasses.replace(one, predictions=(moved, *one.predictions[1:])))
+    with pytest.raises(DataError, match="different metrics: toy/wet: expected accuracy, got spearman"):
+        compare(with_right([1, 0]), part(["1", "2"], ["1", "2"], metric="spearman"))
+    with pytest.raises(DataError, match="not evaluated on the same tasks: expected toy/wet, got toy/dry"):
+        compare_averages([one], [with_right([1, 0, 1], task="toy/dry")])
+    with pytest.raises(DataError, match="same tasks: expected at least one task, got none"):
+        compare_averages([], [])
+    with pytest.raises(DataError, match="nothing to average"):
+        average([])

@@ -1,0 +1,61 @@
+import random
+
+import pytest
+import torch
+
+from ramekin.tensors.encode import Encoded
+from ramekin.text.example import Example, Provenance
+from ramekin.train.recipe import Recipe
+from ramekin.weights.config import t5_config
+from ramekin.weights.seq2seq import build_model
+
+VOCAB = 64
+
+
+def make_items(n, *, seed=0, longest_input=20, longest_target=5):
+    rng = random.Random(seed)
+
+    def ids(longest):
+        return (*(rng.randrange(3, VOCAB) for _ in range(rng.randint(1, longest))), 1)
+
+    return [
+        Encoded(
+            ids(longest_input),
+            ids(longest_target),
+            Example("", "", (), Provenance(f"toy/{'wet' if n % 2 else 'dry'}", "ask", "train", n)),
+        )
+        for n in range(n)
+    ]
+
+
+def make_model(*, seed=1, tied=False, **sizes):
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, **sizes}
+    return build_model(t5_config(vocab_size=VOCAB, **sizes), seed=seed, tied=tied)
+
+
+def make_recipe(**changes):
+    values = {"max_steps": 6, "global_batch": 8, "micro_batch_tokens": 64, "learning_rate": 1e-2, **changes}
+    return Recipe(**values)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(name="make_items")
+def _make_items():
+    return make_items
+
+
+@pytest.fixture(name="make_model")
+def _make_model():
+    return make_model
+
+
+@pytest.fixture(name="make_recipe")
+def _make_recipe():
+    return make_recipe

@@ -1,0 +1,439 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from ramekin.errors import DataError, LockedError, ResourceError, StoppedError, UsageError, WeightsError
+from ramekin.files import folder_lock
+from ramekin.train.events import EvalDone, Notice, StepDone
+from ramekin.train.loop import finetune
+from ramekin.weights.adapter import LoraRecipe, attach_lora
+
+KILL = Path(__file__).parents[2] / "benchmarks" / "kill_resume.py"
+
+
+@pytest.fixture(name="train")
+def _train(make_model, make_items, make_recipe, tmp_path):
+    """Train a fresh tiny model; returns (model, report)."""
+
+    def train(run="run", *, model=None, items=None, resume=True, on_eval=None, progress=None, **changes):
+        model = make_model() if model is None else model
+        items = make_items(20) if items is None else items
+        recipe = make_recipe(**changes)
+        report = finetune(
+            model, items, recipe, run_dir=tmp_path / run, resume=resume, on_eval=on_eval, progress=progress
+        )
+        return model, report
+
+    return train
+
+
+def weights(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
+def events(folder, kind="step"):
+    lines = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
+    return [event for event in lines if event["event"] == kind]
+
+
+def stop_at(step, number=signal.SIGTERM):
+    def progress(event):
+        if isinstance(event, StepDone) and event.step == step:
+            os.kill(os.getpid(), number)
+
+    return progress
+
+
+# -- what a run does
+
+
+def test_a_run_learns_and_reports(train, make_items):
+    _, report = train(max_steps=40, items=make_items(16), optimizer="adamw", dropout=0.0)
+    assert report.steps == report.steps_this_time == 40
+    assert report.epochs[0].loss > report.epochs[-1].loss + 0.5
+    assert report.final_loss == report.epochs[-1].loss
+    assert (report.examples, len(report.epochs)) == (320, 20)
+    assert (report.precision, report.device) == ("fp32", "cpu")
+    assert report.trainable_parameters == report.parameters
+    assert 0 <= report.padding_share < 1
+
+
+def test_every_example_is_seen_once_an_epoch(train, make_items):
+    items = make_items(20)
+    _, report = train(max_steps=None, epochs=2, items=items)
+    assert report.steps == 6
+    assert [(row.epoch, row.steps, row.examples) for row in report.epochs] == [(0, 3, 20), (1, 3, 20)]
+    assert [row.target_tokens for row in report.epochs] == [sum(len(i.target_ids) for i in items)] * 2
+
+
+def test_equal_runs_are_bitwise_equal(train):
+    one, _ = train("one")
+    other, _ = train("other")
+    assert same(weights(one), weights(other))
+    different, _ = train("different", seed=1)
+    assert not same(weights(one), weights(different))
+
+
+def test_micro_batches_do_not_change_the_step(train):
+    one, _ = train("one", dropout=0.0, micro_batch_tokens=1)
+    other, _ = train("other", dropout=0.0, micro_batch_tokens=10_000)
+    first, second = events_losses(train, "one"), events_losses(train, "other")
+    assert first == pytest.approx(second, rel=1e-4)
+    for name, tensor in weights(one).items():
+        torch.testing.assert_close(tensor, weights(other)[name], rtol=1e-3, atol=1e-4)
+
+
+def events_losses(train, run):
+    _, report = train(run, dropout=0.0, micro_batch_tokens=1 if run == "one" else 10_000)
+    return [event["loss"] for event in events(report.state.parents[1])]
+
+
+def test_a_log_line_has_its_numbers(train):
+    _, report = train(max_steps=5, learning_rate=0.5, schedule="constant", warmup_steps=2)
+    lines = events(report.state.parents[1])
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line["epoch"] for line in lines] == [0, 0, 0, 1, 1]
+    assert [line["learning_rate"] for line in lines] == [0.25, 0.5, 0.5, 0.5, 0.5]
+    assert set(lines[0]) == {
+        *("event", "step", "epoch", "loss", "grad_norm", "learning_rate", "target_tokens", "seconds")
+    }
+
+
+def test_a_log_line_can_stand_for_several_steps(train):
+    _, each = train("each", max_steps=5)
+    _, fewer = train("fewer", max_steps=5, log_every=2)
+    lines, windows = events(each.state.parents[1]), events(fewer.state.parents[1])
+    assert [line["step"] for line in windows] == [2, 4, 5]
+    pair = lines[:2]
+    mean = sum(x["loss"] * x["target_tokens"] for x in pair) / sum(x["target_tokens"] for x in pair)
+    assert windows[0]["loss"] == pytest.approx(mean)
+
+
+def test_progress_sees_every_step(train):
+    seen = []
+    train(max_steps=4, progress=seen.append)
+    assert [event.step for event in seen] == [1, 2, 3, 4]
+    last = seen[-1]
+    assert (last.total_steps, last.eta_seconds) == (4, 0.0)
+    assert last.examples_per_second > 0
+    assert last.tokens_per_second > last.examples_per_second
+
+
+def test_dropout_mode_and_random_state_are_given_back(train, make_model):
+    model = make_model()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    rates = []
+    probe = model.encoder.block[0].layer[0]
+    probe.register_forward_hook(lambda *_: rates.append((probe.dropout.p, probe.SelfAttention.dropout)))
+    train(model=model, dropout=0.3)
+    assert set(rates) == {(0.3, 0.3)}
+    assert (probe.dropout.p, probe.SelfAttention.dropout, model.config.dropout_rate) == (0.1, 0.1, 0.1)
+    assert not model.training
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_bf16_on_a_cpu_trains_fp32_weights_and_says_so(train):
+    model, report = train(max_steps=2, precision="bf16")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert report.precision == "bf16"
+    assert "twelve times slower" in report.notices[0]
+    assert events(report.state.parents[1], "notice")[0]["message"] == report.notices[0]
+
+
+# -- evaluation
+
+
+def test_evaluation_at_its_turns_and_at_the_end(train):
+    modes = []
+
+    def on_eval(model, step):
+        modes.append((model.training, torch.is_grad_enabled()))
+        torch.rand(7)
+        return {"accuracy": step / 10}
+
+    seen = []
+    evaluated, report = train("evaluated", max_steps=5, eval_every=2, on_eval=on_eval, progress=seen.append)
+    assert report.evals == tuple(EvalDone(step, {"accuracy": step / 10}) for step in (2, 4, 5))
+    assert [event for event in seen if isinstance(event, EvalDone)] == list(report.evals)
+    assert modes == [(False, False)] * 3
+    plain, _ = train("plain", max_steps=5)
+    assert same(weights(evaluated), weights(plain))
+    assert [line["step"] for line in events(report.state.parents[1], "eval")] == [2, 4, 5]
+
+
+# -- resume
+
+
+KINDS = {
+    "full": {},
+    "adafactor": {"optimizer": "adafactor"},
+    "unscaled": {"optimizer": "adafactor", "scale_parameter": False},
+    "logged": {"log_every": 3},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_run_resumes_bit_identical(train, kind, tmp_path):
+    """Stopped at every step, so within epochs and at their ends."""
+    changes = {"max_steps": 7, "warmup_steps": 2, **KINDS[kind]}
+    straight, whole = train("straight", **changes)
+    for step in range(1, 7):
+        with pytest.raises(StoppedError, match=f"stopped by SIGTERM after step {step}; the state is saved"):
+            train("stopped", progress=stop_at(step), **changes)
+    resumed, report = train("stopped", **changes)
+    assert same(weights(straight), weights(resumed))
+    assert report.steps_this_time == 1
+    assert [row.loss for row in report.epochs] == [row.loss for row in whole.epochs]
+    logs = [
+        [(e["step"], e["loss"], e["grad_norm"]) for e in events(tmp_path / r)]
+        for r in ("straight", "stopped")
+    ]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tied_and_untied_models_resume(train, make_model, tied):
+    straight, _ = train("straight", model=make_model(tied=tied))
+    with pytest.raises(StoppedError):
+        train("stopped", model=make_model(tied=tied), progress=stop_at(3, signal.SIGINT))
+    resumed, _ = train("stopped", model=make_model(tied=tied))
+    assert same(weights(straight), weights(resumed))
+    assert (resumed.lm_head.weight is resumed.shared.weight) is tied
+
+
+def test_an_adapter_resumes_and_saves_only_itself(train, make_model):
+    def adapted():
+        return attach_lora(make_model(), LoraRecipe(rank=2, dropout=0.2), seed=3)
+
+    straight, report = train("straight", model=adapted())
+    with pytest.raises(StoppedError):
+        train("stopped", model=adapted(), progress=stop_at(3))
+    resumed, _ = train("stopped", model=adapted())
+    assert same(weights(straight), weights(resumed))
+    assert report.trainable_parameters < report.parameters
+    base = weights(make_model())
+    assert torch.equal(weights(resumed)["base_model.model.shared.weight"], base["shared.weight"])
+    assert (report.state / "weights.safetensors").stat().st_size < 8 * report.trainable_parameters + 10_000
+
+
+def test_a_killed_save_is_made_up_for_by_the_one_before(train, tmp_path):
+    straight, _ = train("straight", checkpoint_every=2)
+    with pytest.raises(StoppedError):
+        train("damaged", checkpoint_every=2, progress=stop_at(5))
+    (tmp_path / "damaged" / "state" / "step-000005" / "optimizer.safetensors").write_bytes(b"")
+    seen = []
+    resumed, report = train("damaged", checkpoint_every=2, progress=seen.append)
+    assert same(weights(straight), weights(resumed))
+    notices = [event.message for event in seen if isinstance(event, Notice)]
+    assert "step-000005" in notices[0]
+    assert notices[1] == "continuing after step 4"
+    assert report.notices == tuple(notices)
+    assert [event["step"] for event in events(tmp_path / "damaged")] == list(range(1, 7))
+
+
+def test_a_finished_run_returns_at_once(train):
+    trained, first = train(eval_every=3, on_eval=lambda *_: {"x": 1.0})
+
+    def never(*_):
+        raise AssertionError("a finished run was continued")
+
+    again, second = train(eval_every=3, on_eval=never, progress=never)
+    assert second.steps_this_time == 0
+    assert same(weights(trained), weights(again))
+    assert (second.epochs, second.evals, second.steps) == (first.epochs, first.evals, first.steps)
+
+
+def test_states_are_saved_at_their_turns_and_at_the_end(train):
+    _, report = train(max_steps=7, checkpoint_every=2)
+    assert sorted(path.name for path in report.state.parent.iterdir()) == ["step-000006", "step-000007"]
+    assert report.state.name == "step-000007"
+
+
+def test_an_evaluation_that_a_signal_prevented_is_made_after_the_resume(train, tmp_path):
+    options = {"max_steps": 4, "eval_every": 2, "on_eval": lambda _, step: {"step": step}}
+    for step in (2, 4):
+        with pytest.raises(StoppedError):
+            train(progress=stop_at(step), **options)
+        assert [e["step"] for e in events(tmp_path / "run", "eval")] == list(range(2, step, 2))
+    _, report = train(**options)
+    assert [result.step for result in report.evals] == [2, 4]
+    assert [e["step"] for e in events(tmp_path / "run", "eval")] == [2, 4]
+
+
+def test_a_signal_during_the_last_evaluation_is_not_lost(train):
+    def on_eval(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+    with pytest.raises(StoppedError):
+        train(on_eval=on_eval)
+    _, report = train(on_eval=on_eval)
+    assert report.steps_this_time == 0
+
+
+def test_another_recipe_is_refused_by_name(train, tmp_path):
+    with pytest.raises(StoppedError):
+        train(progress=stop_at(2))
+    before = (tmp_path / "run" / "events.jsonl").read_text()
+    with pytest.raises(UsageError, match=r"another one: .*expected recipe.learning_rate=0.01, got .*=0.02"):
+        train(learning_rate=0.02)
+    assert (tmp_path / "run" / "events.jsonl").read_text() == before
+
+
+def test_a_run_is_not_overwritten_unasked(train):
+    train()
+    with pytest.raises(UsageError, match="the folder holds a run already: .*fix: add resume"):
+        train(resume=False)
+
+
+# -- what goes wrong
+
+
+def test_a_bad_example_is_named_and_the_good_state_kept(train, make_items, monkeypatch):
+    items = make_items(20)
+    real = __import__("ramekin.train.objective", fromlist=["direct"]).direct
+
+    def poisoned(model, batch):
+        losses = real(model, batch)
+        bad = batch.target_positions // batch.labels.shape[1] == int(batch.input_ids.shape[0] > 1)
+        return torch.where(bad & torch.tensor(calls.append(0) or len(calls) > 10), torch.nan, losses)
+
+    calls = []
+    monkeypatch.setattr("ramekin.train.loop.OBJECTIVES", {"direct": poisoned})
+    with pytest.raises(WeightsError) as caught:
+        train(items=items, max_steps=50, checkpoint_every=1)
+    message = str(caught.value)
+    assert "the loss is not finite at step" in message
+    assert "tasks toy/" in message
+    assert "examples toy/" in message
+    assert "got loss nan" in message
+    assert "the last good state is " in message
+
+
+def test_a_bad_gradient_names_the_tasks_of_the_step(train, monkeypatch, make_items):
+    class Exploding(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * torch.inf
+
+    real = __import__("ramekin.train.objective", fromlist=["direct"]).direct
+    monkeypatch.setattr(
+        "ramekin.train.loop.OBJECTIVES", {"direct": lambda model, batch: Exploding.apply(real(model, batch))}
+    )
+    with pytest.raises(
+        WeightsError, match=r"gradient is not finite at step 1; the step was not taken"
+    ) as caught:
+        train(items=make_items(8))
+    assert "tasks toy/dry, toy/wet, examples " in str(caught.value)
+    assert "and 3 more" in str(caught.value)
+    assert "no state was saved yet" in str(caught.value)
+
+
+def test_weights_that_were_bad_before_are_named(train, make_model, tmp_path):
+    model = make_model()
+    with torch.no_grad():
+        model.encoder.final_layer_norm.weight[0] = torch.nan
+    with pytest.raises(WeightsError, match=r"weight encoder.final_layer_norm.weight was already not finite"):
+        train(model=model)
+    assert not list(tmp_path.glob("run/state/*"))
+
+
+def test_weights_that_overflow_are_never_saved(train, tmp_path):
+    with pytest.raises(WeightsError, match="not finite"):
+        train(learning_rate=1e12, max_grad_norm=None, schedule="constant", weight_decay=1e12, max_steps=50)
+    assert not list(tmp_path.glob("run/state/step-*"))
+
+
+def test_a_full_disk_leaves_the_state_before(train, tmp_path, monkeypatch):
+    real = __import__("ramekin.train.state", fromlist=["write_tensors"]).write_tensors
+    calls = []
+
+    def write(path, tensors):
+        calls.append(path)
+        if len(calls) > 4:
+            raise OSError(28, "No space left on device")
+        return real(path, tensors)
+
+    monkeypatch.setattr("ramekin.train.state.write_tensors", write)
+    with pytest.raises(ResourceError, match="cannot write: .*step-000003: got No space left"):
+        train(checkpoint_every=1)
+    monkeypatch.undo()
+    assert sorted(p.name for p in (tmp_path / "run/state").iterdir()) == ["step-000001", "step-000002"]
+    resumed, _ = train(checkpoint_every=1)
+    straight, _ = train("straight")
+    assert same(weights(straight), weights(resumed))
+
+
+def test_two_runs_in_one_folder_are_refused(train, tmp_path):
+    holder = threading.Event()
+    with folder_lock(tmp_path / "run"), pytest.raises(LockedError, match="another process is writing"):
+        train()
+    holder.set()
+
+
+def test_no_examples_is_an_error(train):
+    with pytest.raises(DataError, match="no examples to train on"):
+        train(items=[])
+
+
+def test_half_precision_weights_are_refused(train, make_model):
+    with pytest.raises(
+        WeightsError, match=r"weights are trained in fp32: .*expected float32, got torch.bfloat16"
+    ):
+        train(model=make_model().to(torch.bfloat16))
+
+
+def test_a_state_of_other_tensors_is_refused(train, tmp_path, monkeypatch):
+    with pytest.raises(StoppedError):
+        train(progress=stop_at(2))
+    monkeypatch.setattr("ramekin.train.loop.refuse_difference", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "ramekin.train.loop.trainable_parameters", lambda model: {"other": model.shared.weight}
+    )
+    with pytest.raises(WeightsError, match="saved state is of another model: .*step-000002"):
+        train()
+
+
+# -- kills
+
+
+def killed(*options):
+    done = subprocess.run([sys.executable, str(KILL), *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_kill_at_the_stages_of_saving():
+    figures = killed("--failpoints", "--steps", "6", "--every", "4")
+    assert figures["kills"] == figures["runs"] == figures["equal"] == figures["logged_once"] >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_kill_at_every_stage_of_saving(adapter):
+    figures = killed("--failpoints", "--steps", "8", "--adapter", adapter)
+    assert figures["kills"] == figures["equal"] == figures["logged_once"] >= 36
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments():
+    figures = killed("--kills", "20")
+    assert figures["kills"] == 20
+    assert figures["good"]
