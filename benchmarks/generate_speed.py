@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--prompts", type=int, help="by default 1200 for tiny, 64 for flan-t5-small")
     parser.add_argument("--new-tokens", type=int, default=9)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--padded-to", type=int, help="also pad every prompt to so many tokens")
     parser.add_argument("--eos", type=float, default=4.0)
     args = parser.parse_args()

@@ -177,7 +177,8 @@ def failpoint_trials(root: Path, options: argparse.Namespace) -> list[Trial]:
     trials: list[Trial] = [(f"undisturbed, {len(stages)} stages of saving", 1, sha256, whole)]
     saves = [number for number, stage in enumerate(stages) if stage == "write weights: not yet begun"]
     # The first save has nothing to fall back on, the third rotates, the last finishes the run.
-    chosen = [range(saves[n], saves[n + 1]) for n in (0, 2)] + [range(saves[-1], len(stages))]
+    ends = [*saves[1:], len(stages)]
+    chosen = [range(saves[n], ends[n]) for n in sorted({0, min(2, len(saves) - 1), len(saves) - 1})]
     for kill_at in [number for block in chosen for number in block][:: options.every]:
         run_dir = root / f"stage-{kill_at}"
         killed = _in_fork(lambda at=kill_at, to=run_dir: _trained_with(to, options, kill_at=at)) is None

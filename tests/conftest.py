@@ -26,7 +26,8 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.delenv("RAMEKIN_DATA", raising=False)
+    for name in ("RAMEKIN_DATA", "RAMEKIN_HUB", "RAMEKIN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,10 @@ def glue_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for task in TASKS:
         folder = root / "glue" / task
         folder.mkdir(parents=True)
-        for split, name, count in (("train", "train", 24), ("validation", SPLITS.get(task, "validation"), 12)):
+        for split, name, count in (
+            ("train", "train", 24),
+            ("validation", SPLITS.get(task, "validation"), 12),
+        ):
             rows = generate(task, split, n=count, seed=3)
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return root
@@ -120,3 +124,25 @@ def hub_root(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable
                 lineage=Lineage(kind="adapter", operation="stand-in", base=f"google/flan-t5-{size}"),
             )
     return root
+
+
+@pytest.fixture
+def ramekin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs `ramekin WORDS…` in this process: exit code, stdout and stderr."""
+    import sys
+
+    from ramekin.cli import main
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ramekin", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run

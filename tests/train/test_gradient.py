@@ -68,6 +68,12 @@ def test_dropout_is_a_function_of_seed_step_and_micro_batch(make_model, make_ite
     assert not torch.equal(first[0], losses(1, 0, before=1)[0])
 
 
+def test_seeding_leaves_nothing_behind(make_model, make_items):
+    before = len(torch.cuda._queued_calls)
+    accumulate(make_model(), direct, [make_items(2)], CPU, seed=0, step=0)
+    assert len(torch.cuda._queued_calls) == before
+
+
 @pytest.mark.parametrize("max_norm", [0.1, 1.0, 1e6])
 def test_clipping_is_that_of_torch(make_model, make_items, max_norm):
     items = make_items(4)

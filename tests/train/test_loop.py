@@ -178,24 +178,24 @@ def test_evaluation_at_its_turns_and_at_the_end(train):
 
 
 KINDS = {
-    "full": {},
-    "adafactor": {"optimizer": "adafactor"},
-    "unscaled": {"optimizer": "adafactor", "scale_parameter": False},
-    "logged": {"log_every": 3},
+    "full": ({}, range(1, 7)),  # at every step, so within epochs and at their ends
+    "adafactor": ({"optimizer": "adafactor"}, (3, 4)),
+    "unscaled": ({"optimizer": "adafactor", "scale_parameter": False}, (3, 4)),
+    "logged": ({"log_every": 3}, (2, 5)),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_run_resumes_bit_identical(train, kind, tmp_path):
-    """Stopped at every step, so within epochs and at their ends."""
-    changes = {"max_steps": 7, "warmup_steps": 2, **KINDS[kind]}
+    more, stops = KINDS[kind]
+    changes = {"max_steps": 7, "warmup_steps": 2, **more}
     straight, whole = train("straight", **changes)
-    for step in range(1, 7):
+    for step in stops:
         with pytest.raises(StoppedError, match=f"stopped by SIGTERM after step {step}; the state is saved"):
             train("stopped", progress=stop_at(step), **changes)
     resumed, report = train("stopped", **changes)
     assert same(weights(straight), weights(resumed))
-    assert report.steps_this_time == 1
+    assert report.steps_this_time == 7 - stops[-1]
     assert [row.loss for row in report.epochs] == [row.loss for row in whole.epochs]
     logs = [
         [(e["step"], e["loss"], e["grad_norm"]) for e in events(tmp_path / r)]
@@ -422,7 +422,7 @@ def killed(*options):
 
 def test_kill_at_the_stages_of_saving():
     figures = killed("--failpoints", "--steps", "6", "--every", "4")
-    assert figures["kills"] == figures["runs"] == figures["equal"] == figures["logged_once"] >= 8
+    assert figures["kills"] == figures["runs"] == figures["equal"] == figures["logged_once"] == 7
 
 
 @pytest.mark.slow

@@ -144,6 +144,7 @@ def evaluate_encoded(
 ) -> Evaluation:
     """`evaluate` on sets that were encoded once for many models."""
     from ramekin.infer.generate import ignored_settings
+    from ramekin.weights.seq2seq import parameter_counts
 
     started = time.perf_counter()
     written, seconds = _answer(model, sets, mode, batch_tokens, on_progress, journal)
@@ -155,7 +156,7 @@ def evaluate_encoded(
         predictions = [texts[ids] for ids in written[start:end]]
         parts.append(_score_set(each, predictions, mode, seed, seconds[place]))
         start = end
-    parameters = list(model.parameters())
+    counts = parameter_counts(model)
     return Evaluation(
         tasks=tuple(parts),
         mode=mode,
@@ -163,8 +164,8 @@ def evaluate_encoded(
         batch_tokens=batch_tokens,
         max_input_tokens=max_input_tokens,
         seconds=total_seconds,
-        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
-        all_parameters=sum(p.numel() for p in parameters),
+        trainable_parameters=counts.trainable,
+        all_parameters=counts.all,
         versions=versions(),
         ignored_settings=ignored_settings(model),
     )

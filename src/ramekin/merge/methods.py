@@ -86,6 +86,8 @@ class Method:
     num_measure_passes: Callable[[Any], int]
     """How often `prepare` reads everything."""
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    uses_models: bool = True
+    """Whether the models are read where there is a base; where there is none, the first is."""
 
     def parse(self, given: Mapping[str, object]) -> Any:
         """The settings from the words of a configuration.
@@ -200,6 +202,7 @@ METHODS: Registry[Method] = Registry(
                 scaled=False,
                 prepare=_prepare_dummy,
                 num_measure_passes=lambda settings: 0,
+                uses_models=False,
             ),
             Method(
                 name="simple_average",

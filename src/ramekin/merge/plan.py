@@ -38,6 +38,7 @@ __all__ = [
     "check_space",
     "open_merge",
     "plan_merge",
+    "used_models",
 ]
 
 Dtype = Literal["same", "float32", "bfloat16", "float16"]
@@ -133,6 +134,7 @@ def open_merge(
     parsed = chosen.parse(settings)
     if dtype not in DTYPES:
         raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
+    models = used_models(chosen, base, models)
     check_list(method, base, models, needs_base=chosen.needs_base, min_models=chosen.min_models)
     for folder in _folders(base, models):
         verify_checkpoint(folder, hashes=False)
@@ -169,6 +171,13 @@ def open_merge(
             warnings=tuple(warnings),
         )
         yield OpenMerge(plan, chosen, parsed, root, tuned, names, tensors, labelled[0][1])
+
+
+def used_models(method: Method, base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:
+    """The models a method reads."""
+    if method.uses_models:
+        return models
+    return models[:1] if base is None else ()
 
 
 def check_output(output: Path, base: Path | None, models: Sequence[ModelInput], *, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import torch
 from ramekin.errors import UsageError
 from ramekin.files import atomic_directory, write_bytes
 from ramekin.merge.inputs import ModelInput, check_copies, head_is_stored_embedding, output_sources
-from ramekin.merge.methods import Prepared
-from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge
+from ramekin.merge.methods import METHODS, Prepared
+from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge, used_models
 from ramekin.merge.settings import replace_scaling_factor
 from ramekin.merge.stream import BUFFER_ELEMENTS, Chunk, ModelStream
 from ramekin.weights.checkpoint import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
@@ -197,6 +197,7 @@ def _merge(
     buffer_elements: int,
 ) -> tuple[MergeReport, ...]:
     started = time.monotonic()
+    models = used_models(METHODS[method], base, models)
     outputs = [output for _, output in targets]
     if len({output.resolve() for output in outputs}) != len(outputs):
         raise UsageError("two outputs are the same folder", got=", ".join(map(str, outputs)))
@@ -311,8 +312,6 @@ def _lineage(plan: MergePlan, settings: Any, parents: tuple[Parent, ...]) -> Lin
 
 def _plain(settings: Any) -> dict[str, object]:
     """Settings as JSON values."""
-    from dataclasses import asdict
-
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()
     }

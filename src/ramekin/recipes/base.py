@@ -94,6 +94,7 @@ def make_base(
     from ramekin.weights.checkpoint import save_checkpoint
     from ramekin.weights.config import t5_config
     from ramekin.weights.lineage import Lineage
+    from ramekin.weights.mimetic import start_matching
     from ramekin.weights.seq2seq import build_model
 
     recipe = dataclasses.replace(config.training, seed=seed)
@@ -116,8 +117,12 @@ def make_base(
         d_ff=config.d_ff,
         num_layers=config.num_layers,
         num_heads=config.num_heads,
+        relative_attention_num_buckets=config.num_buckets,
+        relative_attention_max_distance=config.max_distance,
     )
     model = build_model(architecture, seed=seed, tied=config.tied)
+    if config.matching_start:
+        start_matching(model, seed=seed)
     with progress.stage(f"{config.name}: pre-train", recipe.total_steps(len(encoded.items))) as stage:
         trained = finetune(
             model,

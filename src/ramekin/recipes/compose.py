@@ -43,10 +43,7 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
     """
     overrides = [*(_words_of_file(config_file) if config_file else ()), *words]
     problems, checked = _checked(schema, overrides)
-    missing = _missing_groups(verb, overrides)
-    if missing:
-        # Hydra cannot compose without them, so the values stay unchecked this time.
-        raise UsageError.of_problems([*problems, *missing])
+    problems += _missing_groups(verb, overrides)
     try:
         config = schema.model_validate(_hydra(verb, checked))
     except ValidationError as error:
@@ -157,10 +154,10 @@ def _lifted(schema: type[BaseModel], key: str) -> str:
 
 
 def _missing_groups(verb: str, words: Sequence[str]) -> list[str]:
-    """A sentence for each group that the verb's root file asks for (`method: ???`) and no word gives."""
+    """A sentence for each group that the verb's root file leaves open (`method: null`) and no word gives."""
     given = {word.partition("=")[0].lstrip("+").partition(".")[0] for word in words}
     wanted = [name for entry in read_yaml(CONF / f"{verb}.yaml")["defaults"] if isinstance(entry, Mapping)
-              for name, option in entry.items() if option == "???"]  # fmt: skip
+              for name, option in entry.items() if option is None]  # fmt: skip
     return [
         f"'{group}' is needed: {group}=…, one of {', '.join(group_options(group))}"
         for group in wanted

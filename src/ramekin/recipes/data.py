@@ -1,5 +1,7 @@
 """Tasks by name to rendered examples: the text side of every recipe in one place."""
 
+import dataclasses
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ class TaskExamples:
     """The template's name, or `all` when templates rotate over the rows."""
     examples: tuple[Example, ...]
     records: Records
+    """The rows that were rendered."""
 
     def preview(self) -> list[str]:
         """What a dry run shows of it: its rows, where they are from, and the first prompt."""
@@ -57,9 +60,7 @@ def read_task(
 ) -> tuple[TaskExamples, ...]:
     """Read one split once and render it under each template asked for."""
     task = load_task(name, tasks_root=places.tasks_root)
-    records = _records(task, split, limit, places)
-    if not records.rows:
-        raise DataError("the split has no rows", where=f"{name} {split}", got=records.origin)
+    records, positions = _records(task, split, limit, places)
     return tuple(
         TaskExamples(
             task,
@@ -67,7 +68,7 @@ def read_task(
             template,
             tuple(
                 render(task, record, template=template, split=split, row=row)
-                for row, record in enumerate(records.rows)
+                for row, record in zip(positions, records.rows, strict=True)
             ),
             records,
         )
@@ -93,11 +94,11 @@ def training_examples(
     found = []
     for name in names:
         task = load_task(name, tasks_root=places.tasks_root)
-        records = _records(task, split, limit, places)
+        records, positions = _records(task, split, limit, places)
         chosen = template_names(task, templates)
         examples = tuple(
             render(task, record, template=chosen[row % len(chosen)], split=split, row=row)
-            for row, record in enumerate(records.rows)
+            for row, record in zip(positions, records.rows, strict=True)
         )
         found.append(
             TaskExamples(task, split, templates if len(chosen) > 1 else chosen[0], examples, records)
@@ -105,12 +106,27 @@ def training_examples(
     return tuple(found)
 
 
-def _records(task: Task, split: str, limit: int | None, places: Places) -> Records:
-    return read_records(
+def _records(task: Task, split: str, limit: int | None, places: Places) -> tuple[Records, Sequence[int]]:
+    """The rows of a split, or `limit` of them, with their positions in it.
+
+    Many files are sorted by label, so the first rows are no sample: `limit` rows are drawn at random, the
+    same ones each time, fewer of them being a part of more.
+    """
+    is_generated = task.source.world is not None
+    records = read_records(
         task.source,
         split,
         columns=task.columns,
         data_root=places.data_root,
-        limit=limit,
+        limit=limit if is_generated else None,
         seed=places.world_seed,
     )
+    count = len(records.rows)
+    if not count:
+        raise DataError("the split has no rows", where=f"{task.name} {split}", got=records.origin)
+    if limit is None or limit >= count:
+        return records, range(count)
+    order = list(range(count))
+    random.Random(f"{task.name}/{split}").shuffle(order)
+    positions = sorted(order[:limit])
+    return dataclasses.replace(records, rows=[records.rows[position] for position in positions]), positions

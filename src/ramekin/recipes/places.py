@@ -28,10 +28,18 @@ class Places:
 
 
 def places_of(config: AbstractVerbConfig) -> Places:
-    """The places of a verb; `RAMEKIN_DATA` stands in for a missing `data_root`."""
-    from_environment = os.environ.get("RAMEKIN_DATA")
-    data_root = config.data_root or (Path(from_environment).expanduser() if from_environment else None)
-    return Places(data_root, config.tasks_root, config.hub_root, config.world_seed)
+    """The places of a verb; `RAMEKIN_DATA` and `RAMEKIN_HUB` stand in for a missing data_root and hub_root."""
+    return Places(
+        config.data_root or _from_environment("RAMEKIN_DATA"),
+        config.tasks_root,
+        config.hub_root or _from_environment("RAMEKIN_HUB"),
+        config.world_seed,
+    )
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value).expanduser() if value else None
 
 
 def locate(name: str, places: Places, progress: AbstractProgress) -> Path:

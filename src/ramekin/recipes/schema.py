@@ -14,7 +14,7 @@ from ramekin.catalog import load_task
 from ramekin.errors import RamekinError, UsageError
 from ramekin.evaluate.mode import MODES
 from ramekin.merge.words import parse_method
-from ramekin.train.recipe import Recipe
+from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
     "AbstractSettings",
@@ -41,7 +41,9 @@ def _expanded(value: Any) -> Any:
 
 
 def _with_a_length(value: Any) -> Any:
-    """Three epochs, where a training says neither steps nor epochs."""
+    """Three epochs, where a training says neither steps nor epochs; fp16 is refused with its reason."""
+    if isinstance(value, Mapping) and value.get("precision") == "fp16":
+        raise ValueError(FP16_REFUSED)
     if isinstance(value, Mapping) and not {"epochs", "max_steps"} & set(value):
         return {**value, "epochs": 3}
     return value
@@ -272,6 +274,12 @@ class BaseConfig(AbstractSettings):
     num_layers: PositiveInt = 2
     num_heads: PositiveInt = 4
     tied: bool = False
+    num_buckets: PositiveInt = 32
+    """Relative attention buckets."""
+    max_distance: PositiveInt = 128
+    """The farthest distance that has a bucket of its own."""
+    matching_start: bool = False
+    """Start the encoder's attention on equal tokens; see `weights.mimetic`."""
     text_rows: Natural = 0
     """Sentences of plain text, learned by denoising."""
     task_rows: Natural = 0

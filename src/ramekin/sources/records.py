@@ -105,7 +105,8 @@ def _read_world(
         raise UsageError(unknown_name("split", split, source.rows))
     origin = f"world seed={seed}"
     fitted = []
-    for row in generate(source.world, theirs, n=source.rows[ours], seed=seed):
+    count = source.rows[ours] if limit is None else min(limit, source.rows[ours])
+    for row in generate(source.world, theirs, n=count, seed=seed):
         record = fit_record(row, columns)
         if isinstance(record, Misfit):
             raise DataError(

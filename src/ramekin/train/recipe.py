@@ -10,13 +10,13 @@ from typing import Literal, get_args
 from ramekin.errors import UsageError
 from ramekin.registry import unknown_name
 
-__all__ = ["OptimizerName", "Precision", "Recipe", "ScheduleName"]
+__all__ = ["FP16_REFUSED", "OptimizerName", "Precision", "Recipe", "ScheduleName"]
 
 OptimizerName = Literal["adamw", "adafactor"]
 ScheduleName = Literal["constant", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
 
-_FP16 = (
+FP16_REFUSED = (
     "precision: fp16 is refused: T5's feed-forward activations exceed its largest number, 65504, "
     "and the loss becomes NaN; expected auto, fp32 or bf16"
 )
@@ -88,7 +88,7 @@ class Recipe:
 
 def _wrong_names(recipe: Recipe) -> list[str]:
     if str(recipe.precision) == "fp16":
-        return [_FP16]
+        return [FP16_REFUSED]
     names = {"optimizer": OptimizerName, "schedule": ScheduleName, "precision": Precision}
     return [
         unknown_name(key, str(getattr(recipe, key)), get_args(known))

@@ -290,6 +290,8 @@ class CheckpointWriter:
 
     def write(self, name: str, values: torch.Tensor) -> None:
         """Append the next elements of the tensor whose turn it is; `values: (n,)`, any float dtype."""
+        if values.numel() == 0:
+            return
         self._skip_finished()
         if self._position == len(self.order) or self.order[self._position] != name:
             turn = self.order[self._position] if self._position < len(self.order) else "nothing more"

@@ -44,23 +44,35 @@ def miss(rng: Random, fact: Fact, *, swaps: float = 0.25) -> Fact:
 
 
 def _miss_event(rng: Random, event: Event) -> Event:
-    part = int(rng.random() * (4 if event.place else 3))
-    if part == 0:
-        return replace(event, agent=other_party(rng, event.agent, event.patient))
-    if part == 1:
-        return replace(event, patient=other_party(rng, event.patient, event.agent))
-    if part == 2:
-        return replace(event, action=another(rng, _ACTIONS, event.action))
-    return replace(event, place=another(rng, PLACES, event.place))
+    made = event
+    for part in _some_of(rng, ("agent", "action", "patient", "place") if event.place else ("agent", "action", "patient")):
+        if part == "agent":
+            made = replace(made, agent=other_party(rng, event.agent, made.patient, event.patient))
+        elif part == "patient":
+            made = replace(made, patient=other_party(rng, event.patient, made.agent, event.agent))
+        elif part == "action":
+            made = replace(made, action=another(rng, _ACTIONS, event.action))
+        else:
+            made = replace(made, place=another(rng, PLACES, event.place))
+    return made
 
 
 def _miss_comparison(rng: Random, fact: Comparison) -> Comparison:
-    part = int(rng.random() * 3)
-    if part == 0:
-        return replace(fact, greater=another(rng, ENTITIES, fact.greater, fact.lesser))
-    if part == 1:
-        return replace(fact, lesser=another(rng, ENTITIES, fact.greater, fact.lesser))
-    return replace(fact, dimension=another(rng, _DIMENSIONS, fact.dimension))
+    made = fact
+    for part in _some_of(rng, ("greater", "lesser", "dimension")):
+        if part == "greater":
+            made = replace(made, greater=another(rng, ENTITIES, fact.greater, fact.lesser, made.lesser))
+        elif part == "lesser":
+            made = replace(made, lesser=another(rng, ENTITIES, fact.greater, fact.lesser, made.greater))
+        else:
+            made = replace(made, dimension=another(rng, _DIMENSIONS, fact.dimension))
+    return made
+
+
+def _some_of(rng: Random, parts: tuple[str, ...]) -> list[str]:
+    """One to three different parts; one of them more often than not would be too hard to begin with."""
+    left = list(parts)
+    return [left.pop(int(rng.random() * len(left))) for _ in range(1 + int(rng.random() * 3))]
 
 
 def _miss_count(rng: Random, fact: Count) -> Count:

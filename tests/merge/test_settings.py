@@ -1,0 +1,89 @@
+import pytest
+
+from ramekin.errors import UsageError
+from ramekin.merge.methods import METHODS
+from ramekin.merge.settings import (
+    SimpleAverageSettings,
+    TaskArithmeticSettings,
+    TiesSettings,
+    replace_scaling_factor,
+)
+
+
+def test_defaults() -> None:
+    assert METHODS["simple_average"].parse({}) == SimpleAverageSettings(weights=None, normalize=True)
+    assert METHODS["task_arithmetic"].parse({}) == TaskArithmeticSettings(scaling_factor=0.3)
+    ties = METHODS["ties_merging"].parse({})
+    assert (ties.scaling_factor, ties.density, ties.scope, ties.merge_func) == (0.3, 0.2, "model", "sum")
+    assert (ties.keep, ties.zero_sign, ties.counting, ties.preset) == ("round", "majority", "unique", "none")
+
+
+def test_presets_stand_behind_what_is_given() -> None:
+    parse = METHODS["ties_merging"].parse
+    fusionbench = parse({"preset": "fusionbench"})
+    assert (fusionbench.keep, fusionbench.counting, fusionbench.merge_func) == ("official", "fusionbench", "sum")
+    paper = parse({"preset": "paper", "scaling_factor": 0.8})
+    assert (paper.keep, paper.counting, paper.merge_func, paper.scaling_factor) == (
+        "official",
+        "unique",
+        "mean",
+        0.8,
+    )
+    mergekit = parse({"preset": "mergekit", "density": 0.5})
+    assert (mergekit.scope, mergekit.density, mergekit.scaling_factor, mergekit.zero_sign) == (
+        "tensor",
+        0.5,
+        1.0,
+        "positive",
+    )
+
+
+@pytest.mark.parametrize(("threshold", "density"), [(20, 0.2), (50.0, 0.5), (0.3, 0.3), (100, 1.0), (1, 1)])
+def test_fusionbench_says_threshold(threshold: float, density: float) -> None:
+    given = {"preset": "fusionbench", "threshold": threshold, "remove_keys": []}
+    assert METHODS["ties_merging"].parse(given).density == density
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        ("task_arithmetic", {"scaling_facto": 1}, "did you mean 'scaling_factor'"),
+        ("task_arithmetic", {"scaling_factor": "big"}, "scaling_factor: expected a finite number, got 'big'"),
+        ("task_arithmetic", {"scaling_factor": float("nan")}, "expected a finite number, got nan"),
+        ("task_arithmetic", {"scaling_factor": True}, "expected a finite number, got True"),
+        ("dummy", {"density": 0.2}, "unknown setting of dummy 'density'"),
+        ("simple_average", {"weights": 3}, "weights: expected a list of numbers, got 3"),
+        ("simple_average", {"weights": [1, "x"]}, r"weights\[1\]: expected a finite number, got 'x'"),
+        ("simple_average", {"normalize": 1}, "normalize: expected true or false, got 1"),
+        ("ties_merging", {"density": 20}, "expected a fraction from 0 to 1, got 20; fix: density=0.2"),
+        ("ties_merging", {"density": -0.1}, "density: expected a fraction from 0 to 1, got -0.1"),
+        ("ties_merging", {"density": 1000}, "density: expected a fraction from 0 to 1, got 1000"),
+        ("ties_merging", {"density": "all"}, "density: expected a finite number, got 'all'"),
+        ("ties_merging", {"scope": "tenso"}, "unknown scope 'tenso': did you mean 'tensor'"),
+        ("ties_merging", {"merge_func": "average"}, "unknown merge_func 'average'"),
+        ("ties_merging", {"keep": "all"}, "unknown keep 'all'"),
+        ("ties_merging", {"zero_sign": "plus"}, "unknown zero_sign 'plus'"),
+        ("ties_merging", {"counting": "twice"}, "unknown counting 'twice'"),
+        ("ties_merging", {"preset": "fusion_bench"}, "did you mean 'fusionbench'"),
+        ("ties_merging", {"threshold": 20}, r"FusionBench's words: .*; fix: say density=0.2"),
+        ("ties_merging", {"preset": "fusionbench", "threshold": 20, "density": 0.2}, "say the same thing"),
+        ("ties_merging", {"preset": "fusionbench", "threshold": "x"}, "threshold: expected a finite number"),
+        ("ties_merging", {"preset": "fusionbench", "remove_keys": ["a"]}, "remove_keys is not supported"),
+    ],
+)
+def test_refusals(method: str, given: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        METHODS[method].parse(given)
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(UsageError, match=r"2 problems(.|\n)*density(.|\n)*scope"):
+        METHODS["ties_merging"].parse({"density": 3, "scope": "x"})
+    with pytest.raises(UsageError, match=r"2 problems(.|\n)*densty(.|\n)*scop"):
+        METHODS["ties_merging"].parse({"densty": 3, "scop": "x"})
+
+
+def test_another_scaling_factor() -> None:
+    assert replace_scaling_factor(TiesSettings(density=0.5), 0.7) == TiesSettings(
+        density=0.5, scaling_factor=0.7
+    )

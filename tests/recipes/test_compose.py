@@ -1,0 +1,211 @@
+"""From words to a validated configuration: every problem at once, each with its nearest name, and quickly."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramekin.errors import UsageError
+from ramekin.recipes.compose import compose, group_options
+from ramekin.recipes.runs import config_text
+from ramekin.recipes.schema import EvaluateConfig, FuseConfig, MergeConfig, RunConfig, TrainConfig
+
+POOL = "modelpool=Seq2SeqLMPool/flan-t5-base_glue"
+TASKS = "taskpool=flan-t5_glue_text_generation"
+
+
+def problems(verb: str, schema: type, *words: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        compose(verb, schema, words)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_seed_pages_words_compose() -> None:
+    config = compose(
+        "fuse",
+        FuseConfig,
+        [
+            "method=task_arithmetic",
+            "method.scaling_factor=0.3",
+            POOL,
+            TASKS,
+            "report_save_path=outputs/out.json",
+        ],
+    )
+    assert config.method == {"name": "task_arithmetic", "scaling_factor": 0.3}
+    assert list(config.modelpool.models)[:2] == ["_pretrained_", "glue-cola"]
+    assert (
+        config.modelpool.models["glue-stsb"].pretrained_model_name_or_path
+        == "tanganke/flan-t5-base_glue-stsb"
+    )
+    assert config.taskpool.tasks[0] == "glue/cola" and config.report_save_path == Path("outputs/out.json")
+
+
+def test_a_pool_members_name_is_overridden_as_on_the_seed_page() -> None:
+    config = compose(
+        "fuse",
+        FuseConfig,
+        [
+            "method=dummy",
+            "modelpool=Seq2SeqLMPool/flan-t5-base_individual",
+            "modelpool.models._pretrained_.pretrained_model_name_or_path=tanganke/flan-t5-base_glue-cola",
+            TASKS,
+        ],
+    )
+    assert (
+        config.modelpool.models["_pretrained_"].pretrained_model_name_or_path
+        == "tanganke/flan-t5-base_glue-cola"
+    )
+
+
+@pytest.mark.parametrize("size", ["base", "large"])
+def test_the_adapters_of_a_pool_follow_their_base(size: str) -> None:
+    pool = f"modelpool=Seq2SeqLMPool/flan-t5-{size}_glue_lora16"
+    member = compose("fuse", FuseConfig, ["method=dummy", pool]).modelpool.models["glue-rte"]
+    assert member.base_model_path == f"google/flan-t5-{size}"
+    assert member.peft_model_path == f"tanganke/flan-t5-{size}_glue-rte_lora-16"
+    other = compose("fuse", FuseConfig, ["method=dummy", pool, "modelpool.base_model=my/base"]).modelpool
+    assert other.models["glue-rte"].base_model_path == "my/base"
+
+
+def test_all_problems_are_shown_at_once_with_the_nearest_names() -> None:
+    shown = problems(
+        "fuse", FuseConfig,
+        "method=task_arithmatic", "modelpool=Seq2SeqLMPool/flan-t5-base_glu", "taskpoool=dummy",
+        "modelpool.modles.x=1", "sed=1", "limit=-3",
+    )  # fmt: skip
+    assert "6 problems" in shown
+    for part in (
+        "unknown method 'task_arithmatic': did you mean 'task_arithmetic'?",
+        "did you mean 'Seq2SeqLMPool/flan-t5-base_glue'?",
+        "unknown key 'taskpoool': did you mean 'taskpool'?",
+        "unknown key 'modelpool.modles': did you mean 'modelpool.models'?",
+        "unknown key 'sed': did you mean 'seed'?",
+        "limit: input should be greater than 0, got -3",
+    ):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("verb", "schema", "words", "part"),
+    [
+        ("fuse", FuseConfig, (), "'modelpool' is needed: modelpool=…, one of Seq2SeqLMPool/"),
+        ("merge", MergeConfig, ("models=[a]",), "'method' is needed"),
+        ("train", TrainConfig, ("task=glue/rte",), "the key 'model' is needed"),
+        ("train", TrainConfig, ("model=x",), "needs a task"),
+        ("train", TrainConfig, ("model=x", "task=glue/rt"), "unknown task 'glue/rt': did you mean 'glue/rte'"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "templates=fusionbnch"), "did you mean 'fusionbench'"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "learning_rat=1"), "did you mean 'learning_rate'"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "optimizer=adam"), "optimizer"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "precision=fp16"), "fp16 is refused"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "max_steps=5", "epochs=1"), "max_steps, epochs"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "adapter=lroa"), "unknown adapter 'lroa': did you mean 'lora'"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "adapter.rnk=3"), "did you mean 'adapter.rank'"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "max_steps=1,2"), "several values"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "bad word"), "is not group=option or key=value"),
+        ("train", TrainConfig, ("model=x", "task=glue/rte", "model.x=1"), "has no keys below it"),
+        ("evaluate", EvaluateConfig, ("model=x", "task=glue/rte", "mode=fusionbnch"), "unknown mode 'fusionbnch'"),
+        ("merge", MergeConfig, ("method=ties_merging", "models=[a]", "method.densty=0.2"), "did you mean 'density'"),
+        ("merge", MergeConfig, ("method=ties_merging", "models=[a]", "method.density=20"), "density=0.2"),
+        ("merge", MergeConfig, ("method=ties_merging", "models=[a]", "method.preset=fusionbnch"), "did you mean 'fusionbench'"),
+        ("merge", MergeConfig, ("method=task_arithmetic", "models=[a]", "method.scaling_factor=much"), "expected a finite number"),
+        ("run", RunConfig, ("recipe=dmo",), "did you mean 'demo'"),
+        ("run", RunConfig, ("recipe=demo", "recipe.base.d_modl=3"), "did you mean 'recipe.base.d_model'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(verb: str, schema: type, words: tuple[str, ...], part: str) -> None:
+    assert part in problems(verb, schema, *words)
+
+
+def test_training_keys_may_stand_without_their_group() -> None:
+    config = compose(
+        "train", TrainConfig, ["model=x", "task=glue/rte", "max_steps=7", "adapter=lora", "adapter.rank=8"]
+    )
+    assert config.training.max_steps == 7 and config.training.epochs is None
+    assert config.adapter.kind == "lora" and config.adapter.rank == 8
+    assert compose("train", TrainConfig, ["model=x", "task=glue/rte"]).training.epochs == 3
+
+
+def test_a_file_is_read_first_and_words_win(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("method: ties_merging\nmodels: [a, 'b''c']\nseed: 3\n")
+    config = compose("merge", MergeConfig, ["seed=4", "method.density=0.5"], config_file=file)
+    assert (config.models, config.seed, config.method) == (
+        ("a", "b'c"),
+        4,
+        {"name": "ties_merging", "density": 0.5},
+    )
+
+
+def test_a_resolved_configuration_reads_back_equal(tmp_path: Path) -> None:
+    words = [
+        "method=ties_merging",
+        "method.preset=paper",
+        POOL,
+        TASKS,
+        "limit=3",
+        "report_save_path=a b/x.json",
+    ]
+    config = compose("fuse", FuseConfig, words)
+    (tmp_path / "config.yaml").write_text(config_text(config))
+    assert compose("fuse", FuseConfig, [], config_file=tmp_path / "config.yaml") == config
+
+
+def test_a_file_that_holds_no_keys(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("- a\n")
+    with pytest.raises(UsageError, match="holds keys and values"):
+        compose("merge", MergeConfig, [], config_file=tmp_path / "c.yaml")
+
+
+KEYS = [
+    "limit", "seed", "hub_root", "data_root", "overwrite", "report_save_path", "merged_model_save_path",
+    "batch_tokens", "max_input_tokens", "taskpool.tasks", "taskpool.split", "modelpool.models", "device",
+]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(KEYS), st.integers(0, 30), st.sampled_from("abcdefghijklmnopqrstuvwxyz_"))
+def test_a_key_with_one_wrong_letter_is_refused_with_the_right_one(key: str, place: int, letter: str) -> None:
+    head, _, last = key.rpartition(".")
+    place %= len(last)
+    wrong = last[:place] + letter + last[place + 1 :]
+    full = f"{head}.{wrong}" if head else wrong
+    if wrong == last:
+        return
+    shown = problems("fuse", FuseConfig, POOL, f"{full}=x")
+    assert f"did you mean '{key}'" in shown
+
+
+def test_every_option_of_every_group_composes() -> None:
+    for method in group_options("method"):
+        assert compose("merge", MergeConfig, [f"method={method}", "models=[a]"]).method["name"] == method
+    for recipe in group_options("recipe"):
+        assert compose("run", RunConfig, [f"recipe={recipe}"]).recipe.name == recipe
+    for pool in group_options("modelpool"):
+        assert compose("fuse", FuseConfig, [f"modelpool={pool}"]).modelpool.tokenizer is not None
+
+
+def test_every_shipped_configuration_opens_with_its_command() -> None:
+    from ramekin.recipes.compose import CONF
+
+    for path in CONF.rglob("*.yaml"):
+        if path.parent.name in ("method", "adapter"):
+            continue
+        first = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        assert any(line.startswith("# ramekin ") for line in first), path
+
+
+def test_a_wrong_configuration_is_refused_before_torch_is_imported() -> None:
+    code = (
+        "import sys\nfrom ramekin.recipes.compose import compose\nfrom ramekin.recipes.schema import FuseConfig\n"
+        "from ramekin.errors import UsageError\n"
+        "try:\n    compose('fuse', FuseConfig, ['method=tis', 'modelpool=x', 'method.densty=1'])\n"
+        "except UsageError as error:\n    print(error)\n"
+        "assert not {'torch', 'transformers', 'datasets', 'peft'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "problems" in done.stdout
