@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--examples", type=int, default=160, help="examples of the epoch (160)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side (3)")
     parser.add_argument("--global-batch", type=int, default=32, help="examples a step (32)")
-    parser.add_argument("--micro-batch-tokens", type=int, default=1024, help="ramekin's budget (1024)")
+    parser.add_argument("--micro-batch-tokens", type=int, default=512, help="ramekin's budget (512)")
     parser.add_argument("--d-model", type=int, default=256, help="width (256)")
     parser.add_argument("--layers", type=int, default=4, help="layers of each stack (4)")
     parser.add_argument("--vocab", type=int, default=32128, help="vocabulary (32128)")
@@ -138,7 +138,13 @@ def train_ramekin(items: list, options: argparse.Namespace, *, seed: int) -> Clo
 
 
 def train_trainer(items: list, options: argparse.Namespace, *, seed: int) -> Clock:
-    from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+    from transformers import (
+        DataCollatorForSeq2Seq,
+        PrinterCallback,
+        Seq2SeqTrainer,
+        Seq2SeqTrainingArguments,
+        TrainerCallback,
+    )
 
     from ramekin.tensors.tokenizer import train_tokenizer
 
@@ -183,6 +189,7 @@ def train_trainer(items: list, options: argparse.Namespace, *, seed: int) -> Clo
             ),
             callbacks=[Tick()],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return clock
 

@@ -28,7 +28,11 @@ A, B = ModelInput("a", Path("runs/a")), ModelInput("b", Path("runs/b"))
             [A, ModelInput("again", Path("runs/../runs/a"))],
             r"listed twice: 'a' \(runs/a\) and 'again'",
         ),
-        (Path("base"), [A, ModelInput("a", Path("runs/b"))], r"listed twice: 'a' \(runs/a\) and 'a' \(runs/b\)"),
+        (
+            Path("base"),
+            [A, ModelInput("a", Path("runs/b"))],
+            r"listed twice: 'a' \(runs/a\) and 'a' \(runs/b\)",
+        ),
         (Path("runs/b"), [A, B], r"the base is among the models: the base \(runs/b\) and 'b' \(runs/b\)"),
     ],
 )
@@ -82,7 +86,9 @@ def test_missing_and_foreign_tensors(world, family) -> None:
     tensors = world.load(family[0])
     foreign = ModelInput("foreign", world.save("foreign", {**tensors, "more.weight": torch.ones(2)}))
     message = _refused(world, family[0], foreign)
-    assert message.startswith("the models do not have the same tensors (1 differ): more.weight: expected in both")
+    assert message.startswith(
+        "the models do not have the same tensors (1 differ): more.weight: expected in both"
+    )
     assert "in 'foreign'" in message and f"not in the base ({family[0]})" in message
     del tensors["encoder.block.0.layer.0.SelfAttention.q.weight"]
     missing = ModelInput("missing", world.save("missing", tensors))
@@ -98,7 +104,11 @@ def test_models_are_compared_with_the_first_where_there_is_no_base(world, family
 
 @pytest.mark.parametrize(
     ("key", "value", "mine"),
-    [("feed_forward_proj", "relu", "gated-gelu"), ("num_heads", 4, "2"), ("scale_decoder_outputs", True, "False")],
+    [
+        ("feed_forward_proj", "relu", "gated-gelu"),
+        ("num_heads", 4, "2"),
+        ("scale_decoder_outputs", True, "False"),
+    ],
 )
 def test_another_configuration(world, family, key: str, value: object, mine: str) -> None:
     other = world.save("other", world.load(family[0]), config={key: value})

@@ -21,7 +21,11 @@ def test_defaults() -> None:
 def test_presets_stand_behind_what_is_given() -> None:
     parse = METHODS["ties_merging"].parse
     fusionbench = parse({"preset": "fusionbench"})
-    assert (fusionbench.keep, fusionbench.counting, fusionbench.merge_func) == ("official", "fusionbench", "sum")
+    assert (fusionbench.keep, fusionbench.counting, fusionbench.merge_func) == (
+        "official",
+        "fusionbench",
+        "sum",
+    )
     paper = parse({"preset": "paper", "scaling_factor": 0.8})
     assert (paper.keep, paper.counting, paper.merge_func, paper.scaling_factor) == (
         "official",

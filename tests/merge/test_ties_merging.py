@@ -128,7 +128,14 @@ def test_untrimmed_without_conflicts_is_task_arithmetic(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("zero_sign", "merge_func", "expected"),
-    [(1, "sum", 2.0), (-1, "sum", -2.0), (0, "sum", -2.0), (0, "max", 0.0), (1, "max", 2.0), (-1, "mean", -2.0)],
+    [
+        (1, "sum", 2.0),
+        (-1, "sum", -2.0),
+        (0, "sum", -2.0),
+        (0, "max", 0.0),
+        (1, "max", 2.0),
+        (-1, "mean", -2.0),
+    ],
 )
 def test_deltas_that_cancel_take_the_elected_sign(zero_sign: int, merge_func: str, expected: float) -> None:
     deltas = [torch.tensor([2.0]), torch.tensor([-2.0])]

@@ -195,9 +195,7 @@ def test_slices_of_an_adapter_do_not_depend_on_the_slices_asked_for(
         ({"b.weight": (5, 7)}, r"does not fit its base: .*ad#b.weight: expected \[7, 5\].* got \[5, 7\]"),
     ],
 )
-def test_an_adapter_of_another_base(
-    tmp_path: Path, deltas: dict[str, tuple[int, int]], message: str
-) -> None:
+def test_an_adapter_of_another_base(tmp_path: Path, deltas: dict[str, tuple[int, int]], message: str) -> None:
     with (
         CheckpointReader(_save(tmp_path / "m", _tensors())) as base,
         pytest.raises(WeightsError, match=message),

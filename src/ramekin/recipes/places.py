@@ -28,7 +28,7 @@ class Places:
 
 
 def places_of(config: AbstractVerbConfig) -> Places:
-    """The places of a verb; `RAMEKIN_DATA` and `RAMEKIN_HUB` stand in for a missing data_root and hub_root."""
+    """The places of a verb; `RAMEKIN_DATA` and `RAMEKIN_HUB` stand in for data_root and hub_root."""
     return Places(
         config.data_root or _from_environment("RAMEKIN_DATA"),
         config.tasks_root,

@@ -6,8 +6,8 @@ encoder's attention starts out matching equal tokens, and looking away from the 
     W_k ~ N(0, 1/d_model),   W_q = W_k / sqrt(d_kv),   bias(same position) = self_bias
 
 after mimetic initialisation (Trockman and Kolter 2023, https://arxiv.org/abs/2305.09828), which shapes
-W_q W_kᵀ towards the identity as it is found in trained models. For models trained from nothing; knows nothing of
-checkpoints.
+W_q W_kᵀ towards the identity as it is found in trained models. For models trained from nothing; knows
+nothing of checkpoints.
 """
 
 from typing import TYPE_CHECKING

@@ -26,16 +26,16 @@ def review(rng: Random, positive: bool) -> str:
     """A line of a review whose last word on the matter is `positive`."""
     first, second = two_of(rng, ASPECTS)
     which = rng.random()
-    if which < 0.4:
+    if which < 0.5:
         return _verdict(rng, first, positive, pick(rng, ("", pick(rng, STRONG), pick(rng, FAINT))))
-    if which < 0.55:
+    if which < 0.65:
         return _verdict(rng, first, positive, "", denied=True)
     # a contrast or an outweighed remark: both polarities are named, the structure decides
     main = _verdict(rng, first, positive, pick(rng, STRONG), denied=None)
     aside = _verdict(rng, second, not positive, pick(rng, STRONG), denied=None)
-    if which < 0.75:
+    if which < 0.8:
         return f"{aside} but {main}"
-    if which < 0.85:
+    if which < 0.9:
         return f"although {aside} {main}" if chance(rng, 0.5) else f"{main} although {aside}"
     main = _verdict(rng, first, positive, pick(rng, STRONG))
     aside = _verdict(rng, second, not positive, pick(rng, FAINT))
@@ -53,7 +53,7 @@ def _verdict(rng: Random, aspect: str, positive: bool, degree: str, *, denied: b
     return f"the {aspect} was {degree} {word}" if degree else f"the {aspect} was {word}"
 
 
-STATES = ("sleeping", "waiting", "singing", "tired", "hungry")
+STATES = ("sleeping", "waiting", "tired", "hungry")
 ALONE = ("slept", "waited", "smiled", "arrived")
 
 
@@ -69,7 +69,7 @@ def _agreement(rng: Random, good: bool) -> str:
     noun = subject + "s" if plural else subject
     attractor = near + "s" if chance(rng, 0.5) else near
     verb = "were" if plural == good else "was"
-    where = f" {pick(rng, ('near', 'behind'))} the {attractor}" if chance(rng, 0.7) else ""
+    where = f" {pick(rng, ('near', 'behind'))} the {attractor}" if chance(rng, 0.4) else ""
     return f"the {noun}{where} {verb} {pick(rng, STATES)}"
 
 

@@ -1,0 +1,148 @@
+"""`ramekin train`, `merge` and `evaluate` on tiny models, as a user types them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+TRAIN = (
+    "train",
+    "task=mini/rte",
+    "limit=48",
+    "max_steps=3",
+    "global_batch=16",
+    "eval_limit=8",
+    "log_every=1",
+)
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny base; the working folder is empty but for it."""
+    monkeypatch.chdir(tmp_path)
+    return make_checkpoint(tmp_path / "base", seed=0)
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora"])
+def test_a_run_leaves_a_checkpoint_with_lineage_events_and_report(
+    base: Path, ramekin: Run, adapter: str
+) -> None:
+    code, out, err = ramekin(*TRAIN, "model=base", f"adapter={adapter}", "output=runs/rte")
+    assert code == 0, err
+    assert "3 steps" in out and "saved runs/rte" in out
+    names = {path.name for path in Path("runs/rte").iterdir()}
+    weights = "model.safetensors" if adapter == "none" else "adapter_model.safetensors"
+    assert names >= {
+        weights,
+        "ramekin.json",
+        "config.yaml",
+        "events.jsonl",
+        "report.md",
+        "report.html",
+        "report.json",
+    }
+    assert list(Path("runs").iterdir()) == [Path("runs/rte")]
+    told = json.loads(Path("runs/rte/ramekin.json").read_text())
+    lineage = told["lineage"]
+    assert (lineage["operation"], lineage["base"], lineage["seed"]) == ("finetune", "base", 0)
+    assert lineage["parents"][0]["role"] == "base" and len(lineage["parents"][0]["sha256"]) == 64
+    assert set(told["files"]) == names - {"ramekin.json"}
+    steps = [
+        json.loads(line)["step"]
+        for line in Path("runs/rte/events.jsonl").read_text().splitlines()
+        if '"loss"' in line
+    ]
+    assert steps == [1, 2, 3]
+
+
+def test_a_finished_run_is_found_done_and_another_is_not_overwritten(base: Path, ramekin: Run) -> None:
+    assert ramekin(*TRAIN, "model=base", "output=runs/rte")[0] == 0
+    before = Path("runs/rte/model.safetensors").read_bytes()
+    code, out, _ = ramekin(*TRAIN, "model=base", "output=runs/rte")
+    assert code == 0 and "finished already" in out
+    code, _, err = ramekin(*TRAIN, "model=base", "output=runs/rte", "seed=1")
+    assert code == 2 and "overwrite=true" in err
+    assert Path("runs/rte/model.safetensors").read_bytes() == before
+    assert ramekin(*TRAIN, "model=base", "output=runs/rte", "seed=1", "overwrite=true")[0] == 0
+    assert Path("runs/rte/model.safetensors").read_bytes() != before
+
+
+def test_two_runs_of_one_configuration_are_equal_to_the_bit(base: Path, ramekin: Run) -> None:
+    for name in ("a", "b"):
+        assert ramekin(*TRAIN, "model=base", f"output=runs/{name}")[0] == 0
+    assert Path("runs/a/model.safetensors").read_bytes() == Path("runs/b/model.safetensors").read_bytes()
+
+
+def test_an_unfinished_run_of_another_configuration_is_not_taken_over(base: Path, ramekin: Run) -> None:
+    Path("runs/rte.unfinished").mkdir(parents=True)
+    Path("runs/rte.unfinished/config.yaml").write_text("seed: 5\n")
+    code, _, err = ramekin(*TRAIN, "model=base", "output=runs/rte")
+    assert code == 2 and "unfinished run of another configuration" in err
+
+
+def test_what_was_trained_is_merged_and_evaluated(base: Path, ramekin: Run) -> None:
+    assert ramekin(*TRAIN, "model=base", "output=runs/rte")[0] == 0
+    assert ramekin(*TRAIN, "model=base", "task=mini/cola", "adapter=lora", "output=runs/cola")[0] == 0
+    words = ("method=ties_merging", "method.scaling_factor=0.3", "base=base", "models=[runs/rte,runs/cola]")
+    code, out, err = ramekin("merge", "--dry-run", *words, "output=runs/ties")
+    assert code == 0 and "reads" in out and not Path("runs/ties").exists(), err
+    code, out, err = ramekin("merge", *words, "output=runs/ties")
+    assert code == 0 and "sha256" in out, err
+    code, out, err = ramekin(
+        "evaluate", "model=runs/ties", "tasks=[mini/rte,mini/cola]", "limit=10", "output=eval"
+    )
+    assert code == 0, err
+    scores = json.loads(Path("eval/evaluation.json").read_text())
+    assert [part["n"] for part in scores["tasks"]] == [10, 10]
+    assert len(Path("eval/predictions/mini_rte-fusionbench-validation.jsonl").read_text().splitlines()) == 10
+    code, out, _ = ramekin(
+        "evaluate", "--json", "model=runs/cola", "base=base", "task=mini/cola", "limit=4", "output=eval2"
+    )
+    assert code == 0 and json.loads(out)["tasks"][0]["n"] == 4
+
+
+def test_a_dry_run_loads_no_weights(base: Path, ramekin: Run) -> None:
+    (base / "model.safetensors").unlink()
+    code, out, _ = ramekin(*TRAIN, "--dry-run", "model=base", "output=runs/rte")
+    assert code == 0 and "48 rows for 3 steps" in out and "Does the text" in out
+    code, out, _ = ramekin("evaluate", "--dry-run", "model=base", "task=mini/rte", "limit=2")
+    assert code == 0 and "2 rows" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("train", "model=none/there", "task=mini/rte", "max_steps=1", "output=x"), 4, "none/there"),
+        (("train", "model=base", "task=mini/rte", "split=tran", "output=x"), 2, "did you mean 'train'"),
+        (("evaluate", "model=base", "task=mini/rte", "split=validaton"), 2, "did you mean 'validation'"),
+        (("merge", "method=simple_average", "models=[base]"), 2, "output=DIR"),
+        (("merge", "method=task_arithmetic", "models=[base]", "output=x"), 2, "needs the base"),
+        (("merge", "method=simple_average", "models=[base,base]", "output=x"), 2, "listed twice"),
+        (("trian",), 2, "train"),
+        (("tasks", "show", "mini/rt"), 2, "did you mean 'mini/rte'"),
+    ],
+)
+def test_what_is_wrong_ends_with_its_code(
+    base: Path, ramekin: Run, words: tuple[str, ...], code: int, part: str
+) -> None:
+    found, out, err = ramekin(*words)
+    assert found == code and part in err + out
+    assert "Traceback" not in err
+
+
+def test_tasks_are_listed_shown_and_rendered(ramekin: Run) -> None:
+    code, out, _ = ramekin("tasks", "list")
+    assert code == 0 and "glue/rte" in out and "mini/stsb" in out
+    code, out, _ = ramekin("tasks", "show", "--json", "glue/rte")
+    assert code == 0 and json.loads(out)["options"] == ["yes", "no"]
+    code, out, _ = ramekin("tasks", "render", "mini/cola", "limit=2")
+    assert code == 0 and out.count("Answere") == 2
+
+
+def test_help_names_every_verb_with_an_example(ramekin: Run) -> None:
+    for verb in ("demo", "train", "merge", "evaluate", "fuse", "run"):
+        code, out, _ = ramekin(verb, "--help")
+        assert code == 0 and f"ramekin {verb}" in out and "--dry-run" in out

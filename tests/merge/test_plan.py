@@ -1,0 +1,109 @@
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from ramekin.errors import ResourceError, UsageError
+from ramekin.merge.inputs import ModelInput
+from ramekin.merge.plan import plan_merge
+from ramekin.merge.run import merge
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "passes"),
+    [
+        ("simple_average", {}, 1),
+        ("task_arithmetic", {}, 1),
+        ("ties_merging", {}, 4),
+        ("ties_merging", {"scope": "tensor"}, 4),
+        ("ties_merging", {"density": 1.0}, 2),
+        ("ties_merging", {"density": 0.0}, 1),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["same", "bfloat16"])
+def test_the_numbers_are_those_of_the_run(
+    world, family, method: str, settings: dict[str, object], passes: int, dtype: str
+) -> None:
+    base, models = family
+    output = world.root / "out"
+    told: list[tuple[int, int]] = []
+    plan = plan_merge(method, base=base, models=models, output=output, settings=settings, dtype=dtype)
+    assert not output.exists()
+    report = merge(
+        method, base=base, models=models, output=output, settings=settings, dtype=dtype,
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    tensors = world.load(output)
+    assert plan.passes == passes
+    assert plan.tensors == report.tensors == len(tensors)
+    assert plan.parameters == report.parameters == sum(tensor.numel() for tensor in tensors.values())
+    assert plan.bytes_read == report.bytes_read == passes * 4 * 4 * plan.parameters
+    assert told[-1] == (plan.bytes_read, plan.bytes_read)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert plan.bytes_written == report.bytes_written == (output / "model.safetensors").stat().st_size
+    assert (plan.method, plan.base, plan.outputs) == (method, str(base), (str(output),))
+    assert plan.models == ("m0", "m1", "m2")
+
+
+def test_the_memory_does_not_grow_with_the_models(world) -> None:
+    base = world.save("base")
+    models = [ModelInput(f"m{i}", world.save(f"m{i}", seed=i)) for i in range(1, 41)]
+    peaks = [
+        plan_merge(
+            "task_arithmetic", base=base, models=models[:n], output=world.root / "out", settings={}
+        ).peak_bytes
+        for n in (1, 10, 40)
+    ]
+    assert max(peaks) < 20e6
+
+
+def test_dummy_reads_the_base_alone(world, family) -> None:
+    base, models = family
+    plan = plan_merge("dummy", base=base, models=models, output=world.root / "out", settings={})
+    assert plan.models == () and plan.bytes_read == 4 * plan.parameters
+    plan = plan_merge("dummy", base=None, models=models, output=world.root / "out", settings={})
+    assert plan.models == ("m0",)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "ties"}, "unknown merge method 'ties'"),
+        ({"dtype": "float23"}, "unknown dtype 'float23': did you mean 'float32'"),
+        ({"settings": {"scaling_factr": 1}}, "unknown setting of task_arithmetic 'scaling_factr'"),
+        ({"models": []}, "task_arithmetic was given no models"),
+        ({"base": None}, "task_arithmetic needs the base"),
+    ],
+)
+def test_wrong_words(world, family, change: dict[str, object], message: str) -> None:
+    given: dict[str, object] = {"method": "task_arithmetic", "base": family[0], "models": family[1], "settings": {}}  # fmt: skip
+    with pytest.raises(UsageError, match=message):
+        plan_merge(output=world.root / "out", **{**given, **change})  # type: ignore[arg-type]
+
+
+def test_an_output_that_exists_or_is_an_input(world, family) -> None:
+    base, models = family
+    with pytest.raises(UsageError, match="the output is one of the inputs"):
+        plan_merge("task_arithmetic", base=base, models=models, output=base, settings={}, overwrite=True)
+    with pytest.raises(UsageError, match="the output is one of the inputs"):
+        plan_merge(
+            "task_arithmetic", base=base, models=models, output=models[1].folder, settings={}, overwrite=True
+        )
+    taken = world.save("taken")
+    with pytest.raises(
+        UsageError, match=r"the output exists and is never overwritten unasked: .*overwrite=true"
+    ):
+        plan_merge("task_arithmetic", base=base, models=models, output=taken, settings={})
+    plan_merge("task_arithmetic", base=base, models=models, output=taken, settings={}, overwrite=True)
+
+
+def test_a_disk_that_is_too_full(world, family, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    with pytest.raises(ResourceError, match=r"the disk is too full for the output: .*GB free, got 0.00 GB"):
+        plan_merge(
+            "task_arithmetic",
+            base=family[0],
+            models=family[1],
+            output=world.root / "a" / "b" / "out",
+            settings={},
+        )

@@ -1,0 +1,440 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ramekin.errors import RamekinError, UsageError, WeightsError
+from ramekin.merge.average import simple_average
+from ramekin.merge.inputs import ModelInput
+from ramekin.merge.run import merge, merge_factors
+from ramekin.merge.task_arithmetic import task_arithmetic
+from ramekin.weights.lineage import read_lineage, weights_sha256
+from ramekin.weights.verify import verify_checkpoint
+
+CASES = [
+    ("simple_average", {}),
+    ("simple_average", {"weights": [1, 2, 3]}),
+    ("task_arithmetic", {"scaling_factor": 0.4}),
+    ("ties_merging", {}),
+    ("ties_merging", {"preset": "fusionbench", "threshold": 20}),
+    ("ties_merging", {"scope": "tensor", "merge_func": "mean", "density": 0.4}),
+]
+Q = "encoder.block.0.layer.0.SelfAttention.q.weight"
+V = "decoder.block.0.layer.0.SelfAttention.v.weight"
+
+
+def _sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _merge(world, base, models, method="task_arithmetic", settings=None, name="out", **more) -> Path:
+    output = world.root / name
+    merge(method, base=base, models=models, output=output, settings=settings or {}, **more)
+    return output
+
+
+def test_average_and_task_arithmetic_equal_the_function_tensor_by_tensor(world, family) -> None:
+    base, models = family
+    start, tuned = world.load(base), [world.load(model.folder) for model in models]
+    averaged = world.load(_merge(world, base, models, "simple_average", name="average"))
+    weighted = world.load(
+        _merge(world, None, models, "simple_average", {"weights": [3, 2, 1]}, name="weighted")
+    )
+    added = world.load(_merge(world, base, models, settings={"scaling_factor": -0.7}, name="added"))
+    assert averaged.keys() == added.keys() == start.keys()
+    for name in start:
+        own = [tensors[name] for tensors in tuned]
+        assert torch.equal(averaged[name], simple_average(own))
+        assert torch.equal(weighted[name], simple_average(own, weights=[3, 2, 1]))
+        assert torch.equal(added[name], task_arithmetic(start[name], own, scaling_factor=-0.7))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("merge_func", ["sum", "mean", "max"])
+@pytest.mark.parametrize("threshold", [10, 20, 50])
+def test_the_fusionbench_preset_counts_as_that_tool_does(
+    world, reference, tied: bool, merge_func: str, threshold: int
+) -> None:
+    base = world.save("base", tied=tied)
+    start = world.load(base)
+    models = [world.tuned(f"m{seed}", start, seed=seed) for seed in range(4)]
+    settings = {"preset": "fusionbench", "threshold": threshold, "merge_func": merge_func}
+    merged = world.load(_merge(world, base, models, "ties_merging", settings))
+    expected = reference(
+        start, [world.load(model.folder) for model in models], scaling_factor=0.3,
+        keep_count=lambda n: int(n * threshold / 100) + 1, scope="model", merge_func=merge_func,
+        times={"shared.weight": 4 if tied else 3},
+    )  # fmt: skip
+    assert all(torch.equal(merged[name], expected[name]) for name in start)
+
+
+@pytest.mark.parametrize("preset", ["none", "paper"])
+def test_the_other_presets_count_each_tensor_once(world, family, reference, preset: str) -> None:
+    base, models = family
+    merged = world.load(_merge(world, base, models, "ties_merging", {"preset": preset}))
+    paper = preset == "paper"
+    expected = reference(
+        world.load(base), [world.load(model.folder) for model in models], scope="model",
+        scaling_factor=1.0 if paper else 0.3, merge_func="mean" if paper else "sum",
+        keep_count=(lambda n: int(n * 0.2) + 1) if paper else (lambda n: round(n * 0.2)),
+    )  # fmt: skip
+    assert all(torch.equal(merged[name], tensor) for name, tensor in expected.items())
+
+
+def test_the_mergekit_preset(world, family, reference) -> None:
+    base, models = family
+    merged = world.load(_merge(world, base, models, "ties_merging", {"preset": "mergekit", "density": 0.3}))
+    expected = reference(
+        world.load(base), [world.load(model.folder) for model in models], scope="tensor",
+        scaling_factor=1.0, merge_func="mean", keep_count=lambda n: max(1, int(n * 0.3)), zero_sign=1,
+    )  # fmt: skip
+    assert all(torch.equal(merged[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize(("method", "settings"), CASES)
+def test_shards_slices_and_memory_do_not_change_a_byte(world, family, method, settings, monkeypatch) -> None:
+    base, models = family
+    whole = _sha256(_merge(world, base, models, method, settings, name="whole"))
+    sharded = [
+        ModelInput(model.name, world.save(f"sharded-{model.name}", world.load(model.folder), shards=3))
+        for model in models
+    ]
+    split = world.save("sharded-base", world.load(base), shards=2)
+    assert _sha256(_merge(world, split, sharded, method, settings, name="sharded")) == whole
+    monkeypatch.setattr("ramekin.merge.stream._MIN_SLICE", 1)
+    for elements in (24, 400):
+        output = _merge(world, base, models, method, settings, name=f"e{elements}", buffer_elements=elements)
+        assert _sha256(output) == whole
+
+
+@pytest.mark.parametrize(("method", "settings"), CASES)
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision_inputs_are_merged_in_fp32(world, method, settings, kind) -> None:
+    base = world.save("base", dtype=kind)
+    start = {name: tensor.float() for name, tensor in world.load(base).items()}
+    models = [world.tuned(f"m{seed}", start, seed=seed, dtype=kind) for seed in range(3)]
+    wide_base = world.save("wide-base", start)
+    wide = [
+        ModelInput(
+            model.name,
+            world.save(f"wide-{model.name}", {n: t.float() for n, t in world.load(model.folder).items()}),
+        )
+        for model in models
+    ]
+    same = world.load(_merge(world, base, models, method, settings, name="same"))
+    as_fp32 = world.load(_merge(world, base, models, method, settings, name="fp32", dtype="float32"))
+    exact = world.load(_merge(world, wide_base, wide, method, settings, name="exact"))
+    for name in start:
+        assert same[name].dtype == kind and as_fp32[name].dtype == torch.float32
+        assert torch.equal(as_fp32[name], exact[name])
+        assert torch.equal(same[name], exact[name].to(kind))
+
+
+def test_models_of_several_dtypes_keep_the_bases(world) -> None:
+    base = world.save("base")
+    start = world.load(base)
+    models = [
+        world.tuned("a", start, seed=1),
+        world.tuned("b", start, seed=2, dtype=torch.bfloat16, shards=2),
+    ]
+    merged = world.load(_merge(world, base, models))
+    assert all(tensor.dtype == torch.float32 for tensor in merged.values())
+
+
+@pytest.mark.parametrize(("method", "settings"), CASES[:4])
+def test_adapters_merge_as_their_dense_models(world, method, settings) -> None:
+    from ramekin.weights.lowrank import read_adapter
+
+    base = world.save("base")
+    start = world.load(base)
+    shapes = {name: tuple(tensor.shape) for name, tensor in start.items()}
+    adapters, dense = [], []
+    for seed in range(3):
+        folder = world.adapter(f"ad{seed}", [Q, V], shapes, seed=seed)
+        adapters.append(ModelInput(f"ad{seed}", folder, base if seed else None))
+        deltas = read_adapter(folder).deltas
+        full = {n: t + deltas[n].dense() if n in deltas else t for n, t in start.items()}
+        dense.append(ModelInput(f"ad{seed}", world.save(f"dense{seed}", full)))
+    streamed = _merge(world, base, adapters, method, settings, name="adapters")
+    assert _sha256(streamed) == _sha256(_merge(world, base, dense, method, settings, name="dense"))
+    mixed = _merge(world, base, [adapters[0], *dense[1:]], method, settings, name="mixed")
+    assert _sha256(mixed) == _sha256(streamed)
+
+
+def test_an_average_of_adapters_needs_no_base_but_their_own(world) -> None:
+    base = world.save("base")
+    shapes = {name: tuple(tensor.shape) for name, tensor in world.load(base).items()}
+    adapters = [
+        ModelInput(f"ad{seed}", world.adapter(f"ad{seed}", [Q], shapes, seed=seed), base) for seed in range(2)
+    ]
+    without = _merge(world, None, adapters, "simple_average", name="without")
+    assert _sha256(without) == _sha256(_merge(world, base, adapters, "simple_average", name="with"))
+    assert (without / "config.json").read_bytes() == (base / "config.json").read_bytes()
+    roles = [(parent.name, parent.role) for parent in read_lineage(without).parents]  # type: ignore[union-attr]
+    assert roles == [("ad0", "model"), ("ad1", "model"), ("base", "base")]
+
+
+def test_keep_all_keep_none_and_factor_zero(world, family) -> None:
+    base, models = family
+    start = world.load(base)
+    for position, settings in enumerate(
+        ({"density": 0}, {"scaling_factor": 0}, {"density": 0.0, "scope": "tensor"})
+    ):
+        merged = world.load(_merge(world, base, models, "ties_merging", settings, name=f"none{position}"))
+        assert all(torch.equal(merged[name], start[name]) for name in start)
+    settings = {"density": 1, "scaling_factor": 1}
+    merged = world.load(_merge(world, base, models[:1], "ties_merging", settings, name="all"))
+    own = world.load(models[0].folder)
+    for name in start:
+        torch.testing.assert_close(merged[name], own[name])
+
+
+def test_the_output_is_a_checkpoint_with_its_lineage(world, family) -> None:
+    base, models = family
+    (base / "generation_config.json").write_text('{"eos_token_id":   1}')
+    (base / "tokenizer.json").write_text('{"model": {"vocab": []}, "added_tokens": []}')
+    output = world.root / "deep" / "out"
+    report = merge(
+        "ties_merging",
+        base=base,
+        models=models,
+        output=output,
+        settings={"preset": "paper"},
+        dtype="bfloat16",
+    )
+    verify_checkpoint(output)
+    for name in ("config.json", "generation_config.json", "tokenizer.json"):
+        assert (output / name).read_bytes() == (base / name).read_bytes()
+    assert report.sha256 == _sha256(output) == weights_sha256(output)
+    lineage = read_lineage(output)
+    assert lineage is not None
+    assert (lineage.kind, lineage.operation, lineage.base) == ("dense", "merge/ties_merging", "base")
+    assert [(p.name, p.role, p.sha256) for p in lineage.parents] == [
+        ("base", "base", _sha256(base)),
+        *((model.name, "model", _sha256(model.folder)) for model in models),
+    ]
+    assert lineage.settings == {**report.settings, "dtype": "bfloat16"}
+    assert lineage.settings["merge_func"] == "mean"
+    assert report.seconds > 0 and report.warnings == ()
+    json.dumps(report.figures, allow_nan=False)
+
+
+def test_the_tokenizer_of_a_model_where_the_base_has_none(world, family) -> None:
+    base, models = family
+    (models[1].folder / "tokenizer.json").write_text("{}")
+    output = _merge(world, base, models)
+    assert (output / "tokenizer.json").read_text() == "{}"
+
+
+def test_it_opens_as_a_model(tmp_path, make_checkpoint) -> None:
+    from ramekin.weights.seq2seq import load_model, tensors_of
+
+    base = make_checkpoint(tmp_path / "base", seed=0)
+    models = [ModelInput(f"m{i}", make_checkpoint(tmp_path / f"m{i}", seed=i, like=base)) for i in (1, 2)]
+    merge("task_arithmetic", base=base, models=models, output=tmp_path / "out", settings={})
+    merged = tensors_of(load_model(tmp_path / "out"))
+    start, *tuned = (tensors_of(load_model(f)) for f in (base, *(model.folder for model in models)))
+    for name, tensor in merged.items():
+        expected = task_arithmetic(start[name], [tensors[name] for tensors in tuned])
+        assert torch.equal(tensor, expected.detach())
+
+
+def test_old_files_that_store_the_embedding_several_times(world) -> None:
+    plain = world.save("base", tied=True)
+    start = world.load(plain)
+    models = [world.tuned(f"m{seed}", start, seed=seed) for seed in range(2)]
+    aliases = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+
+    def old(name: str, folder: Path) -> Path:
+        tensors = world.load(folder)
+        return world.save(name, {**tensors, **dict.fromkeys(aliases, tensors["shared.weight"])})
+
+    old_models = [ModelInput(model.name, old(f"old-{model.name}", model.folder)) for model in models]
+    new = _merge(world, plain, models, "ties_merging", name="new")
+    from_old = _merge(world, old("old-base", plain), old_models, "ties_merging", name="from-old")
+    assert _sha256(new) == _sha256(from_old)
+    broken = {**start, aliases[0]: start["shared.weight"] + 1}
+    with pytest.raises(WeightsError, match="the embedding is stored twice with different values"):
+        _merge(world, plain, [ModelInput("broken", world.save("broken", broken))], name="never")
+    assert not (world.root / "never").exists()
+
+
+@pytest.mark.parametrize("preset", ["none", "fusionbench"])
+def test_a_tied_head_that_is_stored_counts_once_and_stays_tied(world, preset: str) -> None:
+    plain = world.save("base", tied=True)
+    start = world.load(plain)
+    models = [world.tuned(f"m{seed}", start, seed=seed) for seed in range(3)]
+
+    def stored(name: str, folder: Path) -> Path:
+        tensors = world.load(folder)
+        return world.save(name, {**tensors, "lm_head.weight": tensors["shared.weight"]})
+
+    doubled = [ModelInput(model.name, stored(f"d-{model.name}", model.folder)) for model in models]
+    settings = {"preset": preset}
+    expected = world.load(_merge(world, plain, models, "ties_merging", settings, name="plain"))
+    merged = world.load(
+        _merge(world, stored("d-base", plain), doubled, "ties_merging", settings, name="doubled")
+    )
+    assert torch.equal(merged.pop("lm_head.weight"), expected["shared.weight"])
+    assert (
+        all(torch.equal(merged[name], expected[name]) for name in expected) and merged.keys() == start.keys()
+    )
+
+
+def test_a_model_that_is_not_finite_leaves_nothing(world, family) -> None:
+    base, models = family
+    tensors = world.load(base)
+    tensors[V][0, 0] = float("nan")
+    bad = ModelInput("bad", world.save("bad", tensors))
+    with pytest.raises(WeightsError, match=rf"NaN or infinite: .*{V}: expected finite values in 'bad'"):
+        _merge(world, base, [*models, bad])
+    assert not any(path.name.startswith((".tmp", "out")) for path in world.root.iterdir())
+
+
+def test_a_result_that_is_not_finite_is_not_written(world, family) -> None:
+    with pytest.raises(WeightsError, match="a value to be written is not finite"):
+        _merge(world, *family, settings={"scaling_factor": 1e6}, dtype="float16")
+    assert not (world.root / "out").exists()
+
+
+def test_an_input_that_is_not_what_its_manifest_says(world, family) -> None:
+    from ramekin.weights.lineage import Lineage, write_manifest
+
+    base, models = family
+    write_manifest(models[1].folder, Lineage(kind="dense", operation="finetune"))
+    path = models[1].folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(WeightsError, match="a file of the checkpoint was changed or damaged"):
+        _merge(world, base, models)
+    assert not (world.root / "out").exists()
+    _merge(world, base, models, verify=False)
+
+
+def test_overwriting(world, family) -> None:
+    base, models = family
+    output = _merge(world, base, models)
+    first = _sha256(output)
+    with pytest.raises(UsageError, match="never overwritten unasked"):
+        _merge(world, base, models)
+    _merge(world, base, models, settings={"scaling_factor": 0.9}, overwrite=True)
+    assert _sha256(output) != first
+
+
+def test_weights_that_are_not_one_a_model(world, family) -> None:
+    with pytest.raises(UsageError, match="weights must name one number a model: expected 3 weights, got 2"):
+        _merge(world, *family, "simple_average", {"weights": [1, 2]})
+    assert not (world.root / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties_merging"])
+def test_many_factors_in_one_reading_equal_separate_merges(world, family, method: str) -> None:
+    base, models = family
+    factors = [0.0, 0.3, 1.0, -0.5]
+    outputs = [world.root / f"at-{factor}" for factor in factors]
+    told: list[int] = []
+    reports = merge_factors(
+        method, factors, base=base, models=models, outputs=outputs, settings={},
+        progress=lambda done, _: told.append(done),
+    )  # fmt: skip
+    for factor, output, report in zip(factors, outputs, reports, strict=True):
+        alone = _merge(world, base, models, method, {"scaling_factor": factor}, name=f"alone-{factor}")
+        assert report.sha256 == _sha256(output) == _sha256(alone)
+        assert report.settings["scaling_factor"] == factor
+        assert read_lineage(output) == read_lineage(alone)
+    assert told[-1] == reports[0].bytes_read
+
+
+def test_many_factors_that_cannot_be(world, family) -> None:
+    base, models = family
+    one, two = world.root / "one", world.root / "two"
+    given = {"base": base, "models": models, "settings": {}}
+    with pytest.raises(UsageError, match="every scaling factor needs an output: expected 2 outputs, got 1"):
+        merge_factors("task_arithmetic", [0.1, 0.2], outputs=[one], **given)
+    with pytest.raises(UsageError, match="two outputs are the same folder"):
+        merge_factors("task_arithmetic", [0.1, 0.2], outputs=[one, one], **given)
+    with pytest.raises(UsageError, match="simple_average has no scaling_factor"):
+        merge_factors("simple_average", [0.1, 0.2], outputs=[one, two], **given)
+    assert not one.exists() and not two.exists()
+
+
+def test_dummy_is_the_base(world, family) -> None:
+    base, models = family
+    assert _sha256(_merge(world, base, models, "dummy", name="of-base")) == _sha256(base)
+    assert _sha256(_merge(world, None, models, "dummy", name="of-first")) == _sha256(models[0].folder)
+
+
+def test_a_cut_of_zero_is_said_with_the_tensors(world) -> None:
+    base = world.save("base")
+    start = world.load(base)
+    tuned = {name: tensor.clone() for name, tensor in start.items()}
+    tuned[Q] += 1.0
+    models = [ModelInput("sparse", world.save("sparse", tuned)), world.tuned("dense", start, seed=1)]
+    report = merge("ties_merging", base=base, models=models, output=world.root / "out", settings={})
+    (warning,) = report.warnings
+    assert warning.startswith(f"'sparse' ({world.root / 'sparse'}): nothing was trimmed, the cut is 0")
+    assert "lm_head.weight, shared.weight" in warning and Q not in warning
+    assert report.figures["kept_share"][models[0].label] == 1.0  # type: ignore[index]
+
+
+def test_values_that_equal_the_cut_are_said_with_the_tensors(world) -> None:
+    base = world.save("base")
+    tuned = {name: tensor.clone() for name, tensor in world.load(base).items()}
+    start = {name: torch.zeros_like(tensor) for name, tensor in tuned.items()}
+    base = world.save("zeros", start)
+    tuned[Q] = torch.full_like(tuned[Q], 2.0)
+    model = ModelInput("tied", world.save("tied", tuned))
+    settings = {"scope": "tensor", "density": 0.5}
+    report = merge("ties_merging", base=base, models=[model], output=world.root / "out", settings=settings)
+    (warning,) = report.warnings
+    assert "64 values were kept instead of 32, because some equal the cut 2; in 1 tensors" in warning
+    assert Q in warning
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from ramekin.merge.inputs import ModelInput
+from ramekin.merge.run import merge
+root = Path(sys.argv[1])
+print("ready", flush=True)
+merge("task_arithmetic", base=root / "base", models=[ModelInput("m0", root / "m0")], output=root / "out",
+      settings={}, progress=lambda done, total: time.sleep(0.02))
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.2])
+def test_a_killed_merge_leaves_nothing_under_the_final_name(world, family, delay: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(world.root)], stdout=subprocess.PIPE, env={**os.environ}
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert not (world.root / "out").exists()
+    output = _merge(world, family[0], family[1][:1])
+    verify_checkpoint(output)
+    assert not any(path.name.startswith(".tmp") for path in world.root.iterdir())
+
+
+def test_errors_come_before_the_output_is_touched(world, family) -> None:
+    base, models = family
+    output = _merge(world, base, models)
+    before = _sha256(output)
+    wrong = ModelInput("wrong", world.save("wrong", tied=True))
+    with pytest.raises(RamekinError):
+        _merge(world, base, [wrong], overwrite=True)
+    assert _sha256(output) == before
