@@ -19,7 +19,7 @@ def _random(seed: int, models: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
 @given(seed=seeds, models=st.integers(1, 6), factor=st.floats(-2, 2))
 def test_is_the_formula(seed: int, models: int, factor: float) -> None:
     base, tuned = _random(seed, models)
-    expected = base.double() + factor * sum((t.double() - base.double() for t in tuned))
+    expected = base.double() + factor * sum(t.double() - base.double() for t in tuned)
     torch.testing.assert_close(
         task_arithmetic(base, tuned, scaling_factor=factor).double(), expected, atol=1e-5, rtol=1e-5
     )

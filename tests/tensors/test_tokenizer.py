@@ -196,3 +196,10 @@ def test_vocabulary_without_room_for_the_characters_is_an_error(capfd):
     with pytest.raises(UsageError, match=r"cannot be trained: vocab_size=8, num_sentinels=2"):
         train_tokenizer(TEXTS, vocab_size=8, num_sentinels=2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_call_with_padding_and_truncation_leaves_no_trace():
+    tokenizer = train_tokenizer(TEXTS, vocab_size=60, num_sentinels=4)
+    before = token_ids(tokenizer, ["the cat sat on the mat", "yes"])
+    tokenizer(["the cat"], padding="max_length", max_length=4, truncation=True)
+    assert token_ids(tokenizer, ["the cat sat on the mat", "yes"]) == before

@@ -1,4 +1,4 @@
-"""The merge methods by name: what each needs, its settings and presets, and how it runs over a stream.
+"""The merge methods by name: what each needs and how it runs over a stream; `words` has their settings.
 
 A method runs in two steps. `prepare` may walk through all models to measure what it must know of them as a
 whole, and returns a function that combines one slice. Where `scaled` is true that function gives a
@@ -8,7 +8,6 @@ of scaling factors cost one reading. This module knows nothing of files.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 from typing import Any, final
 
 import torch
@@ -22,32 +21,15 @@ from ramekin.merge.settings import (
     SimpleAverageSettings,
     TaskArithmeticSettings,
     TiesSettings,
-    parse_settings,
 )
 from ramekin.merge.stream import Chunk, ModelStream
 from ramekin.merge.task_arithmetic import summed_deltas, task_arithmetic
 from ramekin.merge.ties_measure import Imprecise, TiesFigures, measure_ties, num_measure_passes
 from ramekin.merge.ties_merging import elect_and_merge, ties_merging
+from ramekin.merge.words import WORDS, parse_method
 from ramekin.registry import Registry
 
 __all__ = ["METHODS", "Method", "Prepared"]
-
-TIES_PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
-    {
-        "none": {},
-        "fusionbench": {"keep": "official", "counting": "fusionbench"},
-        "paper": {"keep": "official", "merge_func": "mean", "scaling_factor": 1.0},
-        "mergekit": {
-            "scope": "tensor",
-            "keep": "floor",
-            "merge_func": "mean",
-            "zero_sign": "positive",
-            "density": 1.0,
-            "scaling_factor": 1.0,
-        },
-    }
-)
-"""What each definition of TIES sets differently from the defaults."""
 
 
 @final
@@ -75,8 +57,6 @@ class Method:
     """Its link."""
     function: Callable[..., object]
     """The pure function over tensors."""
-    settings: type[Any]
-    """The dataclass of its settings."""
     needs_base: bool
     min_models: int
     scaled: bool
@@ -85,9 +65,13 @@ class Method:
     """From the stream, the unique tensors, whether the head is a stored embedding, and the settings."""
     num_measure_passes: Callable[[Any], int]
     """How often `prepare` reads everything."""
-    presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     uses_models: bool = True
     """Whether the models are read where there is a base; where there is none, the first is."""
+
+    @property
+    def presets(self) -> Mapping[str, Mapping[str, object]]:
+        """Values by preset; empty for a method without presets."""
+        return WORDS[self.name].presets
 
     def parse(self, given: Mapping[str, object]) -> Any:
         """The settings from the words of a configuration.
@@ -95,7 +79,7 @@ class Method:
         Raises:
             UsageError: unknown keys or values, all at once, with the nearest names.
         """
-        return parse_settings(self.settings, given, method=self.name, presets=self.presets)
+        return parse_method({**given, "name": self.name})
 
 
 def _prepare_dummy(stream: ModelStream, names: Sequence[str], _: bool, settings: DummySettings) -> Prepared:
@@ -196,7 +180,6 @@ METHODS: Registry[Method] = Registry(
                 summary="no merge: the base as it is",
                 paper=None,
                 function=dummy,
-                settings=DummySettings,
                 needs_base=False,
                 min_models=0,
                 scaled=False,
@@ -209,7 +192,6 @@ METHODS: Registry[Method] = Registry(
                 summary="the (weighted) mean of the models",
                 paper="https://arxiv.org/abs/2203.05482",
                 function=simple_average,
-                settings=SimpleAverageSettings,
                 needs_base=False,
                 min_models=1,
                 scaled=False,
@@ -221,7 +203,6 @@ METHODS: Registry[Method] = Registry(
                 summary="the base plus a scaled sum of the deltas",
                 paper="https://arxiv.org/abs/2212.04089",
                 function=task_arithmetic,
-                settings=TaskArithmeticSettings,
                 needs_base=True,
                 min_models=1,
                 scaled=True,
@@ -233,13 +214,11 @@ METHODS: Registry[Method] = Registry(
                 summary="deltas trimmed, signs elected, agreeing values merged",
                 paper="https://arxiv.org/abs/2306.01708",
                 function=ties_merging,
-                settings=TiesSettings,
                 needs_base=True,
                 min_models=1,
                 scaled=True,
                 prepare=_prepare_ties,
                 num_measure_passes=lambda settings: num_measure_passes(settings.density),
-                presets=TIES_PRESETS,
             ),
         )
     ],

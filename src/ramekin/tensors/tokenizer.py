@@ -139,7 +139,11 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
 
 def token_ids(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> list[list[int]]:
     """The ids of each text, without `</s>`, whole: never truncated or padded."""
-    encodings = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    backend = tokenizer.backend_tokenizer
+    # A call of the tokenizer with padding or truncation leaves them switched on in the backend.
+    backend.no_padding()
+    backend.no_truncation()
+    encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
 
 
