@@ -22,7 +22,7 @@ def run(
 
     settings = compose("run", RunConfig, words or (), config_file=config)
 
-    from ramekin.recipes import run as recipe
+    import ramekin.recipes.run as recipe
 
     if dry_run:
         plan = recipe.plan(settings)

@@ -116,7 +116,9 @@ def make_base(
         d_kv=config.d_kv,
         d_ff=config.d_ff,
         num_layers=config.num_layers,
+        num_decoder_layers=config.num_decoder_layers,
         num_heads=config.num_heads,
+        feed_forward_proj=config.feed_forward,
         relative_attention_num_buckets=config.num_buckets,
         relative_attention_max_distance=config.max_distance,
     )

@@ -272,7 +272,11 @@ class BaseConfig(AbstractSettings):
     d_kv: PositiveInt = 32
     d_ff: PositiveInt = 256
     num_layers: PositiveInt = 2
+    num_decoder_layers: PositiveInt | None = None
+    """None: as many as the encoder's."""
     num_heads: PositiveInt = 4
+    feed_forward: Literal["relu", "gated-gelu"] = "gated-gelu"
+    """T5 1.0's or T5 1.1's; `relu` is the faster on small models."""
     tied: bool = False
     num_buckets: PositiveInt = 32
     """Relative attention buckets."""

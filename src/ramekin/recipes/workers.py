@@ -6,6 +6,8 @@ of one plain value, so that it can be sent to a process; with one worker it runs
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -31,7 +33,7 @@ def workers(count: int) -> Iterator["Workers"]:
         return
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_prepare_worker) as pool:
         try:
             yield Workers(pool)
         except BaseException:
@@ -57,8 +59,16 @@ class Workers:
             yield positions[future], future.result()
 
 
-def _one_thread() -> None:
+def _prepare_worker() -> None:
+    """One thread for arithmetic, and no life beyond the parent's, which if killed cannot stop its workers."""
+    threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
     torch.set_num_threads(1)
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -59,7 +59,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
         return _adamw(groups, recipe.learning_rate)
     if recipe.scale_parameter:
-        return torch.optim.Adafactor(groups, lr=recipe.learning_rate)
+        return torch.optim.Adafactor(groups, lr=recipe.learning_rate, foreach=True)
     from transformers.optimization import Adafactor
 
     unscaled: torch.optim.Optimizer = Adafactor(
