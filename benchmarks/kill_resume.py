@@ -128,41 +128,58 @@ def random_trials(root: Path, options: argparse.Namespace) -> list[Trial]:
         *("--adapter", options.adapter),
     ]
     seconds = _start(command, root / "undisturbed", None)
+    assert seconds is not None
     sha256, whole = _outcome(root / "undisturbed", options)
     trials: list[Trial] = [(f"undisturbed, {seconds:.2f} s of training", 1, sha256, whole)]
     rng = random.Random(options.seed)
     kills = 0
     while kills < options.kills:
-        run_dir, moments = root / f"run-{len(trials)}", []
-        while _start(command, run_dir, (moment := rng.uniform(0, seconds))) is None:
+        run_dir = root / f"run-{len(trials)}-{kills}"
+        moments: list[str] = []
+        while len(moments) < options.kills_per_run and kills < options.kills:
+            moment = (
+                rng.randrange(_logged(run_dir), options.steps),
+                rng.uniform(0, 2 * seconds / options.steps),
+            )
+            if _start(command, run_dir, moment) is not None:
+                break  # it was finished before its moment came
             kills += 1
-            moments.append(f"{moment:.2f} s")
-            if len(moments) == options.kills_per_run or kills == options.kills:
-                _start(command, run_dir, None)
-                break
-        if moments:
-            sha256, whole = _outcome(run_dir, options)
-            trials.append((f"killed at {', '.join(moments)}", len(moments) + 1, sha256, whole))
+            moments.append(f"step {moment[0]} + {1000 * moment[1]:.0f} ms")
+        _start(command, run_dir, None)
+        sha256, whole = _outcome(run_dir, options)
+        trials.append((f"killed at {', '.join(moments)}", len(moments) + 1, sha256, whole))
+        shutil.rmtree(run_dir)
     return trials
 
 
-def _start(command: list[str], run_dir: Path, kill_after: float | None) -> float | None:
-    """Seconds of training until the command finished; None if it was killed first."""
+def _start(command: list[str], run_dir: Path, moment: tuple[int, float] | None) -> float | None:
+    """Seconds of training until the command finished; None if it was killed first.
+
+    The moment is counted in logged steps and seconds after that, so that it lies in the training however
+    busy the machine is: within a step, in a save or between them.
+    """
     process = subprocess.Popen([*command, "--child", str(run_dir)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()  # from here on it trains
     began = time.perf_counter()
-    try:
-        code = process.wait(timeout=kill_after)
-    except subprocess.TimeoutExpired:
+    if moment is not None:
+        while process.poll() is None and _logged(run_dir) < moment[0]:
+            time.sleep(0.002)
+        time.sleep(moment[1])
         process.kill()
-        code = process.wait()
+    code = process.wait()
     process.stdout.close()
     if code == -signal.SIGKILL:
         return None
     if code != 0:
         raise SystemExit(f"the run failed with exit code {code}")
     return time.perf_counter() - began
+
+
+def _logged(run_dir: Path) -> int:
+    """How many steps the run has logged so far."""
+    path = run_dir / "events.jsonl"
+    return path.read_bytes().count(b'"event": "step"') if path.exists() else 0
 
 
 # -- every stage of a save, a fork each

@@ -2,10 +2,11 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from ramekin.errors import ResourceError, UsageError
 from ramekin.merge.inputs import ModelInput
-from ramekin.merge.plan import plan_merge
+from ramekin.merge.plan import open_merge, plan_merge
 from ramekin.merge.run import merge
 
 
@@ -73,6 +74,14 @@ def test_dummy_reads_the_base_alone(world, family) -> None:
         ({"settings": {"scaling_factr": 1}}, "unknown setting of task_arithmetic 'scaling_factr'"),
         ({"models": []}, "task_arithmetic was given no models"),
         ({"base": None}, "task_arithmetic needs the base"),
+        (
+            {"method": "simple_average", "settings": {"weights": [1, 2]}},
+            "weights must name one number a model: expected 3 weights, got 2",
+        ),
+        (
+            {"method": "simple_average", "settings": {"weights": [1, 1, -2]}},
+            "the weights add to zero: got 1, 1, -2; fix: or set normalize=false",
+        ),
     ],
 )
 def test_wrong_words(world, family, change: dict[str, object], message: str) -> None:
@@ -107,3 +116,10 @@ def test_a_disk_that_is_too_full(world, family, monkeypatch) -> None:
             output=world.root / "a" / "b" / "out",
             settings={},
         )
+
+
+def test_threads_are_put_back(world, family) -> None:
+    torch.set_num_threads(2)
+    with open_merge("dummy", base=family[0], models=[], settings={}, dtype="same"):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2

@@ -19,7 +19,7 @@ import torch
 
 from ramekin.errors import UsageError
 
-__all__ = ["simple_average"]
+__all__ = ["shares", "simple_average"]
 
 
 def simple_average(
@@ -50,15 +50,19 @@ def simple_average(
         for tensor in tensors[1:]:
             total += tensor
         return total.div_(len(tensors))
-    shares = _shares(weights, len(tensors), normalize=normalize)
-    total = tensors[0] * shares[0]
-    for tensor, share in zip(tensors[1:], shares[1:], strict=True):
-        total += tensor * share
+    factors = shares(weights, len(tensors), normalize=normalize)
+    total = tensors[0] * factors[0]
+    for tensor, factor in zip(tensors[1:], factors[1:], strict=True):
+        total += tensor * factor
     return total
 
 
-def _shares(weights: Sequence[float], models: int, *, normalize: bool) -> tuple[float, ...]:
-    """The factor of each model."""
+def shares(weights: Sequence[float], models: int, *, normalize: bool) -> tuple[float, ...]:
+    """The factor of each model: its weight, divided by the sum of all if `normalize`.
+
+    Raises:
+        UsageError: not one weight a model, or weights that add to zero.
+    """
     if len(weights) != models:
         raise UsageError(
             "weights must name one number a model", expected=f"{models} weights", got=str(len(weights))

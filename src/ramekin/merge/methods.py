@@ -12,8 +12,7 @@ from typing import Any, final
 
 import torch
 
-from ramekin.errors import UsageError
-from ramekin.merge.average import simple_average
+from ramekin.merge.average import shares, simple_average
 from ramekin.merge.dummy import dummy
 from ramekin.merge.inputs import embedding_counts
 from ramekin.merge.settings import (
@@ -65,6 +64,8 @@ class Method:
     """From the stream, the unique tensors, whether the head is a stored embedding, and the settings."""
     num_measure_passes: Callable[[Any], int]
     """How often `prepare` reads everything."""
+    check: Callable[[Any, int], None] = lambda settings, num_models: None
+    """Refuses settings that do not fit the number of models."""
     uses_models: bool = True
     """Whether the models are read where there is a base; where there is none, the first is."""
 
@@ -82,6 +83,11 @@ class Method:
         return parse_method({**given, "name": self.name})
 
 
+def _check_weights(settings: SimpleAverageSettings, num_models: int) -> None:
+    if settings.weights is not None:
+        shares(settings.weights, num_models, normalize=settings.normalize)
+
+
 def _prepare_dummy(stream: ModelStream, names: Sequence[str], _: bool, settings: DummySettings) -> Prepared:
     return Prepared(lambda chunk: dummy(chunk.base, chunk.tuned))
 
@@ -89,12 +95,6 @@ def _prepare_dummy(stream: ModelStream, names: Sequence[str], _: bool, settings:
 def _prepare_average(
     stream: ModelStream, names: Sequence[str], _: bool, settings: SimpleAverageSettings
 ) -> Prepared:
-    if settings.weights is not None and len(settings.weights) != stream.num_tuned:
-        raise UsageError(
-            "weights must name one number a model",
-            expected=f"{stream.num_tuned} weights",
-            got=str(len(settings.weights)),
-        )
     return Prepared(
         lambda chunk: simple_average(chunk.tuned, weights=settings.weights, normalize=settings.normalize)
     )
@@ -197,6 +197,7 @@ METHODS: Registry[Method] = Registry(
                 scaled=False,
                 prepare=_prepare_average,
                 num_measure_passes=lambda settings: 0,
+                check=_check_weights,
             ),
             Method(
                 name="task_arithmetic",

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from ramekin.errors import ResourceError, UsageError
 from ramekin.files import refuse_existing
 from ramekin.merge.check import (
@@ -36,6 +38,7 @@ __all__ = [
     "OpenMerge",
     "check_output",
     "check_space",
+    "one_thread",
     "open_merge",
     "plan_merge",
     "used_models",
@@ -126,6 +129,8 @@ def open_merge(
 ) -> Iterator[OpenMerge]:
     """Check everything that settings, headers and configurations tell, and keep the files open.
 
+    torch computes in one thread while they are (`one_thread`).
+
     Raises:
         UsageError: the method, a setting, the dtype or the list of models is wrong.
         WeightsError: a model is damaged or does not belong with the others.
@@ -136,11 +141,12 @@ def open_merge(
         raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
     models = used_models(chosen, base, models)
     check_list(method, base, models, needs_base=chosen.needs_base, min_models=chosen.min_models)
+    chosen.check(parsed, len(models))
     for folder in _folders(base, models):
         verify_checkpoint(folder, hashes=False)
     hash_of = functools.cache(weights_sha256)
     warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
-    with opened(base, models) as (root, tuned):
+    with one_thread(), opened(base, models) as (root, tuned):
         everyone = tuned if root is None else (root, *tuned)
         for other in everyone[1:]:
             check_tensors(everyone[0], other)
@@ -171,6 +177,21 @@ def open_merge(
             warnings=tuple(warnings),
         )
         yield OpenMerge(plan, chosen, parsed, root, tuned, names, tensors, labelled[0][1])
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in this thread alone while the block runs.
+
+    Slices are short enough for a core's cache, so that more threads would mostly wait for each other, and
+    the products of adapters have the same bits whatever the machine's cores only if they are not divided.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def used_models(method: Method, base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:
