@@ -138,7 +138,7 @@ def random_trials(root: Path, options: argparse.Namespace) -> list[Trial]:
         moments: list[str] = []
         while len(moments) < options.kills_per_run and kills < options.kills:
             moment = (
-                rng.randrange(_logged(run_dir), options.steps),
+                rng.randint(_logged(run_dir), options.steps),
                 rng.uniform(0, 2 * seconds / options.steps),
             )
             if _start(command, run_dir, moment) is not None:

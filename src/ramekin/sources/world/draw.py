@@ -1,7 +1,7 @@
 """Random draws and random facts of the world.
 
-Only `Random.random()` is used: of Python's generators it alone promises the same numbers in every version, and
-a seed must give the same rows everywhere.
+Only `Random.random()` is used: it alone promises the same numbers in every version of Python, and a seed must
+give the same rows everywhere.
 """
 
 from collections.abc import Sequence
@@ -87,13 +87,15 @@ def draw_comparison(rng: Random) -> Comparison:
     return Comparison(greater, pick(rng, _DIMENSIONS), lesser)
 
 
-def draw_count(rng: Random, *, exact: float = 0.5) -> Count:
-    """A random count: exact with the given probability, else 'more than' or 'fewer than' a number."""
+def draw_count(rng: Random, *, exact: float = 0.6) -> Count:
+    """A random count, 2 to 7: exact with the given probability, else bounded from one side only."""
     owner, thing = pick(rng, ENTITIES), pick(rng, THINGS)
-    number = 2 + int(rng.random() * 7)
     if chance(rng, exact):
+        number = 2 + int(rng.random() * 6)
         return Count(owner, thing, number, number)
-    return Count(owner, thing, number + 1, None) if chance(rng, 0.5) else Count(owner, thing, 0, number - 1)
+    # A bound leaves room on its other side, so that every count can be contradicted.
+    bound = 3 + int(rng.random() * 4)
+    return Count(owner, thing, bound, None) if chance(rng, 0.5) else Count(owner, thing, 0, bound)
 
 
 def draw_fact(rng: Random, *, never: float = 0.0, kind: float = 0.0, place: float = 0.5) -> Fact:

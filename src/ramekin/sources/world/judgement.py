@@ -1,20 +1,29 @@
-"""The tasks on one sentence: sst2 (sentiment) and cola (is it grammatical)."""
+"""The tasks on one sentence: sst2 (is a review kind) and cola (is a sentence grammatical)."""
 
 from random import Random
 
-from ramekin.sources.world.draw import another, chance, pick, two_of
-from ramekin.sources.world.lexicon import ACTIONS, CLASSES, DIMENSIONS, ENTITIES, NUMBERS, PLACES, THINGS
+from ramekin.sources.world.draw import chance, pick, two_of
+from ramekin.sources.world.lexicon import (
+    ACTIONS,
+    ALONE,
+    ASPECTS,
+    BLAME,
+    DENIALS,
+    DIMENSIONS,
+    ENTITIES,
+    FAINT,
+    NUMBERS,
+    PLACES,
+    PRAISE,
+    STATES,
+    STRONG,
+    THINGS,
+)
 
 __all__ = ["cola", "review", "sst2"]
 
-ASPECTS = ("film", "story", "acting", "music", "ending", "cast", "script", "camera", "hero", "humour")
-PRAISE = ("good", "great", "lovely", "clever", "moving", "fresh")
-BLAME = ("bad", "dull", "awful", "messy", "boring", "weak")
-STRONG = ("very", "really", "truly")
-FAINT = ("a bit", "slightly", "somewhat")
-DENIALS = ("not", "never", "hardly", "anything but", "far from")
-
 _VERBS = tuple(verb for verbs in ACTIONS.values() for verb in verbs)
+_COMPARATIVES = tuple(word for pair in DIMENSIONS.values() for word in pair)
 
 
 def sst2(rng: Random, label: int) -> dict[str, object]:
@@ -23,62 +32,74 @@ def sst2(rng: Random, label: int) -> dict[str, object]:
 
 
 def review(rng: Random, positive: bool) -> str:
-    """A line of a review whose last word on the matter is `positive`."""
-    first, second = two_of(rng, ASPECTS)
+    """A line of a review that is `positive` on the whole.
+
+    Half of the lines say so plainly. In the others a word of the other side is denied ('far from dull'),
+    conceded ('although …', '… but'), or outweighed by its degree ('a bit dull and truly lovely').
+    """
     which = rng.random()
     if which < 0.5:
-        return _verdict(rng, first, positive, pick(rng, ("", pick(rng, STRONG), pick(rng, FAINT))))
+        degree = pick(rng, ("", pick(rng, STRONG), pick(rng, FAINT)))
+        return _remark(rng, pick(rng, ASPECTS), positive, degree)
     if which < 0.65:
-        return _verdict(rng, first, positive, "", denied=True)
-    # a contrast or an outweighed remark: both polarities are named, the structure decides
-    main = _verdict(rng, first, positive, pick(rng, STRONG), denied=None)
-    aside = _verdict(rng, second, not positive, pick(rng, STRONG), denied=None)
-    if which < 0.8:
-        return f"{aside} but {main}"
+        return _denial(rng, pick(rng, ASPECTS), positive)
     if which < 0.9:
-        return f"although {aside} {main}" if chance(rng, 0.5) else f"{main} although {aside}"
-    main = _verdict(rng, first, positive, pick(rng, STRONG))
-    aside = _verdict(rng, second, not positive, pick(rng, FAINT))
-    return f"{main} and {aside}" if chance(rng, 0.5) else f"{aside} and {main}"
+        return _concession(rng, positive)
+    main, aside = two_of(rng, ASPECTS)
+    heavy = _remark(rng, main, positive, pick(rng, STRONG))
+    light = _remark(rng, aside, not positive, pick(rng, FAINT))
+    return f"{heavy} and {light}" if chance(rng, 0.5) else f"{light} and {heavy}"
 
 
-def _verdict(rng: Random, aspect: str, positive: bool, degree: str, *, denied: bool | None = False) -> str:
-    """`the film was very good`; `denied` None: sometimes `the film was not bad` instead."""
-    if denied is None:
-        denied = chance(rng, 0.3)
-    if denied:
-        word = pick(rng, BLAME if positive else PRAISE)
-        return f"the {aspect} was {pick(rng, DENIALS)} {word}"
+def _concession(rng: Random, positive: bool) -> str:
+    one, other = two_of(rng, ASPECTS)
+    main, aside = _said_or_denied(rng, one, positive), _said_or_denied(rng, other, not positive)
+    form = rng.random()
+    if form < 0.6:
+        return f"{aside} but {main}"
+    return f"although {aside} {main}" if form < 0.8 else f"{main} although {aside}"
+
+
+def _said_or_denied(rng: Random, aspect: str, positive: bool) -> str:
+    if chance(rng, 0.3):
+        return _denial(rng, aspect, positive)
+    return _remark(rng, aspect, positive, pick(rng, STRONG))
+
+
+def _remark(rng: Random, aspect: str, positive: bool, degree: str) -> str:
     word = pick(rng, PRAISE if positive else BLAME)
     return f"the {aspect} was {degree} {word}" if degree else f"the {aspect} was {word}"
 
 
-STATES = ("sleeping", "waiting", "tired", "hungry")
-ALONE = ("slept", "waited", "smiled", "arrived")
+def _denial(rng: Random, aspect: str, positive: bool) -> str:
+    return f"the {aspect} was {pick(rng, DENIALS)} {pick(rng, BLAME if positive else PRAISE)}"
 
 
 def cola(rng: Random, label: int) -> dict[str, object]:
-    """A sentence; label 1 acceptable, 0 unacceptable."""
+    """A sentence; label 1 acceptable, 0 unacceptable by one violation."""
     return {"sentence": pick(rng, _FRAMES)(rng, label == 1), "label": label}
 
 
 def _agreement(rng: Random, good: bool) -> str:
-    """`the dogs near the baker were hungry`: the verb follows its subject, not the nearest noun."""
+    """'the dogs near the baker were hungry': the verb follows its subject, not the nearest noun."""
     subject, near = two_of(rng, ENTITIES)
     plural = chance(rng, 0.5)
-    noun = subject + "s" if plural else subject
-    attractor = near + "s" if chance(rng, 0.5) else near
     verb = "were" if plural == good else "was"
-    where = f" {pick(rng, ('near', 'behind'))} the {attractor}" if chance(rng, 0.4) else ""
-    return f"the {noun}{where} {verb} {pick(rng, STATES)}"
+    where = ""
+    if chance(rng, 0.4):
+        where = f" {pick(rng, ('near', 'behind'))} the {near}{pick(rng, ('', 's'))}"
+    return f"the {_number(subject, plural)}{where} {verb} {pick(rng, STATES)}"
 
 
 def _owning(rng: Random, good: bool) -> str:
-    """`the dogs have three coins`."""
-    subject = pick(rng, ENTITIES)
+    """'the dogs have three coins'."""
     plural = chance(rng, 0.5)
     verb = "have" if plural == good else "has"
-    return f"the {subject + 's' if plural else subject} {verb} {pick(rng, NUMBERS[1:])} {pick(rng, THINGS)}"
+    return f"the {_number(pick(rng, ENTITIES), plural)} {verb} {pick(rng, NUMBERS[2:])} {pick(rng, THINGS)}"
+
+
+def _number(noun: str, plural: bool) -> str:
+    return f"{noun}s" if plural else noun
 
 
 def _order(rng: Random, good: bool) -> str:
@@ -86,38 +107,39 @@ def _order(rng: Random, good: bool) -> str:
     agent, patient = two_of(rng, ENTITIES)
     words = f"the {agent} {pick(rng, _VERBS)[1]} the {patient} in the {pick(rng, PLACES)}".split()
     if not good:
-        at = pick(rng, (0, 1, 2, 3, 5, 6))
+        at = pick(rng, (0, 1, 2, 3, 5, 6))  # not 4: 'the dog chased the in cat the park' says less
         words[at], words[at + 1] = words[at + 1], words[at]
     return " ".join(words)
 
 
 def _arguments(rng: Random, good: bool) -> str:
-    """A verb that needs an object has it, and one that cannot have it has none."""
+    """A verb that needs an object has one, and a verb that takes none has none."""
     agent, patient = two_of(rng, ENTITIES)
-    where = f"in the {pick(rng, PLACES)}"
-    if chance(rng, 0.5):
-        return f"the {agent} {pick(rng, _VERBS)[1]} the {patient} {where}" if good else f"the {agent} {pick(rng, _VERBS)[1]} {where}"
-    return f"the {agent} {pick(rng, ALONE)} {where}" if good else f"the {agent} {pick(rng, ALONE)} the {patient} {where}"
+    transitive = chance(rng, 0.5)
+    verb = pick(rng, _VERBS)[1] if transitive else pick(rng, ALONE)
+    told = f" the {patient}" if transitive == good else ""
+    return f"the {agent} {verb}{told} in the {pick(rng, PLACES)}"
 
 
 def _passive(rng: Random, good: bool) -> str:
-    """`the dog was helped by the baker`: the form of the verb, and 'by'."""
+    """'the dog was helped by the baker': the participle, and 'by'."""
     agent, patient = two_of(rng, ENTITIES)
     base, past = pick(rng, _VERBS)
-    if good:
-        return f"the {patient} was {past} by the {agent}"
-    if chance(rng, 0.5):
-        return f"the {patient} was {base} by the {agent}"
-    return f"the {patient} was {past} the {agent}"
+    verb, by = past, "by "
+    if not good:
+        verb, by = (base, "by ") if chance(rng, 0.5) else (past, "")
+    return f"the {patient} was {verb} {by}the {agent}"
 
 
 def _comparing(rng: Random, good: bool) -> str:
-    """`the dog is taller than the baker`."""
+    """'the dog is taller than the baker'."""
     one, other = two_of(rng, ENTITIES)
-    comparative = pick(rng, pick(rng, tuple(DIMENSIONS.values())))
+    comparative = pick(rng, _COMPARATIVES)
     if good:
         return f"the {one} is {comparative} than the {other}"
-    return pick(rng, (f"the {one} is more {comparative} than the {other}", f"the {one} {comparative} is than the {other}"))
+    if chance(rng, 0.5):
+        return f"the {one} is more {comparative} than the {other}"
+    return f"the {one} {comparative} is than the {other}"
 
 
 _FRAMES = (_agreement, _agreement, _owning, _order, _arguments, _passive, _comparing)

@@ -6,12 +6,20 @@ knows nothing of sentences (grammar.py) or of truth (meaning.py).
 
 __all__ = [
     "ACTIONS",
+    "ALONE",
+    "ASPECTS",
+    "BLAME",
     "CLASSES",
     "CLASS_OF",
+    "DENIALS",
     "DIMENSIONS",
     "ENTITIES",
+    "FAINT",
     "NUMBERS",
     "PLACES",
+    "PRAISE",
+    "STATES",
+    "STRONG",
     "THINGS",
     "TIMES",
 ]
@@ -50,4 +58,27 @@ DIMENSIONS: dict[str, tuple[str, str]] = {
 """A dimension and its two comparatives: 'x is taller than y' says what 'y is shorter than x' says."""
 
 THINGS: tuple[str, ...] = ("coins", "books", "apples", "lamps")
-NUMBERS: tuple[str, ...] = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUMBERS: tuple[str, ...] = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+)
+"""By value; 'zero' is never said."""
+
+ASPECTS: tuple[str, ...] = ("film", "story", "acting", "music", "ending", "cast", "script", "camera")
+PRAISE: tuple[str, ...] = ("good", "great", "lovely", "clever", "moving", "fresh")
+BLAME: tuple[str, ...] = ("bad", "dull", "awful", "messy", "boring", "weak")
+STRONG: tuple[str, ...] = ("very", "really", "truly")
+FAINT: tuple[str, ...] = ("a bit", "slightly", "somewhat")
+DENIALS: tuple[str, ...] = ("not", "never", "hardly", "anything but", "far from")
+
+STATES: tuple[str, ...] = ("sleeping", "waiting", "tired", "hungry")
+ALONE: tuple[str, ...] = ("slept", "waited", "smiled", "arrived")
+"""Verbs that take no object."""

@@ -1,17 +1,29 @@
 """What sentences of the world mean, and what follows from what.
 
-A clause says one fact: an `Event` (who did what to whom, perhaps where and when, or that it never
-happened), a `Comparison` (a strict order) or a `Count` (how many things somebody has, as an interval). `judge` is
-the small logic that gives every row its true answer. This module knows no words order and no tasks.
+A sentence tells one fact: an `Event` (who did what to whom, perhaps where and when, or that it never
+happened), a `Comparison` (a strict order) or a `Count` (how many things somebody has, as an interval). The
+functions are the small logic that gives every row its true answer. They know no word order and no tasks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from ramekin.sources.world.lexicon import CLASS_OF
 
-__all__ = ["ENTAILMENT", "CONTRADICTION", "NEUTRAL", "Comparison", "Count", "Event", "Fact", "Verdict", "judge"]
+__all__ = [
+    "CONTRADICTION",
+    "ENTAILMENT",
+    "NEUTRAL",
+    "Comparison",
+    "Count",
+    "Event",
+    "Fact",
+    "Verdict",
+    "agreement",
+    "answers",
+    "judge",
+    "same_question",
+]
 
 Verdict: TypeAlias = Literal["entailment", "neutral", "contradiction"]
 ENTAILMENT: Verdict = "entailment"
@@ -59,21 +71,14 @@ class Count:
 Fact: TypeAlias = Event | Comparison | Count
 
 
-def judge(premises: Sequence[Fact], hypothesis: Fact) -> Verdict:
-    """What `premises`, taken as all true, say of `hypothesis`."""
-    if isinstance(hypothesis, Comparison):
-        return _judge_comparison([p for p in premises if isinstance(p, Comparison)], hypothesis)
-    verdicts = {_judge_one(premise, hypothesis) for premise in premises}
-    if CONTRADICTION in verdicts:
-        return CONTRADICTION
-    return ENTAILMENT if ENTAILMENT in verdicts else NEUTRAL
-
-
-def _judge_one(premise: Fact, hypothesis: Fact) -> Verdict:
+def judge(premise: Fact, hypothesis: Fact) -> Verdict:
+    """What `premise`, taken as true, says of `hypothesis`."""
     if isinstance(premise, Event) and isinstance(hypothesis, Event):
         return _judge_event(premise, hypothesis)
     if isinstance(premise, Count) and isinstance(hypothesis, Count):
         return _judge_count(premise, hypothesis)
+    if isinstance(premise, Comparison) and isinstance(hypothesis, Comparison):
+        return _judge_comparison(premise, hypothesis)
     return NEUTRAL
 
 
@@ -114,22 +119,49 @@ def _judge_count(premise: Count, hypothesis: Count) -> Verdict:
     return NEUTRAL
 
 
-def _judge_comparison(premises: Sequence[Comparison], hypothesis: Comparison) -> Verdict:
-    pairs = {(p.greater, p.lesser) for p in premises if p.dimension == hypothesis.dimension}
-    if _reaches(pairs, hypothesis.greater, hypothesis.lesser):
+def _judge_comparison(premise: Comparison, hypothesis: Comparison) -> Verdict:
+    if premise.dimension != hypothesis.dimension:
+        return NEUTRAL
+    told, asked = (premise.greater, premise.lesser), (hypothesis.greater, hypothesis.lesser)
+    if told == asked:
         return ENTAILMENT
-    return CONTRADICTION if _reaches(pairs, hypothesis.lesser, hypothesis.greater) else NEUTRAL
+    return CONTRADICTION if told == asked[::-1] else NEUTRAL
 
 
-def _reaches(pairs: set[tuple[str, str]], start: str, end: str) -> bool:
-    """Whether a chain of `greater -> lesser` steps leads from `start` to `end`."""
-    seen, frontier = {start}, [start]
-    while frontier:
-        here = frontier.pop()
-        for greater, lesser in pairs:
-            if greater == here and lesser not in seen:
-                if lesser == end:
-                    return True
-                seen.add(lesser)
-                frontier.append(lesser)
-    return False
+def same_question(one: Fact, other: Fact, asked: str) -> bool:
+    """Whether asking for the part `asked` of either fact is the same question: all the rest agrees."""
+    if type(one) is not type(other):
+        return False
+    return all(
+        getattr(one, part) == getattr(other, part) for part in _parts(one) if part not in _hidden(asked)
+    )
+
+
+def answers(told: Fact, fact: Fact, asked: str) -> bool:
+    """Whether `told` answers the question for the part `asked` of `fact`, whatever the answer is."""
+    if type(told) is not type(fact):
+        return False
+    for part in (*_parts(fact), *_hidden(asked)):
+        mine, theirs = getattr(told, part), getattr(fact, part)
+        if part in _hidden(asked):
+            if mine is None:
+                return False
+        elif theirs is not None and mine != theirs:
+            return False
+    return not isinstance(told, Count) or told.least == told.most
+
+
+def _parts(fact: Fact) -> tuple[str, ...]:
+    return tuple(fact.__dataclass_fields__)
+
+
+def _hidden(asked: str) -> tuple[str, ...]:
+    return ("least", "most") if asked == "number" else (asked,)
+
+
+def agreement(one: Event, other: Event) -> float:
+    """How far two events agree, 0.0 to 5.0: 1 for each equal part, 0.5 for a party of the same class."""
+    score = sum(float(getattr(one, part) == getattr(other, part)) for part in ("action", "place", "time"))
+    for mine, theirs in ((one.agent, other.agent), (one.patient, other.patient)):
+        score += 1.0 if mine == theirs else 0.5 if CLASS_OF[mine] == CLASS_OF[theirs] else 0.0
+    return score

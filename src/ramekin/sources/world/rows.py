@@ -1,67 +1,81 @@
-"""Rows of the eight tasks and plain text of the world, each a pure function of its arguments."""
+"""Rows of the eight tasks: a pure function of task, split, number and seed.
+
+Which split a row belongs to is decided by its own texts, so train and validation share no row whatever seeds
+and numbers were asked for. Knows nothing of where the rows go.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from random import Random
 
-from ramekin.sources.world.draw import chance, draw_event, draw_fact, pick, draw_comparison
+from ramekin.errors import UsageError
+from ramekin.registry import Registry, unknown_name
 from ramekin.sources.world.entailment import mnli, qnli, rte
-from ramekin.sources.world.grammar import say
-from ramekin.sources.world.judgement import cola, review, sst2
-from ramekin.sources.world.lexicon import CLASS_OF, ENTITIES
+from ramekin.sources.world.judgement import cola, sst2
 from ramekin.sources.world.similarity import mrpc, qqp, stsb
 
-__all__ = ["SPLITS", "TASKS", "corpus", "generate"]
+__all__ = ["SPLITS", "TASKS", "generate", "split_of"]
 
-_MAKERS: Mapping[str, Callable[[Random, int], dict[str, object]]] = {
-    "cola": cola, "mnli": mnli, "mrpc": mrpc, "qnli": qnli, "qqp": qqp, "rte": rte, "sst2": sst2, "stsb": stsb}
-_LEVELS = {"cola": 2, "mnli": 3, "mrpc": 2, "qnli": 2, "qqp": 2, "rte": 2, "sst2": 2, "stsb": 6}
+_LEVELS: Mapping[str, int] = {"mnli": 3, "stsb": 6}  # the others have two labels
+_MAKERS: Registry[Callable[[Random, int], dict[str, object]]] = Registry(
+    "task of the built-in world",
+    [
+        ("cola", cola),
+        ("mnli", mnli),
+        ("mrpc", mrpc),
+        ("qnli", qnli),
+        ("qqp", qqp),
+        ("rte", rte),
+        ("sst2", sst2),
+        ("stsb", stsb),
+    ],
+)
+
 TASKS: tuple[str, ...] = tuple(_MAKERS)
-SPLITS = ("train", "validation")
+SPLITS: tuple[str, ...] = ("train", "validation")
+_IN_VALIDATION = 80  # of 256
 
 
 def generate(task: str, split: str, *, n: int, seed: int) -> list[dict[str, object]]:
-    rng = Random(f"{task}/{split}/{seed}")
-    maker, levels = _MAKERS[task], _LEVELS[task]
+    """`n` rows with the columns of the GLUE task of that name, `idx` included.
+
+    Rows are the same for the same `task`, `split` and `seed`, and a longer list begins with the shorter.
+    Labels are balanced: each block of as many rows as there are labels has every label once (stsb: every
+    number of agreeing parts).
+
+    Raises:
+        UsageError: the task or the split is unknown, or `n` is negative.
+    """
+    maker = _MAKERS[task]
+    if split not in SPLITS:
+        raise UsageError(unknown_name("split of the built-in world", split, SPLITS))
+    if n < 0:
+        raise UsageError(
+            "a negative number of rows", where=f"{task}/{split}", expected="0 or more", got=str(n)
+        )
+    rng = Random(f"ramekin world/{task}/{split}/{seed}")
+    labels = _labels(rng, _LEVELS.get(task, 2))
     rows: list[dict[str, object]] = []
-    order: list[int] = []
-    while len(rows) < n:
-        if not order:
-            order = list(range(levels))
-            for i in range(levels - 1, 0, -1):
-                j = int(rng.random() * (i + 1))
-                order[i], order[j] = order[j], order[i]
-        label = order.pop()
-        while True:
+    for idx in range(n):
+        label = next(labels)
+        row = maker(rng, label)
+        while split_of(row) != split:
             row = maker(rng, label)
-            if split_of(row) == split:
-                break
-        row["idx"] = len(rows)
+        row["idx"] = idx
         rows.append(row)
     return rows
 
 
 def split_of(row: Mapping[str, object]) -> str:
-    texts = sorted(v for v in row.values() if isinstance(v, str))
-    return SPLITS[blake2b("\n".join(texts).encode(), digest_size=1).digest()[0] % 4 == 0]
+    """The split that a row belongs to by its texts, in whatever order they stand."""
+    texts = sorted(value for value in row.values() if isinstance(value, str))
+    digest = blake2b("\n".join(texts).encode(), digest_size=1).digest()
+    return "validation" if digest[0] < _IN_VALIDATION else "train"
 
 
-def corpus(n: int, *, seed: int) -> list[str]:
-    rng = Random(f"corpus/{seed}")
-    return [_passage(rng) for _ in range(n)]
-
-
-def _passage(rng: Random) -> str:
-    which = rng.random()
-    if which < 0.5:
-        fact = draw_fact(rng, never=0.2, kind=0.1)
-        return f"{say(rng, fact)} . that is to say {say(rng, fact)} ."
-    if which < 0.6:
-        return f"{say(rng, draw_fact(rng))} . {say(rng, draw_fact(rng))} ."
-    if which < 0.7:
-        e = pick(rng, ENTITIES); c = CLASS_OF[e]
-        return f"the {e} is {'an' if c[0] in 'aeiou' else 'a'} {c} ."
-    if which < 0.85:
-        positive = chance(rng, 0.5)
-        return f"{review(rng, positive)} . it was {'a success' if positive else 'a failure'} ."
-    return str(cola(rng, 1)["sentence"]) + " ."
+def _labels(rng: Random, levels: int) -> Iterator[int]:
+    """Every label once, in random order; and again."""
+    while True:
+        left = list(range(levels))
+        while left:
+            yield left.pop(int(rng.random() * len(left)))
