@@ -236,7 +236,7 @@ def test_a_killed_save_leaves_what_was_there(
             save_checkpoint(new, folder, tokenizer_folder=None, lineage=LINEAGE, overwrite=exists)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert [path.name for path in tmp_path.glob(".tmp-x-*")] == [f".tmp-x-{child}"]
+    assert [path.name for path in tmp_path.glob(".tmp-x-*")] == [f".tmp-x-new-{child}"]
     if exists:
         verify_checkpoint(folder)
         assert torch.equal(logits(load_model(folder)), logits(old))
