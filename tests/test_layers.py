@@ -68,11 +68,23 @@ def test_every_unit_is_listed() -> None:
 @pytest.mark.parametrize(
     ("file", "line", "sentence"),
     [
-        ("text/bad.py", "from toy.merge import ties", "text/bad.py imports merge, which comes later in LAYERS"),
-        ("text/bad.py", "def f():\n    import toy.train.loop", "text/bad.py imports train, which comes later"),
+        (
+            "text/bad.py",
+            "from toy.merge import ties",
+            "text/bad.py imports merge, which comes later in LAYERS",
+        ),
+        (
+            "text/bad.py",
+            "def f():\n    import toy.train.loop",
+            "text/bad.py imports train, which comes later",
+        ),
         ("text/bad.py", "from ..weights import x", "text/bad.py imports weights, which comes later"),
         ("text/bad.py", "def f():\n    import torch", "text/bad.py imports torch, and text runs without it"),
-        ("merge/bad.py", "from toy.tensors import plan", "merge/bad.py imports tensors, and merge needs only"),
+        (
+            "merge/bad.py",
+            "from toy.tensors import plan",
+            "merge/bad.py imports tensors, and merge needs only",
+        ),
         ("evaluate/bad.py", "from toy import train", "evaluate/bad.py imports train; the recipe joins them"),
         ("text/bad.py", "from toy.utils import x", "text/bad.py imports utils, which LAYERS does not list"),
         ("text/bad.py", "from toy.errors import x\nfrom .score import y", ""),

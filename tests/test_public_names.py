@@ -24,9 +24,13 @@ def alphabet(name: str) -> tuple[int, str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_lists_its_public_names_and_documents_them(module: str) -> None:
     path = PACKAGE.parent / Path(*module.split("."))
-    tree = ast.parse((path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py").read_text())
+    tree = ast.parse(
+        (path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py").read_text()
+    )
     assert ast.get_docstring(tree), f"{module} has no docstring"
-    defined = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
+    defined = [
+        n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")
+    ]
     exported = [
         ast.literal_eval(n.value)
         for n in tree.body
@@ -52,8 +56,13 @@ def test_the_package_exports_what_it_says() -> None:
         package.load_tasks  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("statement", ["import ramekin", "import sys; sys.argv = ['ramekin', '--help']; from ramekin.cli import main; main()"])
+@pytest.mark.parametrize(
+    "statement",
+    ["import ramekin", "import sys; sys.argv = ['ramekin', '--help']; from ramekin.cli import main; main()"],
+)
 def test_a_fresh_process_loads_nothing_heavy(statement: str) -> None:
     watch = f"import atexit, sys; atexit.register(lambda: sys.stderr.write(repr([m for m in {HEAVY} if m in sys.modules])))"
-    done = subprocess.run([sys.executable, "-c", f"{watch}\n{statement}"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{watch}\n{statement}"], capture_output=True, text=True, check=True
+    )
     assert done.stderr.endswith("[]"), done.stderr

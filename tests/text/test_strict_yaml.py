@@ -61,7 +61,9 @@ def test_missing_and_undecodable_files(tmp_path) -> None:
 
 
 # JSON is YAML 1.2, but PyYAML reads neither JSON's surrogate escapes nor control characters.
-PLAIN = st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_categories=["Cc", "Cs"]), max_size=12)
+PLAIN = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_categories=["Cc", "Cs"]), max_size=12
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3),

@@ -151,9 +151,9 @@ def _summary(found: Walk, kinds: Sequence[str]) -> Iterator[str]:
         known = {name: cell for name, cell in candidates.items() if cell is not None}
         if base is None or own is None or not known:
             continue
-        best = max(known, key=lambda name: known[name].value)
+        best, name = max(known, key=lambda method: known[method].value), _KINDS[kind]
         yield (
-            f"{_KINDS[kind].capitalize()}: {len(found.config.tasks)} models reach {percent(own.value)} on "
+            f"{name[0].upper()}{name[1:]}: {len(found.config.tasks)} models reach {percent(own.value)} on "
             f"their own tasks (pre-trained: {percent(base.value)}); merged into one, the best of the methods "
             f"is {_METHODS.get(best, best)} with {percent(known[best].value)}."
         )
