@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ramekin.catalog import load_task
+from ramekin.errors import UsageError
 from ramekin.files import atomic_directory
 from ramekin.recipes.data import training_examples
 from ramekin.recipes.places import Places
@@ -28,7 +29,15 @@ from ramekin.text.example import Example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["MINI_BASE", "MadeBase", "cache_root", "ensure_mini_base", "make_base", "mini_base_folder"]
+__all__ = [
+    "MINI_BASE",
+    "MadeBase",
+    "cache_root",
+    "ensure_mini_base",
+    "make_base",
+    "mini_base_folder",
+    "refuse_another_mini_base",
+]
 
 MINI_BASE = "mini/base"
 _VOCABULARY_ROWS = 1000  # rows of each task whose prompts the vocabulary is trained on
@@ -68,6 +77,20 @@ def mini_base_folder(seed: int) -> Path:
     """Where `mini/base` of a seed is kept."""
     config, tasks = _mini_settings()
     return cache_root() / f"mini-base-{_fingerprint(config, tasks, seed)[:16]}"
+
+
+def refuse_another_mini_base(config: BaseConfig, tasks: Sequence[str]) -> None:
+    """Refuse a base called `mini/base` that is not made as the demo's recipe says.
+
+    Raises:
+        UsageError: its settings or tasks differ, which the kept base would silently ignore.
+    """
+    if (config, tuple(tasks)) != _mini_settings():
+        raise UsageError(
+            f"the settings of {MINI_BASE} are those of recipe=demo",
+            where="recipe.base",
+            fix="give a base of other settings or tasks another name: recipe.base.name=…",
+        )
 
 
 def make_base(

@@ -13,7 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ramekin.recipes.base import MINI_BASE, MadeBase, ensure_mini_base, make_base
+from ramekin.recipes.base import (
+    MINI_BASE,
+    MadeBase,
+    ensure_mini_base,
+    make_base,
+    refuse_another_mini_base,
+)
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
 from ramekin.recipes.merge import run_merge
 from ramekin.recipes.places import Places, places_of
@@ -27,6 +33,7 @@ from ramekin.recipes.road_jobs import (
     FineTuneJob,
     Kind,
     SweepJob,
+    forget_readings,
     run_evaluation,
     run_fine_tuning,
     run_sweep,
@@ -77,6 +84,7 @@ class Walk:
 
 def walk(config: RunConfig, folder: Path, progress: AbstractProgress) -> Walk:
     """Walk the road, leaving checkpoints and predictions in `folder`."""
+    forget_readings()
     road, places = config.recipe, places_of(config)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
@@ -108,6 +116,7 @@ def _base(
     config: RunConfig, road: RoadConfig, places: Places, folder: Path, progress: AbstractProgress
 ) -> MadeBase:
     if road.base.name == MINI_BASE:
+        refuse_another_mini_base(road.base, road.tasks)
         return MadeBase(ensure_mini_base(places.world_seed, progress), None, 0.0)
     output = folder / "models" / "base"
     if (output / "ramekin.json").is_file():

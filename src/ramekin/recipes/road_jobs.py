@@ -37,6 +37,7 @@ __all__ = [
     "FineTuned",
     "Kind",
     "SweepJob",
+    "forget_readings",
     "run_evaluation",
     "run_fine_tuning",
     "run_sweep",
@@ -227,6 +228,12 @@ def _open(folder: Path, base: Path | None = None) -> "Opened":
     from ramekin.weights.opening import open_model
 
     return open_model(folder, base=base)
+
+
+def forget_readings() -> None:
+    """Drop what this process keeps of earlier roads: a path may hold something else by now."""
+    _tokenizer.cache_clear()
+    _encoded.cache_clear()
 
 
 @lru_cache(maxsize=4)
