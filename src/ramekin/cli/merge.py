@@ -1,6 +1,6 @@
 """`ramekin merge`."""
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, emit
+from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, run_verb
 
 __all__ = ["merge"]
 
@@ -19,18 +19,4 @@ def merge(
 
     Methods: simple_average, task_arithmetic, ties_merging. --dry-run reads headers only and shows the plan.
     """
-    from ramekin.cli.progress import terminal_progress
-    from ramekin.recipes.compose import compose
-    from ramekin.recipes.schema import MergeConfig
-
-    settings = compose("merge", MergeConfig, words or (), config_file=config)
-
-    from ramekin.recipes import merge as recipe
-
-    if dry_run:
-        plan = recipe.plan(settings)
-        emit(plan.to_json(), plan.text(), as_json=as_json)
-        return
-    with terminal_progress() as progress:
-        result = recipe.execute(settings, progress)
-    emit(result.to_json(), result.text(), as_json=as_json)
+    run_verb("merge", "MergeConfig", words or (), config=config, dry_run=dry_run, as_json=as_json)

@@ -1,6 +1,6 @@
 """`ramekin run`."""
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, emit
+from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, run_verb
 
 __all__ = ["run"]
 
@@ -16,18 +16,4 @@ def run(
 
     Example: ramekin run recipe=real_text data_root=DIR output=runs/real-text
     """
-    from ramekin.cli.progress import terminal_progress
-    from ramekin.recipes.compose import compose
-    from ramekin.recipes.schema import RunConfig
-
-    settings = compose("run", RunConfig, words or (), config_file=config)
-
-    import ramekin.recipes.run as recipe
-
-    if dry_run:
-        plan = recipe.plan(settings)
-        emit(plan.to_json(), plan.text(), as_json=as_json)
-        return
-    with terminal_progress() as progress:
-        result = recipe.execute(settings, progress)
-    emit(result.to_json(), result.text(), as_json=as_json)
+    run_verb("run", "RunConfig", words or (), config=config, dry_run=dry_run, as_json=as_json)

@@ -1,6 +1,6 @@
 """`ramekin train`."""
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, emit
+from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, run_verb
 
 __all__ = ["train"]
 
@@ -20,18 +20,4 @@ def train(
 
     The same command continues its own unfinished run (resume=auto).
     """
-    from ramekin.cli.progress import terminal_progress
-    from ramekin.recipes.compose import compose
-    from ramekin.recipes.schema import TrainConfig
-
-    settings = compose("train", TrainConfig, words or (), config_file=config)
-
-    from ramekin.recipes import train as recipe
-
-    if dry_run:
-        plan = recipe.plan(settings)
-        emit(plan.to_json(), plan.text(), as_json=as_json)
-        return
-    with terminal_progress() as progress:
-        result = recipe.execute(settings, progress)
-    emit(result.to_json(), result.text(), as_json=as_json)
+    run_verb("train", "TrainConfig", words or (), config=config, dry_run=dry_run, as_json=as_json)

@@ -1,10 +1,11 @@
-"""What all verbs share: their arguments, and how a result or an error is shown.
+"""What all verbs share: their arguments, their course, and how a result or an error is shown.
 
 Results go to stdout, everything else (progress, warnings, errors) to stderr, so that `--json` can be piped.
 """
 
+import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -12,7 +13,7 @@ import typer
 
 from ramekin.errors import RamekinError
 
-__all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "emit", "show_error"]
+__all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "emit", "run_verb", "show_error"]
 
 Words: TypeAlias = Annotated[
     list[str] | None,
@@ -26,6 +27,35 @@ DryRun: TypeAlias = Annotated[
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show a traceback if something fails.")]
+
+
+def run_verb(
+    verb: str, schema: str, words: Sequence[str], *, config: Path | None, dry_run: bool, as_json: bool
+) -> None:
+    """Compose a verb's configuration, then plan or carry out its recipe, and print what comes of it.
+
+    Args:
+        verb: names the root configuration and the module of `recipes`.
+        schema: the name of its model in `recipes.schema`.
+        words: the command line's.
+        config: a YAML file that is read first.
+        dry_run: plan only.
+        as_json: print JSON.
+    """
+    from ramekin.cli.progress import terminal_progress
+    from ramekin.recipes import schema as schemas
+    from ramekin.recipes.compose import compose
+
+    settings = compose(verb, getattr(schemas, schema), words, config_file=config)
+    # After the check, as a recipe may import torch.
+    recipe = importlib.import_module(f"ramekin.recipes.{verb}")
+    if dry_run:
+        plan = recipe.plan(settings)
+        emit(plan.to_json(), plan.text(), as_json=as_json)
+        return
+    with terminal_progress() as progress:
+        result = recipe.execute(settings, progress)
+    emit(result.to_json(), result.text(), as_json=as_json)
 
 
 def emit(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
