@@ -1,37 +1,51 @@
-"""The three merges of ramekin against FusionBench 0.2.33's, on tiny models of both T5 kinds.
+"""ramekin against FusionBench 0.2.33: the three merges, and the report that `fuse` writes.
 
+    python benchmarks/fusionbench_parity.py --venv FOLDER          (makes the peer's environment there first)
     python benchmarks/fusionbench_parity.py --peer PEER_PYTHON
-    python benchmarks/fusionbench_parity.py --venv FOLDER          (makes the peer's environment first)
-    python benchmarks/fusionbench_parity.py --peer PEER_PYTHON --fuse MODEL TOKENIZER DATA_ROOT
+    python benchmarks/fusionbench_parity.py --peer PEER_PYTHON --model FOLDER --data-root DIR
 
-The peer runs in an interpreter of its own, through its public classes, on the same folders; the tensors it
-ends with are compared with those that `ramekin.merge` writes. With `--fuse`, its Flan-T5 GLUE task pool
-evaluates a local model on local rows and its report is printed, for comparison with `ramekin fuse`.
-Prints a table and, last, one JSON line.
+The peer runs in an interpreter of its own, through its public classes, on the same folders.
+
+Merges: on tiny models of both T5 kinds, the tensors it ends with against those that `ramekin.merge` writes.
+
+Report: its Flan-T5 GLUE task pool against `ramekin fuse … report_save_path=…`, on one model and the same
+rows: by default the built-in base, taught the eight tasks in GLUE's own templates for a moment so that its
+answers vary, and rows of the built-in world as GLUE's columns. The pool passes no attention mask to
+`generate`, which transformers infers from the padding up to 4.57; from 5 on only for decoder-only models,
+so that there the peer's encoder reads 512 positions of mostly padding. The peer is therefore run beside
+transformers 4.57.1, where its numbers are those that its authors published.
+
+Prints a table and, last, one JSON line; exits 1 where something differs.
 """
 
 import argparse
 import json
+import math
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
+from pyarrow import parquet
 from safetensors.torch import load_file
 
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.run import merge
+from ramekin.sources.world import generate
 from ramekin.weights.adapter import LoraRecipe, attach_lora, save_adapter
 from ramekin.weights.checkpoint import Lineage, save_checkpoint
 from ramekin.weights.config import t5_config
 from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED
 from ramekin.weights.seq2seq import build_model, load_model, set_tensors, tensors_of
 
-PEER = ("torch==2.13.0", "fusion-bench==0.2.33")
+PEER = ("torch==2.13.0", "fusion-bench==0.2.33", "transformers==4.57.1")
+GLUE = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb")
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "flan (own head, gated)": {"tied": False, "feed_forward_proj": "gated-gelu"},
     "t5 1.0 (tied, relu)": {"tied": True, "feed_forward_proj": "relu"},
@@ -76,11 +90,12 @@ def local_rows(path, name):
     # The pool maps every split of load_dataset("glue", name) and reads train's columns: train is there too.
     split = job["splits"][name]
     rows = datasets.Dataset.from_parquet(str(Path(job["data_root"]) / "glue" / name / f"{split}.parquet"))
-    if job["limit"]:
-        rows = rows.select(range(min(job["limit"], len(rows))))
     return datasets.DatasetDict({split: rows, "train": rows.select(range(1))})
 
 glue.load_dataset = local_rows
+mapped = datasets.DatasetDict.map
+# num_proc=1 forks, and a fork beside torch's and the tokenizer's threads can hang.
+datasets.DatasetDict.map = lambda self, *args, num_proc=None, **kwargs: mapped(self, *args, **kwargs)
 pool = FlanT5GLUETextGenerationTaskPool(OmegaConf.create({
     "name": "flan-t5_glue_text_generation",
     "tasks": [{"name": n, "dataset": {"name": n, "split": s}} for n, s in job["splits"].items()],
@@ -89,6 +104,15 @@ pool = FlanT5GLUETextGenerationTaskPool(OmegaConf.create({
 model = T5ForConditionalGeneration.from_pretrained(job["model"])
 print("REPORT " + json.dumps(pool.evaluate(model)))
 """
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the report that both wrote."""
+
+    key: str
+    peer: float
+    ours: float
 
 
 @dataclass(frozen=True)
@@ -107,38 +131,42 @@ class Row:
 
 
 def main() -> int:
-    """Run the comparison and print it."""
+    """Run the comparisons and print them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peer", help="python of an environment with fusion-bench==0.2.33")
     parser.add_argument("--venv", type=Path, help="a folder to make that environment in")
-    parser.add_argument("--models", type=int, default=4, help="tuned models")
-    parser.add_argument("--fuse", nargs=3, type=Path, metavar=("MODEL", "TOKENIZER", "DATA_ROOT"))
-    parser.add_argument("--tasks", default="cola,mrpc,qnli,rte,sst2,stsb", help="with --fuse")
-    parser.add_argument("--limit", type=int, default=0, help="rows a task with --fuse; 0 is all")
+    parser.add_argument("--models", type=int, default=4, help="tuned models to merge")
+    parser.add_argument("--model", type=Path, help="a checkpoint to report on; by default one is made")
+    parser.add_argument("--data-root", type=Path, help="holds glue/TASK/validation.parquet; made by default")
+    parser.add_argument("--rows", type=int, default=200, help="rows a task, where they are made")
+    parser.add_argument("--only", choices=["merges", "report"], help="one of the two comparisons")
     chosen = parser.parse_args()
     if not chosen.peer and not chosen.venv:
         parser.error("give --peer PYTHON or --venv FOLDER")
     peer = chosen.peer or make_peer(chosen.venv)
-    if chosen.fuse:
-        model, tokenizer, data_root = chosen.fuse
-        report = peer_report(
-            peer, model, tokenizer, data_root, tasks=chosen.tasks.split(","), limit=chosen.limit
-        )
-        print(json.dumps(report))
-        return 0
-    rows = list(compare_merges(peer, num_models=chosen.models))
+    rows = [] if chosen.only == "report" else list(compare_merges(peer, num_models=chosen.models))
     for row in rows:
         print(
             f"{row.shape:24} {row.method:16} {row.settings:34} max difference {row.max_difference:.3g}, "
             f"{row.differing} of {row.elements} elements differ"
         )
-    worst = max(row.max_difference for row in rows if not row.control)
-    figures = [{k: v for k, v in asdict(row).items() if k != "models"} for row in rows]
-    print(json.dumps({"benchmark": "fusionbench_parity", "peer": PEER[1], "models": chosen.models,
-                      "max_difference": worst, "rows": figures}, ensure_ascii=False))  # fmt: skip
-    return 0 if worst == 0 else 1
+    figures: list[Figure] = []
+    if chosen.only != "merges":
+        with tempfile.TemporaryDirectory(prefix="parity-") as folder:
+            data_root = chosen.data_root or _world_as_glue(Path(folder) / "data", chosen.rows)
+            model = chosen.model or _make_model(Path(folder) / "model", data_root)
+            figures = compare_reports(peer, model.resolve(), data_root.resolve())
+    for figure in figures:
+        print(f"report {figure.key:44} FusionBench {figure.peer!r}, ramekin {figure.ours!r}")
+    worst = max((row.max_difference for row in rows if not row.control), default=0.0)
+    differing = [figure.key for figure in figures if figure.peer != figure.ours]
+    merges = [{k: v for k, v in asdict(row).items() if k != "models"} for row in rows]
+    print(json.dumps({"benchmark": "fusionbench_parity", "peer": PEER[1:], "models": chosen.models,
+                      "max_difference": worst, "rows": merges, "report_keys": len(figures),
+                      "report_keys_that_differ": differing}, ensure_ascii=False))  # fmt: skip
+    return 0 if worst == 0 and not differing else 1
 
 
 def make_peer(folder: Path) -> str:
@@ -158,33 +186,80 @@ def compare_merges(peer: str, *, num_models: int) -> Iterator[Row]:
             yield from _compare_shape(peer, shape, kind, Path(folder), num_models)
 
 
-def peer_report(
-    peer: str, model: Path, tokenizer: Path, data_root: Path, *, tasks: Sequence[str], limit: int = 0
-) -> dict[str, Any]:
-    """FusionBench's `flan-t5_glue_text_generation` report of a local model on local rows.
+def compare_reports(peer: str, model: Path, data_root: Path) -> list[Figure]:
+    """Every number of the two reports of one model, under the keys of either.
 
     Args:
         peer: the peer's python.
-        model: a checkpoint folder.
-        tokenizer: a folder that `AutoTokenizer` opens.
-        data_root: holds `glue/TASK/validation.parquet` (mnli: `validation_matched`).
-        tasks: names among the eight.
-        limit: rows a task, 0 for all.
+        model: a checkpoint folder with its tokenizer.
+        data_root: holds `glue/TASK/validation.parquet` (mnli: `validation_matched`) of the eight tasks.
     """
-    splits = {task: "validation_matched" if task == "mnli" else "validation" for task in tasks}
+    with tempfile.TemporaryDirectory(prefix="parity-") as place:
+        folder = Path(place)
+        theirs = _peer_report(peer, model, data_root, folder)
+        saved = folder / "report.json"
+        pool = f"modelpool.models._pretrained_.pretrained_model_name_or_path={model}"
+        words = ["method=dummy", "modelpool=Seq2SeqLMPool/_template", pool, f"data_root={data_root}"]
+        words += ["taskpool=flan-t5_glue_text_generation", f"report_save_path={saved}"]
+        words += [f"modelpool.tokenizer.pretrained_model_name_or_path={model}"]
+        subprocess.run([sys.executable, "-m", "ramekin", "fuse", *words], check=True, cwd=folder)
+        ours = json.loads(saved.read_text(encoding="utf-8"))
+    flat_theirs, flat_ours = dict(_numbers(theirs)), dict(_numbers(ours))
+    keys = [*flat_theirs, *(key for key in flat_ours if key not in flat_theirs)]
+    return [Figure(key, flat_theirs.get(key, math.nan), flat_ours.get(key, math.nan)) for key in keys]
+
+
+def _peer_report(peer: str, model: Path, data_root: Path, folder: Path) -> Any:
+    """FusionBench's `flan-t5_glue_text_generation` report of a local model on local rows."""
+    tokenizer = folder / "tokenizer"
+    shutil.copytree(model, tokenizer, ignore=shutil.ignore_patterns("*.safetensors"))
+    settings = tokenizer / "tokenizer_config.json"
+    # The published T5 tokenizers say 512, and the pool pads every input to that.
+    described = json.loads(settings.read_text(encoding="utf-8")) | {"model_max_length": 512}
+    settings.write_text(json.dumps(described), encoding="utf-8")
     job = {
-        "model": str(model.resolve()),
-        "tokenizer": str(tokenizer.resolve()),
-        "data_root": str(data_root.resolve()),
-        "splits": splits,
-        "limit": limit,
+        "model": str(model),
+        "tokenizer": str(tokenizer),
+        "data_root": str(data_root),
+        "splits": {task: _split(task) for task in GLUE},
         "batch_size": 32,
     }
-    with tempfile.TemporaryDirectory(prefix="parity-") as folder:
-        printed = _run_peer(peer, FUSE_DRIVER, job, Path(folder))
+    printed = _run_peer(peer, FUSE_DRIVER, job, folder)
     line = next(line for line in printed.splitlines() if line.startswith("REPORT "))
-    report: dict[str, Any] = json.loads(line.removeprefix("REPORT "))
-    return report
+    return json.loads(line.removeprefix("REPORT "))
+
+
+def _split(task: str) -> str:
+    return "validation_matched" if task == "mnli" else "validation"
+
+
+def _numbers(report: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a nested report by their dotted keys."""
+    for key, value in report.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{above}{key}.")
+        elif isinstance(value, int | float):
+            yield above + key, value
+
+
+def _world_as_glue(data_root: Path, rows: int) -> Path:
+    """Rows of the built-in world under the names of GLUE's files."""
+    for task in GLUE:
+        for split, ours in ((_split(task), "validation"), ("train", "train")):
+            place = data_root / "glue" / task / f"{split}.parquet"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            found = generate(task, ours, n=rows, seed=0)
+            parquet.write_table(pa.Table.from_pylist(found), place)
+    return data_root
+
+
+def _make_model(folder: Path, data_root: Path) -> Path:
+    """`mini/base`, taught the eight tasks in GLUE's templates for a moment."""
+    words = ["model=mini/base", f"tasks=[{','.join(f'glue/{task}' for task in GLUE)}]", f"output={folder}"]
+    words += [f"data_root={data_root}", "optimizer=adafactor", "learning_rate=5e-3", "dropout=0"]
+    words += ["max_steps=100", "global_batch=32", "schedule=linear", "warmup_steps=5"]
+    subprocess.run([sys.executable, "-m", "ramekin", "train", *words], check=True)
+    return folder
 
 
 def _cases(folder: Path) -> list[dict[str, Any]]:
