@@ -146,3 +146,25 @@ def test_help_names_every_verb_with_an_example(ramekin: Run) -> None:
     for verb in ("demo", "train", "merge", "evaluate", "fuse", "run"):
         code, out, _ = ramekin(verb, "--help")
         assert code == 0 and f"ramekin {verb}" in out and "--dry-run" in out
+
+
+def test_bad_rows_stop_a_run_or_are_counted_and_set_aside(base: Path, ramekin: Run) -> None:
+    folder = Path("data/glue/rte")
+    folder.mkdir(parents=True)
+    rows = [f'"the dog slept {n}","the cat slept {n}",{n % 2},{n}' for n in range(8)]
+    rows[3] = '"the dog slept","the cat slept",perhaps,3'
+    for split in ("train", "validation"):
+        (folder / f"{split}.csv").write_text("sentence1,sentence2,label,idx\n" + "\n".join(rows) + "\n")
+    words = ("train", "model=base", "task=glue/rte", "data_root=data", "max_steps=1", "global_batch=4")
+    code, _, err = ramekin(*words, "output=runs/a")
+    assert code == 3 and "train.csv:5" in err and "perhaps" in err
+    code, _, err = ramekin(*words, "output=runs/a", "bad_rows=quarantine")
+    assert code == 2 and "quarantine=FILE.jsonl" in err
+    code, _, err = ramekin(*words, "output=runs/a", "bad_rows=quarantine", "quarantine=bad.jsonl")
+    assert code == 0, err
+    report = json.loads(Path("runs/a/report.json").read_text())
+    counters = {each["name"]: each["count"] for each in report["facts"]["counters"]}
+    assert counters["training rows skipped"] == counters["rows skipped"] == 1
+    set_aside = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
+    assert len(set_aside) == 2 and all("perhaps" in json.dumps(each) for each in set_aside)
+    assert ramekin(*words, "output=runs/b", "bad_rows=skip")[0] == 0

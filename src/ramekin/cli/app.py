@@ -50,7 +50,7 @@ def _top(
 def main() -> None:
     """The console script."""
     # Idle threads of libgomp spin by default; on a shared machine that slows small models a hundredfold.
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     if "--debug" in sys.argv[1:]:
         sys.argv.remove("--debug")
         app()

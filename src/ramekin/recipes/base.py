@@ -68,7 +68,7 @@ def ensure_mini_base(seed: int, progress: AbstractProgress) -> Path:
     config, tasks = _mini_settings()
     folder = mini_base_folder(seed)
     if not (folder / "ramekin.json").is_file():
-        places = Places(data_root=None, tasks_root=None, hub_root=None, world_seed=seed)
+        places = Places(world_seed=seed)
         make_base(config, tasks, places, folder, seed, progress)
     return folder
 

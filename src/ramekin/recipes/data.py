@@ -120,6 +120,7 @@ def _records(task: Task, split: str, limit: int | None, places: Places) -> tuple
         data_root=places.data_root,
         limit=limit if is_generated else None,
         seed=places.world_seed,
+        bad_rows=places.bad_rows,
     )
     count = len(records.rows)
     if not count:

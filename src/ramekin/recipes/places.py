@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import AbstractVerbConfig
+from ramekin.sources.rows import STRICT, BadRows
 
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
@@ -19,12 +20,13 @@ __all__ = ["Places", "locate", "open_named", "pick_device", "places_of", "set_th
 
 @dataclass(frozen=True)
 class Places:
-    """The folders that names are looked up in."""
+    """The folders that names are looked up in, and how strictly their files are read."""
 
-    data_root: Path | None
-    tasks_root: Path | None
-    hub_root: Path | None
-    world_seed: int
+    data_root: Path | None = None
+    tasks_root: Path | None = None
+    hub_root: Path | None = None
+    world_seed: int = 0
+    bad_rows: BadRows = STRICT
 
 
 def places_of(config: AbstractVerbConfig) -> Places:
@@ -34,6 +36,7 @@ def places_of(config: AbstractVerbConfig) -> Places:
         config.tasks_root,
         config.hub_root or _from_environment("RAMEKIN_HUB"),
         config.world_seed,
+        BadRows(config.bad_rows, quarantine=config.quarantine),
     )
 
 

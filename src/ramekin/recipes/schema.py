@@ -6,7 +6,7 @@ keyword arguments and knows none of these models. Importing this module loads py
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -100,6 +100,16 @@ class AbstractVerbConfig(AbstractSettings):
     hub_root: UserPath | None = None
     world_seed: Natural = 0
     """Of the built-in synthetic world and of `mini/base`."""
+    bad_rows: Literal["error", "skip", "quarantine"] = "error"
+    """What a row of a data file that cannot be used does; rows left out are counted."""
+    quarantine: UserPath | None = None
+    """With `bad_rows=quarantine`, the JSONL file that bad rows are written to with the reason."""
+
+    @model_validator(mode="after")
+    def _quarantine_has_a_file(self) -> Self:
+        if (self.bad_rows == "quarantine") != (self.quarantine is not None):
+            raise ValueError("bad_rows=quarantine and quarantine=FILE.jsonl go together")
+        return self
 
 
 class AdapterConfig(AbstractSettings):

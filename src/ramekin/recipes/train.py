@@ -4,6 +4,7 @@ While it trains, its state lies in `OUTPUT.unfinished`; when it ends, `OUTPUT` a
 goes. The same command therefore continues an unfinished run, and finds a finished one done.
 """
 
+import contextlib
 import dataclasses
 import shutil
 import tempfile
@@ -12,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ramekin.errors import UsageError
-from ramekin.files import refuse_existing, write_text
+from ramekin.errors import DataError, LockedError, UsageError, WeightsError
+from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, open_named, pick_device, places_of, set_threads
@@ -71,9 +72,20 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
         return Outcome({"output": str(output), "finished_before": True}, f"{output} is finished already")
     working = output.with_name(f"{output.name}.unfinished")
     _claim(working, text, config)
-    result = _train(config, output, working, text, progress)
+    try:
+        result = _train(config, output, working, text, progress)
+    except (UsageError, DataError, WeightsError):
+        _leave_unless_begun(working)
+        raise
     shutil.rmtree(working, ignore_errors=True)
     return result
+
+
+def _leave_unless_begun(working: Path) -> None:
+    """Remove the folder of a run that was refused before its first step: there is nothing to continue."""
+    with contextlib.suppress(LockedError), folder_lock(working):
+        if not (working / "state").exists():
+            shutil.rmtree(working)
 
 
 def _is_done(output: Path, text: str, config: TrainConfig) -> bool:
@@ -251,6 +263,7 @@ def _report(
 ) -> Report:
     total = len(encoded.items)
     lost = {
+        "training rows skipped": sum(each.records.skipped for each in examples),
         "training inputs truncated": encoded.truncated_inputs,
         "training targets truncated": encoded.truncated_targets,
         "training inputs with unknown characters": encoded.unknown_inputs,

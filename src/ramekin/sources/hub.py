@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import DataError
 from ramekin.sources.arrow import arrow_rows, check_schema
-from ramekin.sources.rows import BadRows, Records, gather
+from ramekin.sources.rows import STRICT, BadRows, Records, gather
 from ramekin.text.task import ColumnType
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ __all__ = ["read_hub"]
 _BATCH_ROWS = 4096
 _PROBE_SECONDS = 5.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_ERROR = BadRows("error")
 
 
 def read_hub(
@@ -37,7 +36,7 @@ def read_hub(
     expected_file: str,
     revision: str | None = None,
     limit: int | None = None,
-    bad_rows: BadRows = _ERROR,
+    bad_rows: BadRows = STRICT,
 ) -> Records:
     """Read the rows of one split of a hub data set; labels of hub classes are their plain integers.
 

@@ -14,7 +14,7 @@ from ramekin.registry import nearest
 from ramekin.sources.delimited import csv_rows, tsv_rows
 from ramekin.sources.jsonl import jsonl_rows
 from ramekin.sources.parquet import parquet_rows
-from ramekin.sources.rows import BadRow, BadRows, Records, gather
+from ramekin.sources.rows import STRICT, BadRow, BadRows, Records, gather
 from ramekin.text.example import Record
 from ramekin.text.task import ColumnType
 
@@ -30,15 +30,13 @@ _READERS: Mapping[str, _Reader] = {
 EXTENSIONS = tuple(_READERS)
 """The extensions of the files that can be read."""
 
-_ERROR = BadRows("error")
-
 
 def read_file(
     path: Path,
     columns: Mapping[str, ColumnType],
     *,
     limit: int | None = None,
-    bad_rows: BadRows = _ERROR,
+    bad_rows: BadRows = STRICT,
 ) -> Records:
     """Read the rows of one file, its format told by its extension.
 

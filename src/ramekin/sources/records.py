@@ -10,12 +10,10 @@ from ramekin.errors import DataError, UsageError
 from ramekin.registry import unknown_name
 from ramekin.sources.columns import Misfit, fit_record
 from ramekin.sources.local import EXTENSIONS, find_split, nearest_folder, read_file
-from ramekin.sources.rows import BadRows, Records, gather
+from ramekin.sources.rows import STRICT, BadRows, Records, gather
 from ramekin.text.task import ColumnType, Source
 
 __all__ = ["BadRows", "Records", "read_records"]
-
-_ERROR = BadRows("error")
 
 
 def read_records(
@@ -26,7 +24,7 @@ def read_records(
     data_root: Path | None = None,
     limit: int | None = None,
     seed: int = 0,
-    bad_rows: BadRows = _ERROR,
+    bad_rows: BadRows = STRICT,
 ) -> Records:
     """Read the rows of one split of a task.
 
@@ -117,7 +115,7 @@ def _read_world(
                 fix="correct the task's columns",
             )
         fitted.append(record)
-    rows, _ = gather(fitted, origin=origin, limit=limit, bad_rows=_ERROR)
+    rows, _ = gather(fitted, origin=origin, limit=limit, bad_rows=STRICT)
     return Records(rows, origin, 0, None)
 
 

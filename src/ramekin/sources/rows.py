@@ -14,7 +14,7 @@ from ramekin import files
 from ramekin.errors import DataError, UsageError
 from ramekin.text.example import Record
 
-__all__ = ["BadRow", "BadRows", "Records", "RowStream", "gather", "show"]
+__all__ = ["STRICT", "BadRow", "BadRows", "Records", "RowStream", "gather", "show"]
 
 _Action: TypeAlias = Literal["error", "skip", "quarantine"]
 
@@ -87,6 +87,10 @@ class BadRows:
                 "the limit of bad rows must be 0 or more and goes with 'skip' or 'quarantine'",
                 got=f"action '{self.action}', limit {self.limit}",
             )
+
+
+STRICT = BadRows("error")
+"""Stop at the first bad row."""
 
 
 @dataclass(frozen=True, slots=True)

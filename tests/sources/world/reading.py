@@ -14,6 +14,7 @@ KINDS = {
 }
 SAME_VERB = {
     "assist": "help", "pursue": "chase", "welcome": "greet", "shove": "push", "observe": "watch",
+    "haul": "carry", "frighten": "scare", "phone": "call",
 }  # fmt: skip
 OPPOSITE = {"shorter": "taller", "younger": "older", "slower": "faster", "weaker": "stronger"}
 DIGITS = {
@@ -29,7 +30,7 @@ def root(verb: str) -> str:
             base = verb[: len(verb) - len(end)] + put
             break
     base = {"chas": "chase", "observ": "observe", "welcom": "welcome", "shov": "shove", "scar": "scare",
-            "pursu": "pursue"}.get(base, base)  # fmt: skip
+            "pursu": "pursue", "phon": "phone"}.get(base, base)  # fmt: skip
     return SAME_VERB.get(base, base)
 
 
@@ -148,6 +149,13 @@ _QUESTIONS = [
     (r"where did the (?P<a>\w+) (?P<v>\w+) the (?P<p>\w+) \?", lambda f: ("place", f["a"], root(f["v"]), f["p"])),
     (r"where was the (?P<p>\w+) (?P<v>\w+) by the (?P<a>\w+) \?",
      lambda f: ("place", f["a"], root(f["v"]), f["p"])),
+    (r"was the (?P<p>\w+) (?P<v>\w+) by the (?P<a>\w+) \?",
+     lambda f: ("whether", f["a"], root(f["v"]), f["p"])),
+    (r"did the (?P<a>\w+) (?P<v>\w+) the (?P<p>\w+) \?", lambda f: ("whether", f["a"], root(f["v"]), f["p"])),
+    (r"is (?P<rest>the \w+) (?P<than>\w+ than the \w+) \?",
+     lambda f: ("whether", order(f"{f['rest']} is {f['than']}"))),
+    (r"does (?P<owner>the \w+) have (?P<rest>[\w ]+) \?",
+     lambda f: ("whether", meaning(f"{f['owner']} has {f['rest']}"))),
     (r"by whom was the (?P<p>\w+) (?P<v>\w+) \?", lambda f: ("agent", None, root(f["v"]), f["p"])),
     (r"who was (?P<v>\w+) by the (?P<a>\w+) \?", lambda f: ("patient", f["a"], root(f["v"]), None)),
     (r"whom did the (?P<a>\w+) (?P<v>\w+) \?", lambda f: ("patient", f["a"], root(f["v"]), None)),
@@ -187,7 +195,10 @@ def answered(asked: tuple[object, ...], text: str) -> bool:
 def similarity(one: str, other: str) -> float:
     _, ((a, v, p),), place, day = happenings(one)
     _, ((a2, v2, p2),), place2, day2 = happenings(other)
-    score = float(v == v2) + float(place == place2) + float(day == day2)
+    score = float(place == place2) + float(day == day2)
+    if (a, p) == (p2, a2):
+        return score
+    score += float(v == v2)
     for mine, theirs in ((a, a2), (p, p2)):
         alike = any(mine in group.split() and theirs in group.split() for group in KINDS.values())
         score += 1.0 if mine == theirs else 0.5 * alike

@@ -104,7 +104,8 @@ def test_sst2() -> None:
 
 NOUN = "(?:" + "|".join(name for group in reading.KINDS.values() for name in group.split()) + ")"
 OBJECT_VERBS = (
-    "helped assisted chased pursued greeted welcomed pushed shoved watched observed carried scared visited"
+    "helped assisted chased pursued greeted welcomed pushed shoved watched observed carried hauled "
+    "scared frightened called phoned"
 )
 PAST = "(?:" + "|".join(OBJECT_VERBS.split()) + ")"
 ACCEPTABLE = [

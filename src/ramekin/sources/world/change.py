@@ -24,7 +24,7 @@ __all__ = ["miss", "narrow", "swap", "wide"]
 _ACTIONS = tuple(ACTIONS)
 _CLASSES = tuple(CLASSES)
 _DIMENSIONS = tuple(DIMENSIONS)
-_SWAPS = 0.15  # of near misses
+_SWAPS = 0.6  # of near misses that can be swapped: a bag of words does not see them
 _WITH_PLACE = ("agent", "action", "patient", "place")
 
 

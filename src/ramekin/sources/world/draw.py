@@ -99,8 +99,8 @@ def draw_count(rng: Random, *, exact: float = 0.6) -> Count:
 
 
 def draw_fact(rng: Random, *, never: float = 0.0, kind: float = 0.0, place: float = 0.5) -> Fact:
-    """A random fact: an event three times in five, else a comparison or a count."""
+    """A random fact: mostly an event, sometimes a comparison, seldom a count."""
     which = rng.random()
-    if which < 0.6:
+    if which < 0.65:
         return draw_event(rng, never=never, kind=kind, place=place)
-    return draw_comparison(rng) if which < 0.8 else draw_count(rng)
+    return draw_comparison(rng) if which < 0.9 else draw_count(rng)

@@ -32,19 +32,25 @@ _EVENT_PARTS: tuple[Asked, ...] = ("agent", "patient", "place")
 
 def mnli(rng: Random, label: int) -> dict[str, object]:
     """A premise and a hypothesis; label 0 entailment, 1 neutral, 2 contradiction."""
-    premise, hypothesis = _premise_and_hypothesis(rng, _VERDICTS[label], events=0.8)
+    premise, hypothesis = _told(rng, _hypothesis(rng), _VERDICTS[label])
     return {"premise": premise, "hypothesis": hypothesis, "label": label}
 
 
 def rte(rng: Random, label: int) -> dict[str, object]:
     """A text and a sentence; label 0 when the text entails the sentence, else 1."""
-    verdict = ENTAILMENT if label == 0 else pick(rng, (NEUTRAL, CONTRADICTION))
-    text, hypothesis = _premise_and_hypothesis(rng, verdict, events=0.7)
-    return {"sentence1": text, "sentence2": hypothesis, "label": label}
+    hypothesis = _hypothesis(rng)
+    if label == 0:
+        verdict = ENTAILMENT
+    else:
+        # As a rule the one of the two that can be said in the words of the hypothesis.
+        verdicts = (NEUTRAL, CONTRADICTION) if isinstance(hypothesis, Event) else (CONTRADICTION, NEUTRAL)
+        verdict = verdicts[int(chance(rng, 0.2))]
+    text, sentence = _told(rng, hypothesis, verdict)
+    return {"sentence1": text, "sentence2": sentence, "label": label}
 
 
-def _premise_and_hypothesis(rng: Random, verdict: Verdict, *, events: float) -> tuple[str, str]:
-    hypothesis = _hypothesis(rng, events)
+def _told(rng: Random, hypothesis: Fact, verdict: Verdict) -> tuple[str, str]:
+    """A premise of which `verdict` is true, and the hypothesis, in words."""
     while True:
         premise = _candidate(rng, hypothesis, verdict)
         if judge(premise, hypothesis) == verdict:
@@ -53,10 +59,10 @@ def _premise_and_hypothesis(rng: Random, verdict: Verdict, *, events: float) -> 
     return say(premise, reword(rng, hypothesis, wording)), say(hypothesis, wording)
 
 
-def _hypothesis(rng: Random, events: float) -> Fact:
-    if chance(rng, events):
+def _hypothesis(rng: Random) -> Fact:
+    if chance(rng, 0.55):
         return draw_event(rng, place=0.3, never=0.5, kind=0.2)
-    return draw_comparison(rng) if chance(rng, 0.5) else draw_count(rng)
+    return draw_comparison(rng) if chance(rng, 0.75) else draw_count(rng)
 
 
 def _candidate(rng: Random, hypothesis: Fact, verdict: Verdict) -> Fact:

@@ -14,7 +14,7 @@ from ramekin.sources.world.meaning import Comparison, Count, Event, Fact
 
 __all__ = ["Asked", "Wording", "ask", "draw_wording", "reword", "reword_question", "say", "with_article"]
 
-Asked: TypeAlias = Literal["agent", "patient", "place", "greater", "lesser", "number"]
+Asked: TypeAlias = Literal["agent", "patient", "place", "greater", "lesser", "number", "whether"]
 
 
 @final
@@ -123,6 +123,8 @@ def ask(fact: Fact, asked: Asked, wording: Wording) -> str:
         return f"{_ask_event(fact, asked, wording)} ?"
     if isinstance(fact, Comparison):
         return f"{_ask_comparison(fact, asked, wording)} ?"
+    if asked == "whether":
+        return f"does the {fact.owner} have {_amount(fact, wording)} {fact.thing} ?"
     if wording.converse:
         return f"the {fact.owner} has how many {fact.thing} ?"
     return f"how many {fact.thing} does the {fact.owner} have ?"
@@ -136,6 +138,10 @@ def _ask_event(event: Event, asked: Asked, wording: Wording) -> str:
             return f"where was {patient} {past} by {agent}"
         return f"where did {agent} {base} {patient}"
     place = f" in the {event.place}" if event.place else ""
+    if asked == "whether":
+        return (
+            f"was {patient} {past} by {agent}" if wording.passive else f"did {agent} {base} {patient}"
+        ) + place
     if asked == "agent":
         return (f"by whom was {patient} {past}" if wording.passive else f"who {past} {patient}") + place
     return (f"who was {past} by {agent}" if wording.passive else f"whom did {agent} {base}") + place
@@ -143,6 +149,10 @@ def _ask_event(event: Event, asked: Asked, wording: Wording) -> str:
 
 def _ask_comparison(fact: Comparison, asked: Asked, wording: Wording) -> str:
     more, less = DIMENSIONS[fact.dimension]
+    if asked == "whether":
+        if wording.converse:
+            return f"is the {fact.lesser} {less} than the {fact.greater}"
+        return f"is the {fact.greater} {more} than the {fact.lesser}"
     if asked == "greater":
         direct, converse = f"who is {more} than the {fact.lesser}", f"than whom is the {fact.lesser} {less}"
     else:

@@ -40,9 +40,9 @@ ACTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "greet": (("greet", "greeted"), ("welcome", "welcomed")),
     "push": (("push", "pushed"), ("shove", "shoved")),
     "watch": (("watch", "watched"), ("observe", "observed")),
-    "carry": (("carry", "carried"),),
-    "scare": (("scare", "scared"),),
-    "visit": (("visit", "visited"),),
+    "carry": (("carry", "carried"), ("haul", "hauled")),
+    "scare": (("scare", "scared"), ("frighten", "frightened")),
+    "call": (("call", "called"), ("phone", "phoned")),
 }
 """An action and the verbs that mean it: (base form, past form which is also the participle)."""
 

@@ -156,12 +156,20 @@ def _parts(fact: Fact) -> tuple[str, ...]:
 
 
 def _hidden(asked: str) -> tuple[str, ...]:
-    return ("least", "most") if asked == "number" else (asked,)
+    hidden = {"number": ("least", "most"), "whether": ()}
+    return hidden.get(asked, (asked,))
 
 
 def agreement(one: Event, other: Event) -> float:
-    """How far two events agree, 0.0 to 5.0: 1 for each equal part, 0.5 for a party of the same class."""
-    score = sum(float(getattr(one, part) == getattr(other, part)) for part in ("action", "place", "time"))
+    """How far two events agree, 0.0 to 5.0: 1 for each equal part, 0.5 for a party of the same class.
+
+    Who did what to whom are three of the five; where each party stands in the other's place it is another
+    deed, and none of the three counts.
+    """
+    score = sum(float(getattr(one, part) == getattr(other, part)) for part in ("place", "time"))
+    if (one.agent, one.patient) == (other.patient, other.agent):
+        return score
+    score += float(one.action == other.action)
     for mine, theirs in ((one.agent, other.agent), (one.patient, other.patient)):
         score += 1.0 if mine == theirs else 0.5 if CLASS_OF[mine] == CLASS_OF[theirs] else 0.0
     return score
