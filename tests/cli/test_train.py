@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ramekin.files import folder_lock
+
 Run = Callable[..., tuple[int, str, str]]
 
 TRAIN = (
@@ -168,3 +170,15 @@ def test_bad_rows_stop_a_run_or_are_counted_and_set_aside(base: Path, ramekin: R
     set_aside = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
     assert len(set_aside) == 2 and all("perhaps" in json.dumps(each) for each in set_aside)
     assert ramekin(*words, "output=runs/b", "bad_rows=skip")[0] == 0
+
+
+@pytest.mark.parametrize("words", [(), ("overwrite=true",)])
+def test_a_folder_that_another_process_trains_in_is_left_alone(
+    base: Path, ramekin: Run, words: tuple[str, ...]
+) -> None:
+    working = Path("runs/rte.unfinished")
+    with folder_lock(working):
+        (working / "events.jsonl").write_text("of the other process")
+        code, _, err = ramekin(*TRAIN, "model=base", "output=runs/rte", *words)
+        assert code == 7 and "another process" in err
+        assert (working / "events.jsonl").read_text() == "of the other process"

@@ -258,3 +258,16 @@ def test_a_full_disk_leaves_nothing(
     with pytest.raises(ResourceError, match="No space left on device; fix: free some space"):
         save_checkpoint(tiny(), tmp_path / "x", tokenizer_folder=None, lineage=LINEAGE)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "ramekin.json", "../note.txt", "a/b"])
+def test_an_extra_file_takes_no_file_of_the_checkpoint(tiny: Make, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="plain name of its own"):
+        save_checkpoint(
+            tiny(),
+            tmp_path / "out",
+            tokenizer_folder=None,
+            lineage=LINEAGE,
+            extra_files={name: b"mine"},
+        )
+    assert list(tmp_path.iterdir()) == []

@@ -99,11 +99,15 @@ def _is_done(output: Path, text: str, config: TrainConfig) -> bool:
 
 
 def _claim(working: Path, text: str, config: TrainConfig) -> None:
-    """Make the working folder, or see that it is this run's."""
-    saved = working / "config.yaml"
+    """Make the working folder, or see that it is this run's and that nobody trains in it."""
     if config.overwrite and working.exists():
-        shutil.rmtree(working)
-    if saved.is_file():
+        with folder_lock(working):
+            shutil.rmtree(working)
+    saved = working / "config.yaml"
+    with folder_lock(working):
+        if not saved.is_file():
+            write_text(saved, text)
+            return
         same = saved.read_text(encoding="utf-8") == text
         if not same or config.resume == "never":
             raise UsageError(
@@ -113,8 +117,6 @@ def _claim(working: Path, text: str, config: TrainConfig) -> None:
                 where=str(saved),
                 fix="repeat that run's command to continue it, choose another output, or add overwrite=true",
             )
-    else:
-        write_text(saved, text)
 
 
 def _train(

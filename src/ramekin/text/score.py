@@ -4,10 +4,9 @@ It knows how intervals are made, not which metric made the number.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Score", "bootstrap_interval", "wilson_interval"]
+__all__ = ["Score", "wilson_interval"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +59,3 @@ def wilson_interval(successes: int, n: int, *, z: float = 1.959963984540054) -> 
     centre = (p + z * z / (2 * n)) / denominator
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def bootstrap_interval(
-    statistic: Callable[[Sequence[int]], float],
-    n: int,
-    *,
-    seed: int = 0,
-    resamples: int = 1000,
-) -> tuple[float, float]:
-    """The percentile bootstrap interval (Efron 1979) of a statistic of example indices.
-
-    Args:
-        statistic: from the drawn indices (with repeats) to a number; NaN draws are left out.
-        n: how many examples there are.
-        seed: of the resampling.
-        resamples: how many times to draw n indices.
-    """
-    import numpy as np
-
-    if n == 0:
-        return 0.0, 0.0
-    rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(0, n, size=n).tolist()) for _ in range(resamples)]
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return 0.0, 0.0
-    low, high = np.percentile(finite, [2.5, 97.5])
-    return float(low), float(high)

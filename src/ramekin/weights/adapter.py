@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.files import atomic_directory, write_bytes, write_json
+from ramekin.files import atomic_directory, write_json
 from ramekin.registry import nearest
 from ramekin.weights.data import check_finite, write_tensors
 from ramekin.weights.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter
-from ramekin.weights.lineage import Lineage, Manifest, write_manifest
+from ramekin.weights.lineage import Lineage, Manifest, add_files, write_manifest
 from ramekin.weights.lowrank import Adapter, LowRank, deltas_of, read_adapter
 from ramekin.weights.seq2seq import copy_model, set_tie_state, tensors_of, tie_state
 
@@ -148,9 +148,8 @@ def save_adapter(
     config |= {"base_model_name_or_path": base, "inference_mode": True}
     with atomic_directory(Path(output), overwrite=overwrite) as folder:
         write_json(folder / ADAPTER_CONFIG, {key: _plain(value) for key, value in sorted(config.items())})
-        for name, content in extra_files.items():
-            write_bytes(folder / name, content)
         sha256 = write_tensors(folder / ADAPTER_WEIGHTS, tensors)
+        add_files(folder, extra_files)
         return write_manifest(folder, lineage, known_sha256={ADAPTER_WEIGHTS: sha256})
 
 

@@ -21,6 +21,7 @@ from ramekin.weights.lineage import (
     Lineage,
     Manifest,
     Parent,
+    add_files,
     current_versions,
     read_lineage,
     weights_sha256,
@@ -111,9 +112,8 @@ def save_checkpoint(
         _write_configs(model, folder, base_folder)
         if tokenizer_folder is not None:
             copy_tokenizer(Path(tokenizer_folder), folder)
-        for name, content in extra_files.items():
-            write_bytes(folder / name, content)
         sha256 = write_tensors(folder / WEIGHTS, tensors)
+        add_files(folder, extra_files)
         return write_manifest(folder, lineage, known_sha256={WEIGHTS: sha256})
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.files import sha256_file, write_json
+from ramekin.files import sha256_file, write_bytes, write_json
 from ramekin.weights.layout import ADAPTER_WEIGHTS, is_adapter, open_layout, read_json
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Lineage",
     "Manifest",
     "Parent",
+    "add_files",
     "current_versions",
     "read_lineage",
     "read_manifest",
@@ -92,6 +93,18 @@ class Manifest:
     """Where the checkpoint came from."""
     files: Mapping[str, FileRecord]
     """Every other file of the folder."""
+
+
+def add_files(folder: Path, extra_files: Mapping[str, bytes]) -> None:
+    """Write further files beside the checkpoint's own.
+
+    Raises:
+        ValueError: a name leads elsewhere, or is one of the checkpoint's own files.
+    """
+    for name, content in extra_files.items():
+        if Path(name).name != name or name == MANIFEST or (folder / name).exists():
+            raise ValueError(f"an extra file needs a plain name of its own, got {name!r}")
+        write_bytes(folder / name, content)
 
 
 def write_manifest(
