@@ -1,22 +1,19 @@
 """`ramekin demo`."""
 
-from ramekin.cli.run import run
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words
+from ramekin.cli.words import command
 
 __all__ = ["demo"]
 
+demo = command(
+    "run",
+    "RunConfig",
+    """The whole road on the built-in world, offline.
 
-def demo(
-    words: Words = None,
-    config: ConfigFile = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """The whole road on the built-in synthetic world, offline: train, merge, evaluate, report.
+    A base is made, fine-tuned, merged, evaluated and reported.
 
     Example: ramekin demo
 
     Example: ramekin demo seed=1 output=runs/demo
-    """
-    run(["recipe=demo", *(words or ())], config=config, dry_run=dry_run, as_json=as_json, debug=debug)
+    """,
+    first=("recipe=demo",),
+)

@@ -1,19 +1,14 @@
 """`ramekin run`."""
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, run_verb
+from ramekin.cli.words import command
 
 __all__ = ["run"]
 
-
-def run(
-    words: Words = None,
-    config: ConfigFile = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
+run = command(
+    "run",
+    "RunConfig",
     """Run a whole recipe.
 
     Example: ramekin run recipe=real_text data_root=DIR output=runs/real-text
-    """
-    run_verb("run", "RunConfig", words or (), config=config, dry_run=dry_run, as_json=as_json)
+    """,
+)

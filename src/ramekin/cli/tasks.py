@@ -9,7 +9,7 @@ from ramekin.cli.words import AsJson, Debug, Words, emit
 __all__ = ["app", "list_tasks", "render", "show"]
 
 app = typer.Typer(
-    help="Browse the catalogue of tasks; render their templates on records.",
+    help="Browse the tasks; render their templates on records.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

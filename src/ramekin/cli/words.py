@@ -5,7 +5,7 @@ Results go to stdout, everything else (progress, warnings, errors) to stderr, so
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,7 +13,7 @@ import typer
 
 from ramekin.errors import RamekinError
 
-__all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "emit", "run_verb", "show_error"]
+__all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "command", "emit", "show_error"]
 
 Words: TypeAlias = Annotated[
     list[str] | None,
@@ -29,33 +29,41 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the resul
 Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show a traceback if something fails.")]
 
 
-def run_verb(
-    verb: str, schema: str, words: Sequence[str], *, config: Path | None, dry_run: bool, as_json: bool
-) -> None:
-    """Compose a verb's configuration, then plan or carry out its recipe, and print what comes of it.
+def command(verb: str, schema: str, text: str, *, first: Sequence[str] = ()) -> Callable[..., None]:
+    """A verb as typer takes it: compose the configuration, plan or carry out the recipe, print the result.
 
     Args:
         verb: names the root configuration and the module of `recipes`.
         schema: the name of its model in `recipes.schema`.
-        words: the command line's.
-        config: a YAML file that is read first.
-        dry_run: plan only.
-        as_json: print JSON.
+        text: the help.
+        first: words that are put before the user's.
     """
-    from ramekin.cli.progress import terminal_progress
-    from ramekin.recipes import schema as schemas
-    from ramekin.recipes.compose import compose
 
-    settings = compose(verb, getattr(schemas, schema), words, config_file=config)
-    # After the check, as a recipe may import torch.
-    recipe = importlib.import_module(f"ramekin.recipes.{verb}")
-    if dry_run:
-        plan = recipe.plan(settings)
-        emit(plan.to_json(), plan.text(), as_json=as_json)
-        return
-    with terminal_progress() as progress:
-        result = recipe.execute(settings, progress)
-    emit(result.to_json(), result.text(), as_json=as_json)
+    def run(
+        words: Words = None,
+        config: ConfigFile = None,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+        debug: Debug = False,
+    ) -> None:
+        from ramekin.cli.progress import terminal_progress
+        from ramekin.recipes import schema as schemas
+        from ramekin.recipes.compose import compose
+
+        asked = [*first, *(words or ())]
+        settings = compose(verb, getattr(schemas, schema), asked, config_file=config)
+        # After the check, as a recipe may import torch.
+        recipe = importlib.import_module(f"ramekin.recipes.{verb}")
+        if dry_run:
+            plan = recipe.plan(settings)
+            emit(plan.to_json(), plan.text(), as_json=as_json)
+            return
+        with terminal_progress() as progress:
+            result = recipe.execute(settings, progress)
+        emit(result.to_json(), result.text(), as_json=as_json)
+
+    run.__doc__ = text
+    return run
 
 
 def emit(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

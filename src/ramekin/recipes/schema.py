@@ -18,6 +18,7 @@ from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
     "AbstractSettings",
+    "AbstractTaskVerbConfig",
     "AbstractVerbConfig",
     "AdapterConfig",
     "BaseConfig",
@@ -112,6 +113,26 @@ class AbstractVerbConfig(AbstractSettings):
         return self
 
 
+class AbstractTaskVerbConfig(AbstractVerbConfig):
+    """The keys of the verbs that work on tasks: at least one is named, and all are known."""
+
+    task: str | None = None
+    tasks: tuple[str, ...] = ()
+    templates: str = "first"
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        if not self.task_names:
+            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
+        _check_tasks(self.task_names, self.templates, self.tasks_root)
+        return self
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks asked for, whichever way they were written."""
+        return (*((self.task,) if self.task else ()), *self.tasks)
+
+
 class AdapterConfig(AbstractSettings):
     """A LoRA adapter (Hu et al. 2021, arXiv 2106.09685)."""
 
@@ -123,15 +144,12 @@ class AdapterConfig(AbstractSettings):
     rslora: bool = False
 
 
-class TrainConfig(AbstractVerbConfig):
+class TrainConfig(AbstractTaskVerbConfig):
     """`ramekin train`. The keys of `training` may be written without it: `max_steps=200`."""
 
     LIFTED: ClassVar[tuple[str, ...]] = ("training",)
 
     model: str
-    task: str | None = None
-    tasks: tuple[str, ...] = ()
-    templates: str = "first"
     split: str = "train"
     eval_split: str = "validation"
     limit: PositiveInt | None = None
@@ -140,18 +158,6 @@ class TrainConfig(AbstractVerbConfig):
     adapter: AdapterConfig = AdapterConfig()
     training: Annotated[Recipe, BeforeValidator(_with_a_length)] = Recipe(epochs=3)
     resume: Literal["auto", "never"] = "auto"
-
-    @model_validator(mode="after")
-    def _has_a_task(self) -> "TrainConfig":
-        if not self.task_names:
-            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
-        _check_tasks(self.task_names, self.templates, self.tasks_root)
-        return self
-
-    @property
-    def task_names(self) -> tuple[str, ...]:
-        """The tasks asked for, whichever way they were written."""
-        return (*((self.task,) if self.task else ()), *self.tasks)
 
 
 def _known_method(method: dict[str, Any]) -> dict[str, Any]:
@@ -176,31 +182,16 @@ class MergeConfig(AbstractVerbConfig):
     dtype: Literal["same", "float32", "bfloat16"] = "same"
 
 
-class EvaluateConfig(AbstractVerbConfig):
+class EvaluateConfig(AbstractTaskVerbConfig):
     """`ramekin evaluate`."""
 
     model: str
     base: str | None = None
-    task: str | None = None
-    tasks: tuple[str, ...] = ()
-    templates: str = "first"
     split: str = "validation"
     mode: ModeName = "fusionbench"
     limit: PositiveInt | None = None
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512
-
-    @model_validator(mode="after")
-    def _has_a_task(self) -> "EvaluateConfig":
-        if not self.task_names:
-            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
-        _check_tasks(self.task_names, self.templates, self.tasks_root)
-        return self
-
-    @property
-    def task_names(self) -> tuple[str, ...]:
-        """The tasks asked for, whichever way they were written."""
-        return (*((self.task,) if self.task else ()), *self.tasks)
 
 
 class PoolMember(AbstractSettings):
