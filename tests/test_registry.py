@@ -15,12 +15,19 @@ METHODS = ("simple_average", "task_arithmetic", "ties_merging")
         ("ties_mergin", "ties_merging"),
         ("TASK_ARITHMETIC", "task_arithmetic"),
         ("simple-average", "simple_average"),
+        ("tise", "ties_merging"),
+        ("arithmetic", "task_arithmetic"),
         ("zzz", None),
         ("", None),
     ],
 )
 def test_nearest(name, found):
     assert nearest(name, METHODS) == found
+
+
+def test_letters_in_another_order_come_before_a_letter_less():
+    assert nearest("modle", ["mode", "model"]) == "model"
+    assert nearest("ba", ["ab", "ba"]) == "ba"
 
 
 def test_nearest_among_none():

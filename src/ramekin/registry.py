@@ -5,6 +5,7 @@ import, so what exists does not depend on what was imported. It knows nothing of
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar, final
 
@@ -14,27 +15,38 @@ __all__ = ["Registry", "nearest", "unknown_name"]
 
 T = TypeVar("T")
 
+_PARTS = re.compile(r"[_/.-]")
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to `name`, or None when none is close.
 
     >>> nearest("task_arithmatic", ["simple_average", "task_arithmetic"])
     'task_arithmetic'
+    >>> nearest("tise", ["simple_average", "ties_merging"])
+    'ties_merging'
     """
     known = list(known)
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if name in known:
+        return name
+    turned = [each for each in known if sorted(each) == sorted(name)]  # 'modle' is 'model', not 'mode'
+    found = turned or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if found:
         return found[0]
     lowered = {k.lower(): k for k in known}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
-    return lowered[found[0]] if found else None
+    if found:
+        return lowered[found[0]]
+    parts = {part: k for k in known for part in _PARTS.split(k.lower())}
+    found = difflib.get_close_matches(name.lower(), list(parts), n=1, cutoff=0.7)
+    return parts[found[0]] if found else None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, shown: int = 12) -> str:
     """The sentence `unknown KIND 'NAME': did you mean 'NEAR'?`, or the list of what there is.
 
-    >>> unknown_name("method", "tis", ["ties_merging", "dummy"])
-    "unknown method 'tis'; known: dummy, ties_merging"
+    >>> unknown_name("method", "fisher", ["ties_merging", "dummy"])
+    "unknown method 'fisher'; known: dummy, ties_merging"
     """
     known = sorted(known)
     near = nearest(name, known)

@@ -399,6 +399,23 @@ def test_values_that_equal_the_cut_are_said_with_the_tensors(world) -> None:
     assert Q in warning
 
 
+def test_a_single_value_that_equals_the_cut_is_in_the_figures_and_no_warning(world) -> None:
+    base = world.save("base")
+    tuned = {name: tensor.clone() for name, tensor in world.load(base).items()}
+    start = {name: torch.zeros_like(tensor) for name, tensor in tuned.items()}
+    base = world.save("zeros", start)
+    values = torch.arange(1, tuned["shared.weight"].numel() + 1, dtype=torch.float32)
+    half = len(values) // 2
+    values[half - 1] = values[half]  # the largest of those that go is as large as the smallest that stays
+    tuned["shared.weight"] = values.reshape(tuned["shared.weight"].shape)
+    model = ModelInput("tied", world.save("tied", tuned))
+    settings = {"scope": "tensor", "density": 0.5}
+    report = merge("ties_merging", base=base, models=[model], output=world.root / "out", settings=settings)
+    cases = [case for case in report.figures["imprecise"] if "shared.weight" in case["tensors"]]  # type: ignore[union-attr]
+    assert [case["kept"] - case["wanted"] for case in cases] == [1]
+    assert not [warning for warning in report.warnings if "shared.weight" in warning]
+
+
 KILLED = """
 import sys, time
 from pathlib import Path

@@ -90,6 +90,16 @@ def test_all_problems_are_shown_at_once_with_the_nearest_names() -> None:
         assert part in shown
 
 
+def test_a_wrong_task_is_found_whatever_else_is_wrong() -> None:
+    shown = problems("train", TrainConfig, "modle=x", "task=mini/rt", "tasks=[glue/coola]", "batch=2")
+    assert "5 problems" in shown
+    for part in ("mean 'model'?", "mean 'mini/rte'?", "mean 'glue/cola'?", "'model' is needed"):
+        assert part in shown
+    assert shown.count("modelpool") == 0
+    assert problems("fuse", FuseConfig, "method=dummy").count("is needed") == 1
+    assert "mean 'mini/rte'?" in problems("run", RunConfig, "recipe=demo", "recipe.tasks=[mini/rt]", "sed=1")
+
+
 @pytest.mark.parametrize(
     ("verb", "schema", "words", "part"),
     [

@@ -153,7 +153,12 @@ def _ties_report(
 
 
 def _ties_warnings(figures: TiesFigures, labels: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_warning(case, labels[case.model]) for case in figures.imprecise)
+    """A sentence for each cut that kept notably too many; the figures have every one."""
+    return tuple(
+        _warning(case, labels[case.model])
+        for case in figures.imprecise
+        if case.kept - case.wanted > max(8, case.wanted / 1000)
+    )
 
 
 def _warning(case: Imprecise, label: str, *, shown: int = 3) -> str:

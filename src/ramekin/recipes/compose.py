@@ -43,11 +43,15 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
     """
     overrides = [*(_words_of_file(config_file) if config_file else ()), *words]
     problems, checked = _checked(schema, overrides)
-    problems += _missing_groups(verb, overrides)
+    missing = _missing_groups(verb, overrides)
+    problems += [
+        f"'{group}' is needed: {group}=…, one of {', '.join(group_options(group))}" for group in missing
+    ]
     try:
         config = schema.model_validate(_hydra(verb, checked))
     except ValidationError as error:
-        raise UsageError.of_problems([*problems, *(_in_words(schema, e) for e in error.errors())]) from error
+        others = [each for each in error.errors() if each["loc"] not in [(group,) for group in missing]]
+        raise UsageError.of_problems([*problems, *(_in_words(schema, each) for each in others)]) from error
     except UsageError as error:
         raise UsageError.of_problems([*problems, str(error)]) from error
     if problems:
@@ -131,7 +135,7 @@ def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], 
         elif override.is_delete():
             checked.append(word)
         elif override.is_sweep_override():
-            problems.append(f"'{word}' has several values: give one, or use `ramekin sweep`")
+            problems.append(f"'{word}' has several values: give one")
         else:
             full_key = _lifted(schema, key)
             if problem := _key_problem(schema, full_key):
@@ -154,15 +158,11 @@ def _lifted(schema: type[BaseModel], key: str) -> str:
 
 
 def _missing_groups(verb: str, words: Sequence[str]) -> list[str]:
-    """A sentence for each group that the verb's root file leaves open (`method: null`) and no word gives."""
+    """The groups that the verb's root file leaves open (`method: null`) and no word gives."""
     given = {word.partition("=")[0].lstrip("+").partition(".")[0] for word in words}
     wanted = [name for entry in read_yaml(CONF / f"{verb}.yaml")["defaults"] if isinstance(entry, Mapping)
               for name, option in entry.items() if option is None]  # fmt: skip
-    return [
-        f"'{group}' is needed: {group}=…, one of {', '.join(group_options(group))}"
-        for group in wanted
-        if group not in given
-    ]
+    return [group for group in wanted if group not in given]
 
 
 def _key_problem(schema: type[BaseModel], key: str) -> str | None:

@@ -4,11 +4,20 @@ This is the edge: what a user may write, with types, bounds and defaults. The li
 keyword arguments and knows none of these models. Importing this module loads pydantic and nothing heavier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ramekin.catalog import load_task
 from ramekin.errors import RamekinError, UsageError
@@ -55,18 +64,20 @@ PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 
 
-def _check_tasks(names: Sequence[str], templates: str, tasks_root: Path | None) -> None:
-    """Refuse names of tasks and templates that the catalogue does not have, all at once."""
+def _known_tasks(names: Sequence[str], tasks_root: Path | None) -> None:
+    """Refuse names of tasks that the catalogue does not have, all at once."""
+    _all_or_value_error(lambda name: load_task(name, tasks_root=tasks_root), names)
+
+
+def _all_or_value_error(check: Callable[[str], object], names: Sequence[str]) -> None:
     problems = []
     for name in names:
         try:
-            task = load_task(name, tasks_root=tasks_root)
-            if templates not in ("first", "all"):
-                task.template(templates)
+            check(name)
         except RamekinError as error:
             problems.append(str(error))
     if problems:
-        raise ValueError("; ".join(problems))
+        raise ValueError("; ".join(dict.fromkeys(problems)))
 
 
 def _known_mode(mode: str) -> str:
@@ -120,11 +131,27 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
     tasks: tuple[str, ...] = ()
     templates: str = "first"
 
+    # Field by field, so that a wrong name is found whatever else is wrong.
+    @field_validator("task", "tasks")
+    @classmethod
+    def _are_known(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> Any:
+        names = (value,) if isinstance(value, str) else value or ()
+        _known_tasks(names, info.data.get("tasks_root"))
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _is_of_each_task(cls, value: str, info: ValidationInfo) -> str:
+        task, root = info.data.get("task"), info.data.get("tasks_root")
+        names = (*((task,) if task else ()), *info.data.get("tasks", ()))
+        if value not in ("first", "all"):
+            _all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)
+        return value
+
     @model_validator(mode="after")
     def _has_a_task(self) -> Self:
         if not self.task_names:
             raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
-        _check_tasks(self.task_names, self.templates, self.tasks_root)
         return self
 
     @property
@@ -247,10 +274,11 @@ class FuseConfig(AbstractVerbConfig):
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512
 
-    @model_validator(mode="after")
-    def _tasks_exist(self) -> "FuseConfig":
-        _check_tasks(self.taskpool.tasks, "first", self.tasks_root)
-        return self
+    @field_validator("taskpool")
+    @classmethod
+    def _tasks_exist(cls, value: TaskpoolConfig, info: ValidationInfo) -> TaskpoolConfig:
+        _known_tasks(value.tasks, info.data.get("tasks_root"))
+        return value
 
 
 class TasksConfig(AbstractVerbConfig):
@@ -332,7 +360,8 @@ class RunConfig(AbstractVerbConfig):
 
     recipe: RoadConfig
 
-    @model_validator(mode="after")
-    def _tasks_exist(self) -> "RunConfig":
-        _check_tasks(self.recipe.tasks, "first", self.tasks_root)
-        return self
+    @field_validator("recipe")
+    @classmethod
+    def _tasks_exist(cls, value: RoadConfig, info: ValidationInfo) -> RoadConfig:
+        _known_tasks(value.tasks, info.data.get("tasks_root"))
+        return value
