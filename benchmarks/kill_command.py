@@ -92,28 +92,40 @@ def main() -> int:
         seconds = run_whole(command(root / "base", root / "whole", options.adapter))
         expected = sha256(root / "whole")
         print(f"undisturbed: {seconds:.1f} s, sha256 {expected[:16]}", flush=True)
-        equal = 0
-        for kill in range(options.kills):
-            output = root / f"killed-{kill}"
+        equal = kills = late = 0
+        while kills < options.kills:
+            output = root / f"killed-{kills}"
             words = command(root / "base", output, options.adapter)
             moment = rng.uniform(0.2, 0.98) * seconds
             process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(moment)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            if process.wait() != -signal.SIGKILL:
+                late += 1  # it had ended by itself: no kill
+                shutil.rmtree(output)
+                continue
+            kills += 1
             met = state_of(output)
             run_whole(words)
             same = sha256(output) == expected
             equal += same
             print(
-                f"kill {kill + 1:2d} at {moment:5.1f} s ({met}): {'equal' if same else 'DIFFERENT'}",
+                f"kill {kills:2d} at {moment:5.1f} s ({met}): {'equal' if same else 'DIFFERENT'}",
                 flush=True,
             )
             shutil.rmtree(output)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     print(
-        json.dumps({"kills": options.kills, "equal": equal, "adapter": options.adapter, "seed": options.seed})
+        json.dumps(
+            {
+                "kills": options.kills,
+                "equal": equal,
+                "too_late": late,
+                "adapter": options.adapter,
+                "seed": options.seed,
+            }
+        )
     )
     return 0 if equal == options.kills else 1
 

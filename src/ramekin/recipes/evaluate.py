@@ -76,7 +76,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
             journal=folder / "answers.jsonl",
         )
     table = ScoreTable(
-        f"{config.model} on {len(evaluation.tasks)} task(s)",
+        f"{config.model} on {', '.join(config.task_names)}",
         columns_of(evaluation),
         (score_row(config.model, evaluation),),
     )
