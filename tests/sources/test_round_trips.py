@@ -61,6 +61,9 @@ def test_jsonl(folder, table, ascii_only, end):
 @settings(deadline=None)
 @given(records, st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_csv(folder, table, end, quoting):
+    if quoting == csv.QUOTE_MINIMAL and end == "\n":
+        # Before 3.13 Python's writer leaves a lone carriage return without quotes then: no reader's to mend.
+        table = [record | {"text": record["text"].replace("\r", "")} for record in table]
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator=end, quoting=quoting)
     writer.writerows([list(COLUMNS), *map(cells, table)])

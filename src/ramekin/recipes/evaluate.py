@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ramekin.recipes.data import TaskExamples, evaluation_sets
+from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import open_named, pick_device, places_of, set_threads
+from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import (
     columns_of,

@@ -17,8 +17,9 @@ from ramekin.errors import UsageError
 from ramekin.files import refuse_existing, write_json
 from ramekin.recipes.data import TaskExamples, evaluation_sets
 from ramekin.recipes.merge import method_settings, model_input, plan_text, run_merge
+from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import Places, locate, pick_device, places_of, set_threads
+from ramekin.recipes.places import Places, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.results import columns_of, counters_of, evaluation_sets_of, finish, machine, score_row
 from ramekin.recipes.runs import command_line, fresh_folder, run_folder

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import UsageError
+from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import Places, locate, places_of, set_threads
+from ramekin.recipes.places import Places, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.schema import MergeConfig
 

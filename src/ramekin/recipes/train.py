@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ramekin.errors import DataError, LockedError, UsageError, WeightsError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
+from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import Places, open_named, pick_device, places_of, set_threads
+from ramekin.recipes.places import Places, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import (
     columns_of,

@@ -1,0 +1,48 @@
+"""Models by the names that users give them.
+
+A name is a folder, a hub id (looked for below `hub_root` first), or `mini/base`, which is made on the spot.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ramekin.recipes.base import MINI_BASE, ensure_mini_base
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+
+if TYPE_CHECKING:
+    from ramekin.weights.opening import Opened
+
+__all__ = ["locate", "open_named"]
+
+
+def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
+    """The folder of a checkpoint; `mini/base` is made if it is not there yet.
+
+    Raises:
+        WeightsError: there is none; the message names the repository and the remedies.
+    """
+    from ramekin.weights.locate import locate_checkpoint
+
+    if name == MINI_BASE and not Path(name).exists():
+        return ensure_mini_base(places.world_seed, progress)
+    return locate_checkpoint(name, hub_root=places.hub_root)
+
+
+def open_named(
+    name: str, places: Places, progress: AbstractProgress, *, base: str | None = None, device: str = "cpu"
+) -> "Opened":
+    """Load a model by name, an adapter merged into its base.
+
+    Args:
+        name: a folder, a hub id, or `mini/base`.
+        places: where names are looked up.
+        progress: told when `mini/base` is being made.
+        base: for an adapter, the base to use instead of the one it recorded.
+        device: where the model goes.
+    """
+    from ramekin.weights.opening import open_model
+
+    folder = locate(name, places, progress)
+    base_folder = locate(base, places, progress) if base is not None else None
+    return open_model(folder, base=base_folder, hub_root=places.hub_root, device=device)
