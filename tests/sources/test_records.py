@@ -139,6 +139,12 @@ class TestWorld:
     def test_limit_is_the_beginning(self):
         assert self.read(limit=5).rows == self.read().rows[:5]
 
+    def test_rows_are_unlimited(self):
+        usual = self.read().rows
+        more = self.read(limit=len(usual) + 7).rows
+        assert len(more) == len(usual) + 7
+        assert more[: len(usual)] == usual
+
     def test_an_unknown_split(self):
         with pytest.raises(UsageError, match="unknown split 'test'"):
             self.read("test")

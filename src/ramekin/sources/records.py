@@ -38,7 +38,7 @@ def read_records(
         split: by our name, such as `validation`.
         columns: the columns that must be there, with their types; others are kept as they are.
         data_root: a folder of files with the hub's names, `FOLDER/SPLIT.parquet|jsonl|csv|tsv`.
-        limit: take only the first so many good rows.
+        limit: take only the first so many good rows; of the synthetic world, make so many.
         seed: of the synthetic world; files and hub do not depend on it.
         bad_rows: what to do about rows that cannot be used.
 
@@ -103,7 +103,7 @@ def _read_world(
         raise UsageError(unknown_name("split", split, source.rows))
     origin = f"world seed={seed}"
     fitted = []
-    count = source.rows[ours] if limit is None else min(limit, source.rows[ours])
+    count = source.rows[ours] if limit is None else limit  # the world has as many as are asked for
     for row in generate(source.world, theirs, n=count, seed=seed):
         record = fit_record(row, columns)
         if isinstance(record, Misfit):

@@ -35,7 +35,7 @@ class Source:
     world: str | None
     """A task of the built-in synthetic world, such as `rte`."""
     rows: Mapping[str, int]
-    """For the synthetic world: how many rows each split has."""
+    """For the synthetic world: how many rows of each split are made where no number is asked for."""
     splits: Mapping[str, str]
     """Our split names to the source's, such as `validation` to `validation_matched`."""
 
