@@ -9,7 +9,7 @@ The peer runs in an interpreter of its own, through its public classes, on the s
 Merges: on tiny models of both T5 kinds, the tensors it ends with against those that `ramekin.merge` writes.
 
 Report: its Flan-T5 GLUE task pool against `ramekin fuse … report_save_path=…`, on one model and the same
-rows: by default the built-in base, taught the eight tasks in GLUE's own templates for a moment so that its
+rows: by default a small base, taught the eight tasks in GLUE's own templates for a moment so that its
 answers vary, and rows of the built-in world as GLUE's columns. The pool passes no attention mask to
 `generate`, which transformers infers from the padding up to 4.57; from 5 on only for decoder-only models,
 so that there the peer's encoder reads 512 positions of mostly padding. The peer is therefore run beside
@@ -35,8 +35,13 @@ import torch
 from pyarrow import parquet
 from safetensors.torch import load_file
 
+from ramekin.cli.progress import terminal_progress
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.run import merge
+from ramekin.recipes.base import make_base
+from ramekin.recipes.compose import compose
+from ramekin.recipes.places import Places
+from ramekin.recipes.schema import RunConfig
 from ramekin.sources.world import generate
 from ramekin.weights.adapter import LoraRecipe, attach_lora, save_adapter
 from ramekin.weights.checkpoint import Lineage, save_checkpoint
@@ -174,8 +179,9 @@ def make_peer(folder: Path) -> str:
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        for requirement in PEER:  # torch first, so that the peer does not choose another build
-            subprocess.run([str(python), "-m", "pip", "install", "-q", requirement], check=True)
+        # torch first, so that the peer draws in no other build; the rest at once, so that it fits together.
+        for requirements in (PEER[:1], PEER[1:]):
+            subprocess.run([str(python), "-m", "pip", "install", "-q", *requirements], check=True)
     return str(python)
 
 
@@ -254,8 +260,16 @@ def _world_as_glue(data_root: Path, rows: int) -> Path:
 
 
 def _make_model(folder: Path, data_root: Path) -> Path:
-    """`mini/base`, taught the eight tasks in GLUE's templates for a moment."""
-    words = ["model=mini/base", f"tasks=[{','.join(f'glue/{task}' for task in GLUE)}]", f"output={folder}"]
+    """A small base, taught the eight tasks in GLUE's templates for a moment.
+
+    It has as many decoder layers as encoder layers: transformers 4.57 generates with no others.
+    """
+    base = folder.with_name("base")
+    shape = ["recipe=demo", "recipe.base.name=parity/base", "recipe.base.num_decoder_layers=2"]
+    road = compose("run", RunConfig, [*shape, "recipe.base.training.max_steps=120"]).recipe
+    with terminal_progress() as progress:
+        make_base(road.base, road.tasks, Places(), base, 0, progress)
+    words = [f"model={base}", f"tasks=[{','.join(f'glue/{task}' for task in GLUE)}]", f"output={folder}"]
     words += [f"data_root={data_root}", "optimizer=adafactor", "learning_rate=5e-3", "dropout=0"]
     words += ["max_steps=100", "global_batch=32", "schedule=linear", "warmup_steps=5"]
     subprocess.run([sys.executable, "-m", "ramekin", "train", *words], check=True)
