@@ -91,15 +91,15 @@ def _model(options: argparse.Namespace):
 
 def _examples() -> list:
     from ramekin.tensors.encode import Encoded
-    from ramekin.text.example import Example, Provenance
+    from ramekin.text.example import Provenance
 
     rng = random.Random(7)
 
     def ids(longest: int) -> tuple[int, ...]:
         return (*(rng.randrange(3, 64) for _ in range(rng.randint(1, longest))), 1)
 
-    example = Example("", "", (), Provenance("toy/random", "ids", "train", 0))
-    return [Encoded(ids(20), ids(4), example) for _ in range(50)]
+    origin = Provenance("toy/random", "ids", "train", 0)
+    return [Encoded(ids(20), ids(4), origin) for _ in range(50)]
 
 
 def _norm(model, step: int) -> dict[str, float]:

@@ -81,10 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 def make_items(count: int, *, vocab: int, seed: int) -> list:
     """Random tokens of realistic lengths: inputs log-normal 20-250, targets mostly 2-5 and at most 30."""
     from ramekin.tensors.encode import Encoded
-    from ramekin.text.example import Example, Provenance
+    from ramekin.text.example import Provenance
 
     rng = random.Random(seed)
-    example = Example("", "", (), Provenance("toy/random", "ids", "train", 0))
+    origin = Provenance("toy/random", "ids", "train", 0)
 
     def ids(length: int) -> tuple[int, ...]:
         return (*(rng.randrange(3, vocab) for _ in range(length - 1)), 1)
@@ -92,7 +92,7 @@ def make_items(count: int, *, vocab: int, seed: int) -> list:
     def item() -> Encoded:
         inputs = min(250, max(20, round(math.exp(rng.gauss(math.log(74), 0.6)))))
         targets = rng.randint(2, 5) if rng.random() < 0.65 else rng.randint(6, 30) // rng.choice((1, 2)) + 2
-        return Encoded(ids(inputs), ids(min(30, targets)), example)
+        return Encoded(ids(inputs), ids(min(30, targets)), origin)
 
     return [item() for _ in range(count)]
 

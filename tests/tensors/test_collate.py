@@ -4,15 +4,15 @@ from hypothesis import strategies as st
 
 from ramekin.tensors.collate import IGNORED_LABEL, collate, collate_inputs
 from ramekin.tensors.encode import Encoded
-from ramekin.text.example import Example, Provenance
+from ramekin.text.example import Provenance
 
-EXAMPLE = Example("", "", (), Provenance("toy/wet", "ask", "train", 0))
+ORIGIN = Provenance("toy/wet", "ask", "train", 0)
 ids = st.lists(st.integers(3, 99), max_size=9).map(lambda row: (*row, 1))
-items_of = st.lists(st.builds(Encoded, ids, ids, st.just(EXAMPLE)), min_size=1, max_size=8)
+items_of = st.lists(st.builds(Encoded, ids, ids, st.just(ORIGIN)), min_size=1, max_size=8)
 
 
 def test_a_batch_by_hand():
-    batch = collate([Encoded((5, 6, 1), (7, 1), EXAMPLE), Encoded((8, 1), (9, 4, 1), EXAMPLE)])
+    batch = collate([Encoded((5, 6, 1), (7, 1), ORIGIN), Encoded((8, 1), (9, 4, 1), ORIGIN)])
     assert batch.input_ids.tolist() == [[5, 6, 1], [8, 1, 0]]
     assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.decoder_input_ids.tolist() == [[0, 7, 0], [0, 9, 4]]
@@ -56,6 +56,6 @@ def test_inputs_alone():
 
 
 def test_moving_keeps_every_tensor():
-    batch = collate([Encoded((5, 1), (7, 1), EXAMPLE)])
+    batch = collate([Encoded((5, 1), (7, 1), ORIGIN)])
     moved = batch.to("meta")
     assert moved.labels.device.type == moved.target_positions.device.type == "meta"

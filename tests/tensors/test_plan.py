@@ -1,73 +1,63 @@
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.tensors.plan import batches_by_length, plan_epoch
+from ramekin.tensors.plan import batches_by_length, micro_batches, padded_tokens, shares
 
 lengths_of = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 12)), max_size=80)
-seeds = st.integers(0, 2**32)
-small = st.integers(1, 20)
 budgets = st.integers(1, 400)
 
 
-def padded(lengths, batch):
-    return len(batch) * (max(lengths[i][0] for i in batch) + max(lengths[i][1] for i in batch))
-
-
-@given(lengths_of, seeds, small, budgets)
-def test_an_epoch_is_a_partition_within_the_budget(lengths, seed, global_batch, budget):
-    steps = plan_epoch(lengths, seed=seed, epoch=0, global_batch=global_batch, micro_batch_tokens=budget)
-    assert sorted(i for step in steps for i in step.indices) == list(range(len(lengths)))
-    sizes = [len(step.indices) for step in steps]
-    assert all(size == global_batch for size in sizes[:-1])
-    assert all(0 < size <= global_batch for size in sizes[-1:])
-    for step in steps:
-        for batch in step.micro_batches:
-            assert batch
-            assert len(batch) == 1 or padded(lengths, batch) <= budget
-
-
-@given(lengths_of, seeds, small, budgets, budgets)
-def test_the_budget_does_not_change_who_shares_a_step(lengths, seed, global_batch, one, other):
-    plans = [
-        plan_epoch(lengths, seed=seed, epoch=3, global_batch=global_batch, micro_batch_tokens=budget)
-        for budget in (one, other)
-    ]
-    assert [sorted(step.indices) for step in plans[0]] == [sorted(step.indices) for step in plans[1]]
-
-
-@given(lengths_of, seeds, small)
-def test_lengths_do_not_change_who_shares_a_step(lengths, seed, global_batch):
-    other = [(7, 7)] * len(lengths)
-    plans = [
-        plan_epoch(x, seed=seed, epoch=1, global_batch=global_batch, micro_batch_tokens=50)
-        for x in (lengths, other)
-    ]
-    assert [sorted(step.indices) for step in plans[0]] == [sorted(step.indices) for step in plans[1]]
-
-
-def test_the_plan_is_a_pure_function_of_seed_and_epoch():
-    lengths = [(n % 37 + 1, n % 5 + 1) for n in range(500)]
-
-    def plan(seed, epoch):
-        return plan_epoch(lengths, seed=seed, epoch=epoch, global_batch=32, micro_batch_tokens=256)
-
-    assert plan(1, 2) == plan(1, 2)
-    assert len({plan(seed, epoch) for seed in (1, 2) for epoch in (0, 1, 2)}) == 6
-
-
-def test_the_permutation_is_pinned():
-    """A change here changes every run and breaks the resume of unfinished ones."""
-    steps = plan_epoch([(1, 1)] * 10, seed=7, epoch=1, global_batch=5, micro_batch_tokens=1000)
-    assert [step.indices for step in steps] == [(3, 5, 7, 8, 9), (0, 1, 2, 4, 6)]
+@given(lengths_of, budgets, st.integers(1, 2))
+def test_micro_batches_are_a_partition_within_the_budget(lengths, budget, rows):
+    batches = micro_batches(lengths, max_tokens=budget, rows=rows)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert batch
+        assert len(batch) == 1 or padded_tokens(lengths, batch, rows=rows) <= budget
 
 
 def test_sorting_saves_padding():
     lengths = [(n * 7919 % 200 + 10, 3) for n in range(256)]
-    (step,) = plan_epoch(lengths, seed=0, epoch=0, global_batch=256, micro_batch_tokens=2048)
-    spent = sum(padded(lengths, batch) for batch in step.micro_batches)
+    batches = micro_batches(lengths, max_tokens=2048)
+    spent = sum(padded_tokens(lengths, batch) for batch in batches)
     assert sum(map(sum, lengths)) / spent > 0.85
+
+
+def test_what_a_batch_costs():
+    assert padded_tokens([(3, 1), (9, 2), (1, 4)], (0, 2)) == 2 * (3 + 4)
+    assert padded_tokens([(3, 1), (9, 2)], (0, 1), rows=2) == 2 * 2 * (9 + 2)
+
+
+@given(lengths_of, budgets, st.integers(1, 9))
+def test_shares_are_a_partition_with_equal_numbers(lengths, budget, ranks):
+    dealt = shares(lengths, ranks=ranks, max_tokens=budget)
+    assert len(dealt) == ranks
+    assert len({len(share) for share in dealt}) == 1
+    assert sorted(i for share in dealt for batch in share for i in batch) == list(range(len(lengths)))
+    sizes = [sum(map(len, share)) for share in dealt]
+    assert max(sizes) - min(sizes) <= 1
+    for batch in (batch for share in dealt for batch in share):
+        assert len(batch) < 2 or padded_tokens(lengths, batch) <= budget
+    for share, size in zip(dealt, sizes, strict=True):
+        assert all(share) or size < len(share), "no process idles while it has examples left"
+
+
+@given(lengths_of, budgets)
+def test_one_process_has_all_micro_batches(lengths, budget):
+    assert shares(lengths, ranks=1, max_tokens=budget) == (micro_batches(lengths, max_tokens=budget),)
+
+
+def test_shares_cost_about_the_same():
+    rng = random.Random(0)
+    lengths = [(rng.randint(20, 250), rng.randint(2, 8)) for _ in range(64)]
+    for ranks in (2, 4):
+        dealt = shares(lengths, ranks=ranks, max_tokens=1024)
+        costs = [sum(padded_tokens(lengths, batch) for batch in share) for share in dealt]
+        assert max(costs) <= 1.1 * min(costs)
 
 
 @given(st.lists(st.integers(1, 90), max_size=80), budgets)
@@ -80,11 +70,9 @@ def test_inference_batches_are_a_partition_within_the_budget(lengths, budget):
         assert len(batch) == 1 or len(batch) * width <= budget
 
 
-@pytest.mark.parametrize("key", ["global_batch", "micro_batch_tokens"])
-def test_sizes_are_positive(key):
-    sizes = {"global_batch": 4, "micro_batch_tokens": 64, key: 0}
-    with pytest.raises(UsageError, match=f"{key}: expected >= 1, got 0"):
-        plan_epoch([(1, 1)], seed=0, epoch=0, **sizes)
+def test_the_budget_is_positive():
+    with pytest.raises(UsageError, match="micro_batch_tokens: expected >= 1, got 0"):
+        micro_batches([(1, 1)], max_tokens=0)
 
 
 def test_max_tokens_is_positive():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ramekin.tensors.encode import Encoded
-from ramekin.text.example import Example, Provenance
+from ramekin.text.example import Provenance
 from ramekin.train.recipe import Recipe
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
@@ -22,7 +22,7 @@ def make_items(n, *, seed=0, longest_input=20, longest_target=5):
         Encoded(
             ids(longest_input),
             ids(longest_target),
-            Example("", "", (), Provenance(f"toy/{'wet' if n % 2 else 'dry'}", "ask", "train", n)),
+            Provenance(f"toy/{'wet' if n % 2 else 'dry'}", "ask", "train", n),
         )
         for n in range(n)
     ]

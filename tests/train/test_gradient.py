@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 
+from ramekin.errors import ResourceError
 from ramekin.tensors.collate import collate
-from ramekin.tensors.plan import plan_epoch
-from ramekin.train.gradient import accumulate, clip, loss_and_norm
-from ramekin.train.objective import direct
+from ramekin.train.gradient import accumulate, clip, cut_step, measure, within_memory
+from ramekin.train.objective import Likelihood
 from ramekin.train.placement import Placement
+from ramekin.train.team import AbstractTeam, Alone
 
 CPU = Placement(torch.device("cpu"), "fp32")
 
@@ -14,43 +17,58 @@ def gradients(model):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def accumulated(model, items, budget):
-    lengths = [item.lengths for item in items]
-    (step,) = plan_epoch(lengths, seed=0, epoch=0, global_batch=len(items), micro_batch_tokens=budget)
+def accumulated(model, items, budget, team=None):
     model.zero_grad(set_to_none=True)
-    batches = [[items[index] for index in indices] for indices in step.micro_batches]
-    count, done = accumulate(model, direct, batches, CPU, seed=0, step=0)
-    return count, done, gradients(model)
+    cut = cut_step(items, team or Alone(), max_tokens=budget)
+    done = accumulate(model, Likelihood(), cut, CPU, seed=0, step=0)
+    return cut, done, gradients(model)
+
+
+def reference_gradient(model, items):
+    batch = collate(items)
+    model.zero_grad(set_to_none=True)
+    loss = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels).loss
+    loss.backward()
+    return loss.item(), gradients(model)
+
+
+def assert_same_gradient(ours, expected):
+    assert ours.keys() == expected.keys()
+    for name in expected:
+        assert (ours[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("budget", [1, 30, 60, 200, 100_000])
 def test_the_gradient_is_that_of_one_padded_batch(make_model, make_items, tied, budget):
     model, items = make_model(tied=tied), make_items(16)
-    count, done, ours = accumulated(model, items, budget)
-    batch = collate(items)
-    model.zero_grad(set_to_none=True)
-    reference = model(
-        input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels
-    ).loss
-    reference.backward()
-    for name, expected in gradients(model).items():
-        error = (ours[name] - expected).norm() / expected.norm()
-        assert error <= 1e-5, name
-    loss, norm = loss_and_norm(done, model.parameters(), count.target_tokens)
-    assert loss == pytest.approx(reference.item(), rel=1e-5)
+    cut, done, ours = accumulated(model, items, budget)
+    measured = measure(done, list(model.parameters()), cut, CPU, Alone(), ())
+    loss, expected = reference_gradient(model, items)
+    assert_same_gradient(ours, expected)
+    assert measured.loss == pytest.approx(loss, rel=1e-5)
     expected_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
-    assert norm == pytest.approx(expected_norm.item(), rel=1e-5)
+    assert measured.grad_norm == pytest.approx(expected_norm.item(), rel=1e-5)
+
+
+def test_losses_are_told_by_example_in_the_order_of_the_step(make_model, make_items):
+    model, items = make_model(), make_items(9)
+    cut, done, _ = accumulated(model, items, 40)
+    measured = measure(done, list(model.parameters()), cut, CPU, Alone(), ())
+    alone = [Likelihood()(model, collate([item])).values.sum().item() for item in items]
+    assert measured.by_example == pytest.approx(alone, rel=1e-5)
 
 
 def test_the_count_is_of_real_and_padded_tokens(make_model, make_items):
     items = make_items(6)
-    count, done, _ = accumulated(make_model(), items, 50)
+    cut, done, _ = accumulated(make_model(), items, 50)
+    count = cut.count
     assert count.examples == 6
     assert count.input_tokens == sum(len(item.input_ids) for item in items)
     assert count.target_tokens == sum(len(item.target_ids) for item in items)
+    assert count.computed_tokens == count.input_tokens + count.target_tokens
     assert count.padded_tokens == sum(d.batch.input_ids.numel() + d.batch.labels.numel() for d in done)
-    assert count.padded_tokens >= count.input_tokens + count.target_tokens
+    assert count.padding_share == 1 - count.computed_tokens / count.padded_tokens
 
 
 def test_dropout_is_a_function_of_seed_step_and_micro_batch(make_model, make_items):
@@ -58,19 +76,21 @@ def test_dropout_is_a_function_of_seed_step_and_micro_batch(make_model, make_ite
 
     def losses(seed, step, before):
         torch.manual_seed(before)
-        _, done = accumulate(model, direct, [items, items], CPU, seed=seed, step=step)
-        return [micro_batch.losses for micro_batch in done]
+        cut = cut_step([*items, *items], Alone(), max_tokens=1)
+        done = accumulate(model, Likelihood(), cut, CPU, seed=seed, step=step)
+        return [micro_batch.losses.values for micro_batch in done]
 
     first = losses(0, 0, before=1)
-    assert torch.equal(first[0], losses(0, 0, before=2)[0])
-    assert not torch.equal(first[0], first[1])
+    again = losses(0, 0, before=2)
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    assert not torch.equal(first[0], first[1]), "equal examples, other micro-batches"
     assert not torch.equal(first[0], losses(0, 1, before=1)[0])
     assert not torch.equal(first[0], losses(1, 0, before=1)[0])
 
 
 def test_seeding_leaves_nothing_behind(make_model, make_items):
     before = len(torch.cuda._queued_calls)
-    accumulate(make_model(), direct, [make_items(2)], CPU, seed=0, step=0)
+    accumulated(make_model(), make_items(2), 1000)
     assert len(torch.cuda._queued_calls) == before
 
 
@@ -79,8 +99,110 @@ def test_clipping_is_that_of_torch(make_model, make_items, max_norm):
     items = make_items(4)
     ours, theirs = make_model(), make_model()
     for model in (ours, theirs):
-        accumulate(model, direct, [items], CPU, seed=0, step=0)
+        accumulated(model, items, 1000)
     norm = float(torch.nn.utils.clip_grad_norm_(theirs.parameters(), max_norm))
     clip(ours.parameters(), max_norm=max_norm, norm=norm)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+
+
+# -- several processes
+
+
+class Member(AbstractTeam):
+    """One of several processes that adds nothing up: its share can be looked at."""
+
+    def __init__(self, size, rank):
+        self._size, self._rank = size, rank
+
+    size = property(lambda self: self._size)
+    rank = property(lambda self: self._rank)
+
+    def add_gradients(self, parameters): ...
+    def add(self, numbers):
+        return numbers
+
+    def any(self, flag):
+        return flag
+
+    def lowest(self, number):
+        return number
+
+    def from_first(self, values):
+        return values
+
+    def wait(self): ...
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+@pytest.mark.parametrize("budget", [1, 60, 100_000])
+def test_the_shares_of_all_processes_add_up_to_the_gradient(make_model, make_items, size, budget):
+    model, items = make_model(), make_items(16)
+    cuts, summed = [], {}
+    for rank in range(size):
+        cut, _, ours = accumulated(model, items, budget, Member(size, rank))
+        cuts.append(cut)
+        for name, gradient in ours.items():
+            summed[name] = summed.get(name, 0) + gradient
+    _, expected = reference_gradient(model, items)
+    assert_same_gradient(summed, expected)
+    assert sorted(place for cut in cuts for batch in cut.batches for place in batch) == list(range(16))
+    assert len({len(cut.batches) for cut in cuts}) == 1, "an equal number of micro-batches to each"
+    numbers = [cut.first_number + turn * cut.stride for cut in cuts for turn in range(len(cut.batches))]
+    assert len(set(numbers)) == len(numbers), "every micro-batch has a dropout of its own"
+    assert len({cut.count for cut in cuts}) == 1
+
+
+# -- memory
+
+
+class Small:
+    """An objective on a device that takes so many padded positions at a time."""
+
+    parts = ()
+
+    def __init__(self, capacity, *, fails_backward=False):
+        self.capacity, self.fails_backward, self.calls = capacity, fails_backward, []
+
+    def __call__(self, model, batch):
+        positions = batch.input_ids.numel() + batch.labels.numel()
+        self.calls.append(positions)
+        losses = Likelihood()(model, batch)
+        if positions > self.capacity and not self.fails_backward:
+            raise torch.OutOfMemoryError("too much")
+        if positions > self.capacity:
+            losses.values.register_hook(self.fail)
+        return losses
+
+    def fail(self, gradient):
+        raise torch.OutOfMemoryError("too much on the way back")
+
+
+@pytest.mark.parametrize("fails_backward", [False, True], ids=["forward", "backward"])
+def test_too_little_memory_halves_the_micro_batches_and_keeps_the_gradient(
+    make_model, make_items, fails_backward
+):
+    model, items = make_model(), make_items(16)
+    cut = cut_step(items, Alone(), max_tokens=100_000)
+    objective = Small(90, fails_backward=fails_backward)
+    done, enough = within_memory(model, objective, cut, CPU, seed=0, step=0, max_tokens=100_000)
+    assert enough <= 90
+    assert sorted(place for each in done for place in each.places) == list(range(16))
+    ours = gradients(model)
+    assert_same_gradient(ours, reference_gradient(model, items)[1])
+    measured = measure(done, list(model.parameters()), cut, CPU, Alone(), ())
+    assert measured.loss == pytest.approx(reference_gradient(model, items)[0], rel=1e-5)
+
+
+def test_enough_memory_changes_nothing(make_model, make_items):
+    objective = Small(math.inf)
+    cut = cut_step(make_items(8), Alone(), max_tokens=70)
+    _, enough = within_memory(make_model(), objective, cut, CPU, seed=0, step=0, max_tokens=70)
+    assert (enough, len(objective.calls)) == (70, len(cut.batches))
+
+
+def test_an_example_that_never_fits_is_named(make_model, make_items):
+    items = make_items(5)
+    cut = cut_step(items, Alone(), max_tokens=10_000)
+    with pytest.raises(ResourceError, match=r"a single example does not fit .*step 4, cpu.*\(toy/"):
+        within_memory(make_model(), Small(3), cut, CPU, seed=0, step=3, max_tokens=10_000)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ramekin.errors import UsageError
+from ramekin.train.feed import Listed
 from ramekin.train.identity import identity_of, refuse_difference
 from ramekin.weights.adapter import LoraRecipe, attach_lora
 
@@ -17,7 +18,8 @@ def difference(saved, current):
 @pytest.fixture(name="identity")
 def _identity(make_model, make_items, make_recipe):
     def identity(*, model=None, items=None, **changes):
-        return identity_of(model or make_model(), items or make_items(9), make_recipe(**changes), "direct")
+        feed = Listed(items or make_items(9))
+        return identity_of(model or make_model(), feed.identity, make_recipe(**changes), {"name": "direct"})
 
     return identity
 
@@ -70,3 +72,8 @@ def test_other_starting_weights_are_named(identity, make_model):
 def test_an_adapter_on_another_base_is_named(identity, make_model):
     one, other = (attach_lora(make_model(seed=seed), LoraRecipe(rank=2), seed=0) for seed in (1, 2))
     assert "model.sha256" in difference(identity(model=one), identity(model=other))
+
+
+def test_what_selects_the_model_may_not_change(identity):
+    chosen = {"best_metric": "accuracy", "eval_every": 2}
+    assert "recipe.eval_every=3" in difference(identity(**chosen), identity(**{**chosen, "eval_every": 3}))

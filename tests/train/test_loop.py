@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import final
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from ramekin.errors import DataError, LockedError, ResourceError, StoppedError, 
 from ramekin.files import folder_lock
 from ramekin.train.events import EvalDone, Notice, StepDone
 from ramekin.train.loop import finetune
+from ramekin.train.objective import Likelihood, Losses
 from ramekin.weights.adapter import LoraRecipe, attach_lora
 
 KILL = Path(__file__).parents[2] / "benchmarks" / "kill_resume.py"
@@ -22,10 +24,26 @@ KILL = Path(__file__).parents[2] / "benchmarks" / "kill_resume.py"
 def _train(make_model, make_items, make_recipe, tmp_path):
     """Train a fresh tiny model; returns (model, report)."""
 
-    def train(run="run", *, model=None, items=None, resume=True, on_eval=None, progress=None, **changes):
+    def train(
+        run="run",
+        *,
+        model=None,
+        items=None,
+        resume=True,
+        on_eval=None,
+        progress=None,
+        stop_after=None,
+        **changes,
+    ):
         model = make_model() if model is None else model
         items = make_items(20) if items is None else items
         recipe = make_recipe(**changes)
+        if stop_after is not None:
+            with pytest.raises(StoppedError):
+                finetune(
+                    model, items, recipe, run_dir=tmp_path / run, resume=resume, progress=stop_at(stop_after)
+                )
+            return model, None
         report = finetune(
             model, items, recipe, run_dir=tmp_path / run, resume=resume, on_eval=on_eval, progress=progress
         )
@@ -106,7 +124,8 @@ def test_a_log_line_has_its_numbers(train):
     assert [line["epoch"] for line in lines] == [0, 0, 0, 1, 1]
     assert [line["learning_rate"] for line in lines] == [0.25, 0.5, 0.5, 0.5, 0.5]
     assert set(lines[0]) == {
-        *("event", "step", "epoch", "loss", "grad_norm", "learning_rate", "target_tokens", "seconds")
+        *("event", "step", "epoch", "loss", "grad_norm", "learning_rate", "target_tokens", "seconds"),
+        *("padding_share", "tasks"),
     }
 
 
@@ -172,6 +191,106 @@ def test_evaluation_at_its_turns_and_at_the_end(train):
     plain, _ = train("plain", max_steps=5)
     assert same(weights(evaluated), weights(plain))
     assert [line["step"] for line in events(report.state.parents[1], "eval")] == [2, 4, 5]
+
+
+# -- the best of them
+
+
+def rising_and_falling(_, step):
+    return {"accuracy": [0.1, 0.5, 0.4, 0.5, 0.2, 0.3, 0.1, 0.0][step - 1], "loss": step / 10}
+
+
+def test_the_best_evaluation_is_the_result(train, tmp_path):
+    best, report = train("best", eval_every=1, best_metric="accuracy", on_eval=rising_and_falling)
+    plain, _ = train("plain", max_steps=6)
+    second, _ = train("second", stop_after=2)
+    assert report.best.step == 2
+    assert [result.is_best for result in report.evals] == [True, True, False, False, False, False]
+    assert same(weights(best), weights(second))
+    assert not same(weights(best), weights(plain))
+    assert [event.get("best") for event in events(tmp_path / "best", "eval")][:3] == [True, True, None]
+
+
+def test_a_low_value_can_be_the_best(train):
+    _, report = train(eval_every=1, best_metric="loss", best_is="lowest", on_eval=rising_and_falling)
+    assert report.best.step == 1
+
+
+def test_training_stops_when_nothing_gets_better(train):
+    options = {"eval_every": 1, "max_steps": 8, "best_metric": "accuracy", "on_eval": rising_and_falling}
+    model, report = train("patient", patience=3, **options)
+    assert (report.steps, report.best.step, report.stopped_early) == (5, 2, True)
+    again, second = train("patient", patience=3, **options)
+    assert (second.steps_this_time, second.best.step) == (0, 2)
+    assert same(weights(model), weights(again))
+    assert not train("impatient", **options)[1].stopped_early
+
+
+def test_evaluations_can_come_by_epoch(train):
+    _, report = train(max_steps=7, eval_every_epochs=1, on_eval=lambda *_: {"x": 1.0})
+    assert [result.step for result in report.evals] == [3, 6, 7]  # 20 examples: three steps of 8
+
+
+def test_an_unknown_metric_names_the_nearest(train):
+    with pytest.raises(UsageError, match="unknown metric 'acuracy': did you mean 'accuracy'"):
+        train(eval_every=1, best_metric="acuracy", on_eval=rising_and_falling)
+
+
+@pytest.mark.parametrize("stops", [(1,), (2, 3), (3, 5), (4,)])
+def test_a_stopped_run_keeps_its_best(train, stops):
+    options = {"eval_every": 1, "checkpoint_every": 2, "best_metric": "accuracy"}
+    straight, whole = train("straight", on_eval=rising_and_falling, **options)
+    for step in stops:
+        with pytest.raises(StoppedError):
+            train("stopped", on_eval=rising_and_falling, progress=stop_at(step), **options)
+    resumed, report = train("stopped", on_eval=rising_and_falling, **options)
+    assert same(weights(straight), weights(resumed))
+    assert (report.best, report.evals) == (whole.best, whole.evals)
+
+
+# -- tasks and memory
+
+
+def test_every_task_has_its_loss(train, make_items, tmp_path):
+    items = make_items(20)
+    _, report = train(max_steps=None, epochs=2, items=items)
+    assert {name: loss.examples for name, loss in report.tasks.items()} == {"toy/dry": 20, "toy/wet": 20}
+    tokens = {
+        task: 2 * sum(len(i.target_ids) for i in items if i.provenance.task == task) for task in report.tasks
+    }
+    assert {name: loss.target_tokens for name, loss in report.tasks.items()} == tokens
+    summed = sum(loss.summed_loss for loss in report.tasks.values())
+    assert summed == pytest.approx(sum(row.loss * row.target_tokens for row in report.epochs))
+    line = events(tmp_path / "run")[0]
+    mean = sum(loss * count for loss, count in line["tasks"].values()) / line["target_tokens"]
+    assert mean == pytest.approx(line["loss"])
+
+
+def test_too_little_memory_is_told_and_remembered(train, monkeypatch):
+    seen = []
+
+    class Small:
+        parts = ()
+
+        def __call__(self, model, batch):
+            seen.append(batch.input_ids.numel() + batch.labels.numel())
+            if seen[-1] > 120:
+                raise torch.OutOfMemoryError("too much")
+            return Likelihood()(model, batch)
+
+    monkeypatch.setattr("ramekin.train.loop.build_objective", lambda _: Small())
+    options = {"micro_batch_tokens": 10_000, "dropout": 0.0}
+    with pytest.raises(StoppedError):
+        train("small", progress=stop_at(3), **options)
+    assert sum(size > 120 for size in seen) <= 2, "once is enough"
+    seen.clear()
+    small, report = train("small", **options)
+    assert max(seen) <= 120, "a resumed run need not find out again"
+    assert report.steps == 6
+    monkeypatch.undo()
+    large, _ = train("large", **options)
+    for name, tensor in weights(small).items():
+        torch.testing.assert_close(tensor, weights(large)[name], rtol=1e-3, atol=1e-4)
 
 
 # -- resume
@@ -302,19 +421,29 @@ def test_a_run_is_not_overwritten_unasked(train):
 # -- what goes wrong
 
 
-def test_a_bad_example_is_named_and_the_good_state_kept(train, make_items, monkeypatch):
-    items = make_items(20)
-    real = __import__("ramekin.train.objective", fromlist=["direct"]).direct
+@final
+class Poisoned:
+    """The usual objective, until `poison` is applied to what it gives."""
 
-    def poisoned(model, batch):
-        losses = real(model, batch)
-        bad = batch.target_positions // batch.labels.shape[1] == int(batch.input_ids.shape[0] > 1)
-        return torch.where(bad & torch.tensor(calls.append(0) or len(calls) > 10), torch.nan, losses)
+    parts = ()
+
+    def __init__(self, poison):
+        self.poison = poison
+
+    def __call__(self, model, batch):
+        return Losses(self.poison(Likelihood()(model, batch).values, batch))
+
+
+def test_a_bad_example_is_named_and_the_good_state_kept(train, make_items, monkeypatch):
+    def poison(losses, batch):
+        calls.append(0)
+        bad = (batch.example_of_target == int(batch.input_ids.shape[0] > 1)) & (len(calls) > 10)
+        return torch.where(bad, torch.nan, losses)
 
     calls = []
-    monkeypatch.setattr("ramekin.train.loop.OBJECTIVES", {"direct": poisoned})
+    monkeypatch.setattr("ramekin.train.loop.build_objective", lambda _: Poisoned(poison))
     with pytest.raises(WeightsError) as caught:
-        train(items=items, max_steps=50, checkpoint_every=1)
+        train(items=make_items(20), max_steps=50, checkpoint_every=1)
     message = str(caught.value)
     assert "the loss is not finite at step" in message
     assert "tasks toy/" in message
@@ -324,19 +453,11 @@ def test_a_bad_example_is_named_and_the_good_state_kept(train, make_items, monke
 
 
 def test_a_bad_gradient_names_the_tasks_of_the_step(train, monkeypatch, make_items):
-    class Exploding(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.clone()
+    def explode(losses, _):
+        losses.register_hook(lambda gradient: gradient * torch.inf)
+        return losses
 
-        @staticmethod
-        def backward(ctx, gradient):
-            return gradient * torch.inf
-
-    real = __import__("ramekin.train.objective", fromlist=["direct"]).direct
-    monkeypatch.setattr(
-        "ramekin.train.loop.OBJECTIVES", {"direct": lambda model, batch: Exploding.apply(real(model, batch))}
-    )
+    monkeypatch.setattr("ramekin.train.loop.build_objective", lambda _: Poisoned(explode))
     with pytest.raises(
         WeightsError, match=r"gradient is not finite at step 1; the step was not taken"
     ) as caught:

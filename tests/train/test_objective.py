@@ -5,10 +5,12 @@ import torch
 
 from ramekin.errors import UsageError
 from ramekin.tensors.collate import collate
-from ramekin.train.objective import OBJECTIVES, direct, sum_by_example, target_logits
+from ramekin.train.objective import Likelihood, ObjectiveRecipe, sum_by_example, target_logits
 from ramekin.weights.adapter import LoraRecipe, attach_lora
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
+
+direct = Likelihood()
 
 KINDS = {
     "untied": {"tied": False},
@@ -20,7 +22,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_that_of_transformers(make_model, make_items, kind):
     model, batch = make_model(**KINDS[kind]), collate(make_items(9))
-    losses = direct(model, batch)
+    losses = direct(model, batch).values
     reference = model(
         input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels
     ).loss
@@ -56,19 +58,20 @@ def test_the_head_is_left_as_it_was(make_model, make_items):
 
 def test_an_adapter_has_the_same_loss_at_its_start(make_model, make_items):
     batch = collate(make_items(4))
-    plain = direct(make_model(), batch)
-    wrapped = direct(attach_lora(make_model(), LoraRecipe(rank=2), seed=0), batch)
+    plain = direct(make_model(), batch).values
+    wrapped = direct(attach_lora(make_model(), LoraRecipe(rank=2), seed=0), batch).values
     torch.testing.assert_close(plain, wrapped)
 
 
 def test_losses_sum_by_example(make_model, make_items):
     items = make_items(5)
     model = make_model()
-    sums = sum_by_example(direct(model, collate(items)), collate(items))
-    alone = torch.stack([direct(model, collate([item])).sum() for item in items])
+    batch = collate(items)
+    sums = sum_by_example(direct(model, batch).values, batch, num_examples=5)
+    alone = torch.stack([direct(model, collate([item])).values.sum() for item in items])
     torch.testing.assert_close(sums, alone)
 
 
 def test_an_unknown_objective_names_the_nearest():
     with pytest.raises(UsageError, match="unknown objective 'dierct': did you mean 'direct'"):
-        OBJECTIVES["dierct"]
+        ObjectiveRecipe(name="dierct")

@@ -35,14 +35,10 @@ def test_bf16_is_refused_where_the_device_has_none(monkeypatch):
         place("bf16", device="cuda:0")
 
 
-def test_auto_asks_accelerate_for_the_device(monkeypatch):
-    state = SimpleNamespace(num_processes=1, device=torch.device("meta"))
-    monkeypatch.setattr("accelerate.PartialState", lambda: state)
-    assert place("fp32", device="auto").device.type == "meta"
-
-
-def test_several_processes_are_refused(monkeypatch):
-    state = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
-    monkeypatch.setattr("accelerate.PartialState", lambda: state)
-    with pytest.raises(UsageError, match="one process for now: expected 1 process, got 2"):
-        place("auto", device="cpu")
+@pytest.mark.parametrize(
+    ("device", "processes", "chosen"), [("auto", 1, "meta"), ("cpu", 1, "cpu"), ("cpu", 2, "meta")]
+)
+def test_accelerate_is_asked_for_the_device(monkeypatch, device, processes, chosen):
+    state = SimpleNamespace(num_processes=processes, device=torch.device("meta"))
+    monkeypatch.setattr("accelerate.PartialState", lambda **_: state)
+    assert place("fp32", device=device).device.type == chosen

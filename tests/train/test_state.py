@@ -8,10 +8,17 @@ import torch
 
 from ramekin.errors import ResourceError, WeightsError
 from ramekin.train.optimizers import OptimizerState
-from ramekin.train.state import load_newest, remove_unfinished, save_state, state_folders
+from ramekin.train.state import (
+    load_best,
+    load_newest,
+    remove_unfinished,
+    save_best,
+    save_state,
+    state_folders,
+)
 
 
-def save(root, step, *, value=1.0):
+def save(root, step, *, value=1.0, best_step=None):
     return save_state(
         root,
         step,
@@ -20,7 +27,12 @@ def save(root, step, *, value=1.0):
             {"a::exp_avg": torch.full((3, 2), 2.0), "a::step": torch.tensor(7.0)}, {"a::n": 3}
         ),
         record={"x": 0.1},
+        best_step=best_step,
     )
+
+
+def best(root, step):
+    return save_best(root, step, weights={"a": torch.full((2,), float(step))})
 
 
 def names(root):
@@ -34,7 +46,7 @@ def test_a_state_goes_round(tmp_path):
     assert torch.equal(saved.weights["a"], torch.ones(3, 2))
     assert torch.equal(saved.optimizer.tensors["a::step"], torch.tensor(7.0))
     assert saved.optimizer.numbers == {"a::n": 3}
-    assert saved.record == {"x": 0.1}
+    assert saved.record == {"x": 0.1, "best_step": None}
     assert saved.passed_over == ()
 
 
@@ -53,6 +65,32 @@ def test_the_newest_two_are_kept(tmp_path):
         save(tmp_path, step)
     assert names(tmp_path) == ["step-000015", "step-1000000"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_best_weights_are_kept_while_a_state_names_them(tmp_path):
+    def kept():
+        return sorted(folder.name for folder in tmp_path.glob("best-*"))
+
+    best(tmp_path, 1)
+    save(tmp_path, 2, best_step=1)
+    best(tmp_path, 3)
+    assert kept() == ["best-000001", "best-000003"]
+    save(tmp_path, 4, best_step=3)
+    assert kept() == ["best-000001", "best-000003"], "the state before may have to serve once more"
+    save(tmp_path, 6, best_step=3)
+    assert kept() == ["best-000003"]
+    assert torch.equal(load_best(tmp_path, 3)["a"], torch.full((2,), 3.0))
+
+
+def test_damaged_best_weights_are_refused(tmp_path):
+    folder = best(tmp_path, 3)
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsError, match="changed since it was written: .*best-000003"):
+        load_best(tmp_path, 3)
+    with pytest.raises(WeightsError, match="not finite"):
+        save_best(tmp_path, 4, weights={"a": torch.tensor([torch.nan])})
+    assert not (tmp_path / "best-000004").exists()
 
 
 FILES = ["weights.safetensors", "optimizer.safetensors", "record.json", "manifest.json"]

@@ -245,7 +245,7 @@ def _answer(
 
     items = [item for each in sets for item in each.encoded.items]
     places = [place for place, each in enumerate(sets) for _ in each.encoded.items]
-    names = [item.example.provenance.id for item in items]
+    names = [item.provenance.id for item in items]
     inputs = [item.input_ids for item in items]
     seconds = [0.0] * len(sets)
     with ExitStack() as stack:

@@ -34,6 +34,10 @@ class Batch:
     """(batch, target_length), -100 at padding."""
     target_positions: Tensor
     """(targets,): where labels are real, in the flattened (batch x target_length); row by row."""
+    example_of_target: Tensor
+    """(targets,): which of the collated examples each real target token is of."""
+    under_wrong_label: Tensor | None = None
+    """(targets,), true where the inputs hold a wrong label; None where none do."""
 
     @property
     def num_target_tokens(self) -> int:
@@ -42,23 +46,31 @@ class Batch:
 
     def to(self, device: "torch.device | str") -> "Batch":
         """The same batch on a device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        present = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {n: t.to(device, non_blocking=True) for n, t in present.items() if t is not None}
         return Batch(**moved)
 
 
 def collate(items: Sequence[Encoded], *, pad_id: int = PAD_ID, decoder_start_id: int = 0) -> Batch:
-    """Pad encoded examples to the longest of them."""
-    input_ids, attention_mask = collate_inputs([item.input_ids for item in items], pad_id=pad_id)
-    targets = [item.target_ids for item in items]
+    """Pad encoded examples to the longest of them; inputs under a wrong label follow as rows of their own."""
+    pairs = [item for item in items if item.wrong_input_ids]
+    inputs = [*(item.input_ids for item in items), *(item.wrong_input_ids for item in pairs)]
+    input_ids, attention_mask = collate_inputs(inputs, pad_id=pad_id)
+    targets = [item.target_ids for item in (*items, *pairs)]
     width = max(map(len, targets))
     shifted = [(decoder_start_id, *ids[:-1]) for ids in targets]
     positions = [row * width + column for row, ids in enumerate(targets) for column in range(len(ids))]
+    examples = [*range(len(items)), *(place for place, item in enumerate(items) if item.wrong_input_ids)]
+    owners = [example for example, ids in zip(examples, targets, strict=True) for _ in ids]
+    num_right = sum(len(item.target_ids) for item in items)
     return Batch(
         input_ids=input_ids,
         attention_mask=attention_mask,
         decoder_input_ids=_padded(shifted, width, pad_id),
         labels=_padded(targets, width, IGNORED_LABEL),
         target_positions=torch.tensor(positions),
+        example_of_target=torch.tensor(owners),
+        under_wrong_label=torch.arange(len(owners)) >= num_right if pairs else None,
     )
 
 

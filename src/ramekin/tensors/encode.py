@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError, UsageError
 from ramekin.tensors.tokenizer import EOS_ID, has_unknown, token_ids
-from ramekin.text.example import Example
+from ramekin.text.example import Example, Provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -24,12 +24,24 @@ class Encoded:
 
     input_ids: tuple[int, ...]
     target_ids: tuple[int, ...]
-    example: Example
+    provenance: Provenance
+    wrong_input_ids: tuple[int, ...] = ()
+    """In flipped learning, the inputs under a wrong label; they ride in the same batch."""
 
     @property
     def lengths(self) -> tuple[int, int]:
-        """(input tokens, target tokens)."""
-        return len(self.input_ids), len(self.target_ids)
+        """(input tokens, target tokens); of the longer inputs, where there are two."""
+        return max(len(self.input_ids), len(self.wrong_input_ids)), len(self.target_ids)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are computed: of both inputs, where there are two, and of the targets of each."""
+        return len(self.input_ids) + len(self.wrong_input_ids) + self.rows * len(self.target_ids)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a batch it takes."""
+        return 2 if self.wrong_input_ids else 1
 
 
 @final
@@ -73,6 +85,7 @@ def encode(
     _check_limit("max_target_tokens", max_target_tokens)
     inputs = token_ids(tokenizer, [example.inputs for example in examples])
     targets = token_ids(tokenizer, [example.targets for example in examples])
+    wrong = _wrong_ids(examples, tokenizer)
     for example, input_ids, target_ids in zip(examples, inputs, targets, strict=True):
         _check_example(example, input_ids, target_ids, input_eos=input_eos)
     input_room = max_input_tokens - int(input_eos)
@@ -80,14 +93,25 @@ def encode(
     input_end = (EOS_ID,) if input_eos else ()
     return EncodedSet(
         items=tuple(
-            Encoded((*i[:input_room], *input_end), (*t[:target_room], EOS_ID), example)
-            for example, i, t in zip(examples, inputs, targets, strict=True)
+            Encoded(
+                (*i[:input_room], *input_end),
+                (*t[:target_room], EOS_ID),
+                example.provenance,
+                (*w[:input_room], *input_end) if example.wrong_inputs else (),
+            )
+            for example, i, w, t in zip(examples, inputs, wrong, targets, strict=True)
         ),
-        truncated_inputs=sum(len(ids) > input_room for ids in inputs),
+        truncated_inputs=sum(max(len(i), len(w)) > input_room for i, w in zip(inputs, wrong, strict=True)),
         truncated_targets=sum(len(ids) > target_room for ids in targets),
         unknown_inputs=sum(map(has_unknown, inputs)),
         unknown_targets=sum(map(has_unknown, targets)),
     )
+
+
+def _wrong_ids(examples: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Sequence[Sequence[int]]:
+    if not any(example.wrong_inputs for example in examples):
+        return [()] * len(examples)
+    return token_ids(tokenizer, [example.wrong_inputs for example in examples])
 
 
 def _check_limit(name: str, limit: int) -> None:

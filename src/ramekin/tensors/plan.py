@@ -1,4 +1,4 @@
-"""Which examples share a step and which share a padded batch: pure functions of lengths and seeds.
+"""Which examples share a padded batch: pure functions of lengths.
 
 Exact batching: the examples of an optimizer step are drawn at random, and only then sorted by length and
 cut into micro-batches of little padding. Which examples share a step, and so the gradient, does not depend
@@ -7,56 +7,83 @@ on how the step is cut. Sorting before drawing would save slightly more padding 
 This module knows only lengths; it holds no tokens and no tensors.
 """
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
 
 from ramekin.errors import UsageError
 
-__all__ = ["Step", "batches_by_length", "plan_epoch"]
+__all__ = ["batches_by_length", "micro_batches", "padded_tokens", "shares"]
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One optimizer step: micro-batches of example indices, each index of the step exactly once."""
+def micro_batches(
+    lengths: Sequence[tuple[int, int]], *, max_tokens: int, rows: int = 1
+) -> tuple[tuple[int, ...], ...]:
+    """All indices in micro-batches of at most `max_tokens` padded tokens, longest first.
 
-    micro_batches: tuple[tuple[int, ...], ...]
-
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """All examples of the step."""
-        return tuple(index for micro_batch in self.micro_batches for index in micro_batch)
-
-
-def plan_epoch(
-    lengths: Sequence[tuple[int, int]],
-    *,
-    seed: int,
-    epoch: int,
-    global_batch: int,
-    micro_batch_tokens: int,
-) -> tuple[Step, ...]:
-    """The steps of one epoch: every example once, in an order that depends on (seed, epoch) alone.
-
-    A micro-batch of n examples costs n x (longest input + longest target) padded tokens and holds at most
-    `micro_batch_tokens` of them; an example that alone exceeds the budget gets a micro-batch of its own.
-    The last step keeps the examples that are left over, however few.
+    A micro-batch of n examples costs n x rows x (longest input + longest target) padded tokens; an example
+    that alone exceeds the budget gets a micro-batch of its own.
 
     Args:
-        lengths: (input tokens, target tokens) of each example.
-        seed: of the run.
-        epoch: from 0; each has a fresh permutation.
-        global_batch: examples in an optimizer step.
-        micro_batch_tokens: padded tokens, both sides together, in a forward pass.
+        lengths: (input tokens, target tokens) of each example of a step.
+        max_tokens: padded tokens, both sides together, in a forward pass.
+        rows: of a batch that each example takes (flipped learning: two).
+
+    >>> micro_batches([(3, 1), (9, 1), (4, 1), (2, 1)], max_tokens=10)
+    ((1,), (2, 0), (3,))
     """
-    _check_positive("global_batch", global_batch)
-    _check_positive("micro_batch_tokens", micro_batch_tokens)
-    order = list(range(len(lengths)))
-    random.Random(f"ramekin epoch {seed} {epoch}").shuffle(order)
-    drawn = (order[start : start + global_batch] for start in range(0, len(order), global_batch))
-    return tuple(Step(_cut(indices, lengths, micro_batch_tokens)) for indices in drawn)
+    _check_positive("micro_batch_tokens", max_tokens)
+    return _cut(lengths, max_tokens // rows)
+
+
+def padded_tokens(lengths: Sequence[tuple[int, int]], batch: Sequence[int], *, rows: int = 1) -> int:
+    """What a batch costs: rows x (longest input + longest target).
+
+    >>> padded_tokens([(3, 1), (9, 2)], (0, 1))
+    22
+    """
+    widest = max(lengths[i][0] for i in batch) + max(lengths[i][1] for i in batch)
+    return len(batch) * rows * widest
+
+
+def shares(
+    lengths: Sequence[tuple[int, int]], *, ranks: int, max_tokens: int, rows: int = 1
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """The micro-batches of each of several processes, an equal number to each.
+
+    The examples are dealt by length in turning order, so that every process has about the same work, and each
+    share is cut by itself. Whoever has fewer micro-batches halves its largest ones until all have as many; a
+    process without examples enough gets empty ones.
+
+    >>> shares([(3, 1), (9, 1), (4, 1), (2, 1)], ranks=2, max_tokens=10)
+    (((1,), (3,)), ((2,), (0,)))
+    """
+    order = sorted(range(len(lengths)), key=lambda i: _by_length(lengths, i))
+    turns = [order[start : start + ranks] for start in range(0, len(order), ranks)]
+    dealt: list[list[int]] = [[] for _ in range(ranks)]
+    for number, turn in enumerate(turns):
+        for place, index in enumerate(turn):
+            dealt[place if number % 2 == 0 else ranks - 1 - place].append(index)
+    cuts = [
+        [
+            tuple(own[place] for place in batch)
+            for batch in micro_batches([lengths[i] for i in own], max_tokens=max_tokens, rows=rows)
+        ]
+        for own in dealt
+    ]
+    longest = max(map(len, cuts))
+    return tuple(_in_so_many(batches, longest) for batches in cuts)
+
+
+def _in_so_many(batches: Sequence[tuple[int, ...]], count: int) -> tuple[tuple[int, ...], ...]:
+    split = list(batches)
+    while len(split) < count:
+        if max(map(len, split), default=0) < 2:
+            split.append(())
+            continue
+        place = max(range(len(split)), key=lambda i: (len(split[i]), -i))
+        batch = split[place]
+        half = (len(batch) + 1) // 2
+        split[place : place + 1] = [batch[:half], batch[half:]]
+    return tuple(split)
 
 
 def batches_by_length(lengths: Sequence[int], *, max_tokens: int) -> tuple[tuple[int, ...], ...]:
@@ -68,17 +95,15 @@ def batches_by_length(lengths: Sequence[int], *, max_tokens: int) -> tuple[tuple
     ((1,), (2, 0), (3,))
     """
     _check_positive("max_tokens", max_tokens)
-    return _cut(range(len(lengths)), [(length, 0) for length in lengths], max_tokens)
+    return _cut([(length, 0) for length in lengths], max_tokens)
 
 
-def _cut(
-    indices: Sequence[int], lengths: Sequence[tuple[int, int]], max_tokens: int
-) -> tuple[tuple[int, ...], ...]:
+def _cut(lengths: Sequence[tuple[int, int]], max_tokens: int) -> tuple[tuple[int, ...], ...]:
     """Sort by length, longest first, and fill batches greedily; ties keep the smaller index first."""
     batches: list[tuple[int, ...]] = []
     batch: list[int] = []
     longest_input = longest_target = 0
-    for index in sorted(indices, key=lambda i: (-lengths[i][0], -lengths[i][1], i)):
+    for index in sorted(range(len(lengths)), key=lambda i: _by_length(lengths, i)):
         inputs, targets = lengths[index]
         width = max(longest_input, inputs) + max(longest_target, targets)
         if batch and width * (len(batch) + 1) > max_tokens:
@@ -89,6 +114,11 @@ def _cut(
     if batch:
         batches.append(tuple(batch))
     return tuple(batches)
+
+
+def _by_length(lengths: Sequence[tuple[int, int]], index: int) -> tuple[int, int, int]:
+    """Longest first; ties keep the smaller index first."""
+    return -lengths[index][0], -lengths[index][1], index
 
 
 def _check_positive(name: str, value: int) -> None:

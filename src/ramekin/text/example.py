@@ -56,3 +56,5 @@ class Example(NamedTuple):
     """The reasoning that leads to the answer, where the data set has it."""
     answer: str = ""
     """The right answer where the targets hold more, such as a chain of thought; empty: the targets."""
+    wrong_inputs: str = ""
+    """In flipped learning, the inputs under a wrong label, from which the targets shall not follow."""

@@ -26,8 +26,12 @@ class StepDone:
     """Since this process started training."""
     tokens_per_second: float
     """Real tokens of both sides."""
+    padding_share: float
+    """Of the step's padded positions, those that held no token."""
     eta_seconds: float
     """Until the last step."""
+    parts: Mapping[str, float]
+    """What the objective tells beside its loss, such as likelihood and unlikelihood."""
 
 
 @final
@@ -37,6 +41,8 @@ class EvalDone:
 
     step: int
     metrics: Mapping[str, float]
+    is_best: bool = False
+    """Whether the metric that selects the model was never better before."""
 
 
 @final

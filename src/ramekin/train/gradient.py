@@ -7,20 +7,40 @@ optimizers, epochs or files.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from ramekin.errors import ResourceError
 from ramekin.tensors.collate import Batch, collate
 from ramekin.tensors.encode import Encoded
-from ramekin.train.objective import Objective
+from ramekin.tensors.plan import micro_batches, padded_tokens, shares
+from ramekin.train.objective import Losses, Objective, sum_by_example
 from ramekin.train.placement import Placement
 from ramekin.train.tally import StepCount
+from ramekin.train.team import AbstractTeam
 
-__all__ = ["MicroBatch", "accumulate", "clip", "loss_and_norm"]
+__all__ = ["Cut", "Measured", "MicroBatch", "accumulate", "clip", "cut_step", "measure", "within_memory"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A step's examples, and how this process computes its share of them."""
+
+    examples: Sequence[Encoded]
+    """Of all processes."""
+    batches: Sequence[Sequence[int]]
+    """This process's micro-batches, as places in `examples`."""
+    first_number: int
+    """The number of the first micro-batch among those of all processes, for dropout."""
+    stride: int
+    """From one number to the next."""
+    count: StepCount
+    """Of all processes."""
 
 
 @final
@@ -28,49 +48,158 @@ __all__ = ["MicroBatch", "accumulate", "clip", "loss_and_norm"]
 class MicroBatch:
     """One forward pass of a step, after it."""
 
-    items: Sequence[Encoded]
+    places: Sequence[int]
     batch: Batch
-    losses: Tensor
-    """(targets,), detached."""
+    losses: Losses
+    """Detached."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a step's passes gave, as numbers."""
+
+    loss: float
+    """Mean over the step's target tokens."""
+    grad_norm: float
+    by_example: tuple[float, ...]
+    """Summed losses of each example of the step."""
+    parts: Mapping[str, float]
+    """Means over the step's target tokens of what the objective tells beside the loss."""
+
+
+def cut_step(examples: Sequence[Encoded], team: AbstractTeam, *, max_tokens: int) -> Cut:
+    """Cut a step's examples into micro-batches of little padding and take this process's share."""
+    lengths = [item.lengths for item in examples]
+    rows = max(item.rows for item in examples)
+    dealt = shares(lengths, ranks=team.size, max_tokens=max_tokens, rows=rows)
+    return Cut(
+        examples,
+        dealt[team.rank],
+        team.rank,
+        team.size,
+        StepCount(
+            examples=len(examples),
+            input_tokens=sum(len(item.input_ids) + len(item.wrong_input_ids) for item in examples),
+            target_tokens=sum(len(item.target_ids) for item in examples),
+            computed_tokens=sum(item.tokens for item in examples),
+            padded_tokens=sum(
+                padded_tokens(lengths, batch, rows=rows) for share in dealt for batch in share if batch
+            ),
+        ),
+    )
 
 
 def accumulate(
+    model: Any, objective: Objective, cut: Cut, placement: Placement, *, seed: int, step: int
+) -> list[MicroBatch]:
+    """Add this process's share of the step's gradient to the parameters' `.grad`.
+
+    Dropout is drawn from (seed, step, micro-batch) alone; the global random state is left changed.
+    """
+    done: list[MicroBatch] = []
+    for turn, places in enumerate(cut.batches):
+        if not places:
+            continue
+        batch = collate([cut.examples[place] for place in places]).to(placement.device)
+        _seed(placement.device, _draw_seed(seed, step, cut.first_number + turn * cut.stride))
+        with placement.autocast():
+            losses = objective(model, batch)
+        (losses.values.sum() / cut.count.target_tokens).backward()  # type: ignore[no-untyped-call]
+        done.append(MicroBatch(places, batch, losses.detached()))
+    return done
+
+
+def within_memory(
     model: Any,
     objective: Objective,
-    micro_batches: Sequence[Sequence[Encoded]],
+    cut: Cut,
     placement: Placement,
     *,
     seed: int,
     step: int,
-) -> tuple[StepCount, list[MicroBatch]]:
-    """Add the step's gradient to the parameters' `.grad`.
+    max_tokens: int,
+) -> tuple[list[MicroBatch], int]:
+    """`accumulate`, with micro-batches halved for as long as the device runs out of memory.
 
-    Dropout is drawn from (seed, step, micro-batch) alone; the global random state is left changed.
+    The gradient stays that of the global batch: what was computed before is thrown away. Returns the budget
+    that was enough, too.
+
+    Raises:
+        ResourceError: a single example is too much.
     """
-    examples = [item for items in micro_batches for item in items]
-    inputs = sum(len(item.input_ids) for item in examples)
-    targets = sum(len(item.target_ids) for item in examples)
-    padded = 0
-    done: list[MicroBatch] = []
-    for number, items in enumerate(micro_batches):
-        batch = collate(items).to(placement.device)
-        padded += batch.input_ids.numel() + batch.labels.numel()
-        _seed(placement.device, _draw_seed(seed, step, number))
-        with placement.autocast():
-            losses = objective(model, batch)
-        (losses.sum() / targets).backward()  # type: ignore[no-untyped-call]
-        done.append(MicroBatch(items, batch, losses.detach()))
-    return StepCount(len(examples), inputs, targets, padded), done
+    for batches, budget in _ever_smaller(cut, max_tokens):
+        try:
+            smaller = replace(cut, batches=batches)
+            return accumulate(model, objective, smaller, placement, seed=seed, step=step), budget
+        except torch.OutOfMemoryError:
+            model.zero_grad(set_to_none=True)
+        # Outside the handler: the traceback holds the failed pass's tensors.
+        if placement.device.type == "cuda":
+            torch.cuda.empty_cache()
+    longest = max(cut.examples, key=lambda item: item.tokens)
+    raise ResourceError(
+        "a single example does not fit into the device's memory",
+        where=f"step {step + 1}, {placement.device}",
+        got=f"{longest.lengths[0]} input and {longest.lengths[1]} target tokens ({longest.provenance.id})",
+        fix="shorten max_input_tokens, set gradient_checkpointing=true, or take a smaller model",
+    )
 
 
-def loss_and_norm(
-    done: Sequence[MicroBatch], parameters: Iterable[nn.Parameter], target_tokens: int
-) -> tuple[float, float]:
-    """(mean loss over target tokens, gradient norm), with one wait for the device."""
+def _ever_smaller(cut: Cut, max_tokens: int) -> Iterator[tuple[Sequence[Sequence[int]], int]]:
+    """This process's examples as they are cut, and then in micro-batches of half the size, and half again."""
+    yield cut.batches, max_tokens
+    own = [place for batch in cut.batches for place in batch]
+    lengths = [cut.examples[place].lengths for place in own]
+    rows = max((cut.examples[place].rows for place in own), default=1)
+    batches = [tuple(range(start, start + len(b))) for start, b in _starts(cut.batches)]
+    while any(len(batch) > 1 for batch in batches):
+        max_tokens = max(padded_tokens(lengths, batch, rows=rows) for batch in batches if batch) // 2
+        batches = list(micro_batches(lengths, max_tokens=max(1, max_tokens), rows=rows))
+        yield [[own[place] for place in batch] for batch in batches], max_tokens
+
+
+def _starts(batches: Sequence[Sequence[int]]) -> Iterator[tuple[int, Sequence[int]]]:
+    start = 0
+    for batch in batches:
+        yield start, batch
+        start += len(batch)
+
+
+def measure(
+    done: Sequence[MicroBatch],
+    parameters: Iterable[nn.Parameter],
+    cut: Cut,
+    placement: Placement,
+    team: AbstractTeam,
+    names: Sequence[str],
+) -> Measured:
+    """The step's losses over all processes and the norm of the whole gradient, with one wait for the device.
+
+    Args:
+        done: this process's passes.
+        parameters: their gradients are those of all processes already.
+        cut: the step.
+        placement: where the numbers are.
+        team: the processes.
+        names: of the objective's parts.
+    """
+    sums = torch.zeros(len(cut.examples) + len(names), dtype=torch.float64, device=placement.device)
+    for each in done:
+        values = sum_by_example(each.losses.values, each.batch, num_examples=len(each.places))
+        sums[list(each.places)] = values.to(sums)
+        for place, name in enumerate(names, start=len(cut.examples)):
+            sums[place] += each.losses.parts[name]
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    summed = torch.stack([micro_batch.losses.sum() for micro_batch in done]).sum()
-    loss, grad_norm = torch.stack([summed / target_tokens, norm.to(summed)]).tolist()
-    return loss, grad_norm
+    *numbers, grad_norm = torch.cat([team.add(sums), norm.to(sums).reshape(1)]).tolist()
+    by_example, parts = numbers[: len(cut.examples)], numbers[len(cut.examples) :]
+    tokens = cut.count.target_tokens
+    return Measured(
+        sum(by_example) / tokens,
+        grad_norm,
+        tuple(by_example),
+        {name: part / tokens for name, part in zip(names, parts, strict=True)},
+    )
 
 
 def clip(parameters: Iterable[nn.Parameter], *, max_norm: float, norm: float) -> None:

@@ -5,8 +5,7 @@ knows nothing of files.
 """
 
 import hashlib
-from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,23 +13,25 @@ import torch
 from torch import nn
 
 from ramekin.errors import UsageError
-from ramekin.tensors.encode import Encoded
 from ramekin.train.recipe import Recipe
 
 __all__ = ["identity_of", "refuse_difference"]
 
-_FREE = ("checkpoint_every", "eval_every", "log_every")
-"""Recipe keys that change what is written, not what is learned."""
+_FREE = ("checkpoint_every", "eval_every", "eval_every_epochs", "log_every")
+"""Recipe keys that change what is written, not what is learned (unless evaluations select the model)."""
 _SAMPLE = 1024
 
 
-def identity_of(model: nn.Module, items: Sequence[Encoded], recipe: Recipe, objective: str) -> dict[str, Any]:
+def identity_of(
+    model: nn.Module, data: Mapping[str, Any], recipe: Recipe, objective: Mapping[str, Any]
+) -> dict[str, Any]:
     """The run's identity as JSON values. The model has its starting weights."""
-    numbers = {key: value for key, value in asdict(recipe).items() if key not in _FREE}
+    free = _FREE if recipe.best_metric is None else tuple(key for key in _FREE if "eval" not in key)
+    numbers = {key: value for key, value in asdict(recipe).items() if key not in free}
     return {
-        "objective": objective,
+        "objective": dict(objective),
         "recipe": numbers,
-        "data": {"examples": len(items), "sha256": _data_digest(items)},
+        "data": dict(data),
         "model": {"sha256": _model_digest(model)},
     }
 
@@ -66,15 +67,6 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _shown(value: object) -> str:
     text = str(value)
     return text if len(text) <= 24 else text[:12] + "…"
-
-
-def _data_digest(items: Sequence[Encoded]) -> str:
-    digest = hashlib.sha256()
-    for item in items:
-        head = f"{item.example.provenance.id}\n{len(item.input_ids)} {len(item.target_ids)}\n"
-        digest.update(head.encode())
-        digest.update(array("q", (*item.input_ids, *item.target_ids)).tobytes())
-    return digest.hexdigest()
 
 
 def _model_digest(model: nn.Module) -> str:

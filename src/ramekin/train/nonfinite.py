@@ -8,8 +8,7 @@ from torch import nn
 
 from ramekin.errors import WeightsError
 from ramekin.tensors.encode import Encoded
-from ramekin.train.gradient import MicroBatch
-from ramekin.train.objective import sum_by_example
+from ramekin.train.gradient import Measured
 
 __all__ = ["nonfinite_error"]
 
@@ -19,10 +18,9 @@ _SHOWN = 5
 def nonfinite_error(
     step: int,
     model: nn.Module,
-    done: Sequence[MicroBatch],
+    examples: Sequence[Encoded],
+    measured: Measured,
     *,
-    loss: float,
-    grad_norm: float,
     last_state: str,
 ) -> WeightsError:
     """The error that stops the run; nothing of the step has been applied.
@@ -30,34 +28,30 @@ def nonfinite_error(
     Args:
         step: the step that failed, from 1.
         model: to look for weights that were bad before.
-        done: the step's micro-batches.
-        loss: of the step.
-        grad_norm: of the step.
+        examples: of the step.
+        measured: what they gave.
         last_state: where the last good state is, or that there is none.
     """
-    suspects = _suspects(done)
+    suspects = _suspects(examples, measured.by_example)
     tensor = next((name for name, p in model.named_parameters() if not torch.isfinite(p).all()), None)
-    kind = "gradient" if math.isfinite(loss) else "loss"
+    kind = "gradient" if math.isfinite(measured.loss) else "loss"
     if tensor is not None:
         blame = f"weight {tensor} was already not finite"
     else:
-        tasks = sorted({item.example.provenance.task for item in suspects})
-        ids = [item.example.provenance.id for item in suspects]
+        tasks = sorted({item.provenance.task for item in suspects})
+        ids = [item.provenance.id for item in suspects]
         more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
         blame = f"tasks {', '.join(tasks)}, examples {', '.join(ids[:_SHOWN])}{more}"
     return WeightsError(
         f"the {kind} is not finite at step {step}; the step was not taken",
         where=blame,
         expected="finite numbers",
-        got=f"loss {loss}, gradient norm {grad_norm}",
+        got=f"loss {measured.loss}, gradient norm {measured.grad_norm}",
         fix=f"lower the learning rate or look at these examples; {last_state}",
     )
 
 
-def _suspects(done: Sequence[MicroBatch]) -> list[Encoded]:
+def _suspects(examples: Sequence[Encoded], losses: Sequence[float]) -> Sequence[Encoded]:
     """Examples whose loss is not finite; if there are none, all of the step."""
-    bad: list[Encoded] = []
-    for micro_batch in done:
-        finite = torch.isfinite(sum_by_example(micro_batch.losses, micro_batch.batch)).tolist()
-        bad.extend(item for item, good in zip(micro_batch.items, finite, strict=True) if not good)
-    return bad or [item for micro_batch in done for item in micro_batch.items]
+    pairs = zip(examples, losses, strict=True)
+    return [item for item, loss in pairs if not math.isfinite(loss)] or examples

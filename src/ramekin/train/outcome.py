@@ -1,11 +1,12 @@
 """What a finished training run did, as a value to report and record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from ramekin.train.events import EvalDone
-from ramekin.train.tally import EpochLoss
+from ramekin.train.tally import EpochLoss, TaskLoss
 
 __all__ = ["TrainReport"]
 
@@ -38,3 +39,9 @@ class TrainReport:
     state: Path
     """The last saved state."""
     notices: tuple[str, ...]
+    tasks: Mapping[str, TaskLoss]
+    """What each task had of the whole run."""
+    best: EvalDone | None
+    """The evaluation whose weights are the result; None: the last step's are."""
+    stopped_early: bool
+    """Whether the run ended because nothing got better."""

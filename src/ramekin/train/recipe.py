@@ -15,6 +15,7 @@ __all__ = ["FP16_REFUSED", "OptimizerName", "Precision", "Recipe", "ScheduleName
 OptimizerName = Literal["adamw", "adafactor"]
 ScheduleName = Literal["constant", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
+Best = Literal["highest", "lowest"]
 
 FP16_REFUSED = (
     "precision: fp16 is refused: T5's feed-forward activations exceed its largest number, 65504, "
@@ -69,6 +70,14 @@ class Recipe:
     """Steps between saved states; the end is always saved."""
     eval_every: int | None = None
     """Steps between evaluations; the end is always evaluated if there is an evaluation."""
+    eval_every_epochs: int | None = None
+    """Epochs between evaluations; give this or `eval_every`."""
+    best_metric: str | None = None
+    """The metric that selects the model: its best evaluation's weights are the result, not the last ones."""
+    best_is: Best = "highest"
+    """Whether a high or a low value of `best_metric` is good."""
+    patience: int | None = None
+    """Stop after so many evaluations in a row without a better `best_metric`."""
     log_every: int = 1
     """Steps a line of the event log stands for."""
 
@@ -81,6 +90,13 @@ class Recipe:
         """Optimizer steps that show every example once; the last may be short."""
         return math.ceil(num_examples / self.global_batch)
 
+    def evaluates_after(self, step: int, num_examples: int) -> bool:
+        """Whether an evaluation is due after so many steps, the end left aside."""
+        every = self.eval_every
+        if self.eval_every_epochs is not None:
+            every = self.eval_every_epochs * self.steps_per_epoch(num_examples)
+        return every is not None and step % every == 0
+
     def total_steps(self, num_examples: int) -> int:
         """Optimizer steps of the whole run."""
         if self.max_steps is not None:
@@ -92,7 +108,12 @@ class Recipe:
 def _wrong_names(recipe: Recipe) -> list[str]:
     if str(recipe.precision) == "fp16":
         return [FP16_REFUSED]
-    names = {"optimizer": OptimizerName, "schedule": ScheduleName, "precision": Precision}
+    names = {
+        "optimizer": OptimizerName,
+        "schedule": ScheduleName,
+        "precision": Precision,
+        "best_is": Best,
+    }
     return [
         unknown_name(key, str(getattr(recipe, key)), get_args(known))
         for key, known in names.items()
@@ -104,6 +125,10 @@ def _wrong_numbers(recipe: Recipe) -> list[str]:
     problems = []
     if (recipe.max_steps is None) == (recipe.epochs is None):
         problems.append("max_steps, epochs: expected one of them, got " + _given(recipe))
+    if recipe.eval_every is not None and recipe.eval_every_epochs is not None:
+        problems.append("eval_every, eval_every_epochs: expected one of them, got both")
+    if recipe.patience is not None and recipe.best_metric is None:
+        problems.append("patience: expected a best_metric to wait for, got none")
     values = asdict(recipe)
     for key, (low, high, low_is_in) in _RANGES.items():
         value = values[key]
@@ -136,5 +161,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "max_target_tokens": (2, math.inf, True),
     "checkpoint_every": (1, math.inf, True),
     "eval_every": (1, math.inf, True),
+    "eval_every_epochs": (1, math.inf, True),
+    "patience": (1, math.inf, True),
     "log_every": (1, math.inf, True),
 }

@@ -8,6 +8,8 @@ Which state is the newest is computed, never stored; a damaged one is passed ove
     optimizer.safetensors   the optimizer's tensors, `parameter::entry`
     record.json             everything else
     manifest.json           {file: {size, sha256}}, written last
+
+Where a run selects by a metric, `state/best-000123/` holds the weights of the best evaluation.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -28,10 +30,19 @@ from ramekin.train.optimizers import OptimizerState
 from ramekin.weights.data import check_finite, read_tensors, write_tensors
 from ramekin.weights.header import read_header
 
-__all__ = ["Saved", "load_newest", "remove_unfinished", "save_state", "state_folders"]
+__all__ = [
+    "Saved",
+    "load_best",
+    "load_newest",
+    "remove_unfinished",
+    "save_best",
+    "save_state",
+    "state_folders",
+]
 
 _KEPT = 2
 _NAME = re.compile(r"step-(\d{6,})")
+_BEST = re.compile(r"best-(\d{6,})")
 _WEIGHTS, _OPTIMIZER, _RECORD, _MANIFEST = (
     "weights.safetensors",
     "optimizer.safetensors",
@@ -60,33 +71,50 @@ def save_state(
     weights: Mapping[str, Tensor],
     optimizer: OptimizerState,
     record: Mapping[str, Any],
+    best_step: int | None = None,
 ) -> Path:
-    """Write a state, then remove all but the newest two.
+    """Write a state, then remove all but the newest two, and the best weights that neither of them names.
 
     Raises:
         WeightsError: a weight is not finite; nothing is written.
         ResourceError: the disk is full; the states there are untouched.
     """
-    for name, tensor in weights.items():
-        check_finite(
-            tensor, where=f"{name} after step {step}", fix="lower the learning rate; nothing was saved"
-        )
+    _check_weights(weights, step)
     folder = root / f"step-{step:06d}"
+    numbers = {**record, "best_step": best_step, "optimizer_numbers": dict(optimizer.numbers)}
     with files.atomic_directory(folder, overwrite=True) as temporary:
         digests = {
             _WEIGHTS: write_tensors(temporary / _WEIGHTS, weights),
             _OPTIMIZER: write_tensors(temporary / _OPTIMIZER, optimizer.tensors),
-            _RECORD: _write_record(
-                temporary / _RECORD, {**record, "optimizer_numbers": dict(optimizer.numbers)}
-            ),
+            _RECORD: _write_record(temporary / _RECORD, numbers),
         }
-        manifest = {
-            name: {"size": (temporary / name).stat().st_size, "sha256": digest}
-            for name, digest in digests.items()
-        }
-        _write_record(temporary / _MANIFEST, manifest)
+        _write_manifest(temporary, digests)
     _rotate(root, folder)
     return folder
+
+
+def save_best(root: Path, step: int, *, weights: Mapping[str, Tensor]) -> Path:
+    """Write the weights after a step as the best so far: `best-000123/`, kept while a saved state names it.
+
+    Raises:
+        WeightsError: a weight is not finite; nothing is written.
+        ResourceError: the disk is full; what is there is untouched.
+    """
+    _check_weights(weights, step)
+    folder = root / f"best-{step:06d}"
+    with files.atomic_directory(folder, overwrite=True) as temporary:
+        _write_manifest(temporary, {_WEIGHTS: write_tensors(temporary / _WEIGHTS, weights)})
+    return folder
+
+
+def load_best(root: Path, step: int) -> Mapping[str, Tensor]:
+    """The weights that `save_best` wrote after a step.
+
+    Raises:
+        WeightsError: they are missing or damaged.
+    """
+    folder = root / f"best-{step:06d}"
+    return _read_tensors(folder / _WEIGHTS, _read_manifest(folder / _MANIFEST, (_WEIGHTS,)))
 
 
 def load_newest(root: Path) -> Saved | None:
@@ -133,6 +161,34 @@ def _rotate(root: Path, newest: Path) -> None:
     older = [folder for folder in state_folders(root) if _step_of(folder) < _step_of(newest)]
     for folder in older[: len(older) - (_KEPT - 1)]:
         _remove(folder)
+    named = {_best_step_of(folder) for folder in state_folders(root)}
+    for folder in root.glob("best-*"):
+        found = _BEST.fullmatch(folder.name)
+        if found and int(found[1]) not in named:
+            _remove(folder)
+
+
+def _best_step_of(folder: Path) -> int | None:
+    """The best step that a state names; a damaged one names none."""
+    try:
+        step: int | None = json.loads((folder / _RECORD).read_bytes())["best_step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return step
+
+
+def _check_weights(weights: Mapping[str, Tensor], step: int) -> None:
+    for name, tensor in weights.items():
+        check_finite(
+            tensor, where=f"{name} after step {step}", fix="lower the learning rate; nothing was saved"
+        )
+
+
+def _write_manifest(folder: Path, digests: Mapping[str, str]) -> None:
+    manifest = {
+        name: {"size": (folder / name).stat().st_size, "sha256": digest} for name, digest in digests.items()
+    }
+    _write_record(folder / _MANIFEST, manifest)
 
 
 def _remove(folder: Path) -> None:
@@ -154,17 +210,17 @@ def _read(folder: Path, passed_over: tuple[str, ...]) -> Saved:
     Raises:
         WeightsError: something is missing or has changed; the message names the file.
     """
-    manifest = _read_manifest(folder / _MANIFEST)
+    manifest = _read_manifest(folder / _MANIFEST, (_WEIGHTS, _OPTIMIZER, _RECORD))
     record = json.loads(_checked_bytes(folder / _RECORD, manifest))
     weights = _read_tensors(folder / _WEIGHTS, manifest)
     memory = OptimizerState(_read_tensors(folder / _OPTIMIZER, manifest), record.pop("optimizer_numbers"))
     return Saved(folder, weights, memory, record, passed_over)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path, names: Sequence[str]) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
-        return {name: manifest[name] for name in (_WEIGHTS, _OPTIMIZER, _RECORD)}
+        return {name: manifest[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             "a saved state is incomplete", where=str(path), got="no manifest, or half of one"

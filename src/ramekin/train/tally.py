@@ -4,13 +4,13 @@ A tally is a value; each step makes a new one, and a checkpoint holds it, so tha
 the same numbers. It knows nothing of tensors.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
 from ramekin.train.events import EvalDone
 
-__all__ = ["EpochLoss", "StepCount", "Tally", "tally_from_json", "tally_to_json"]
+__all__ = ["EpochLoss", "StepCount", "Tally", "TaskLoss", "by_task", "tally_from_json", "tally_to_json"]
 
 
 @final
@@ -37,8 +37,54 @@ class StepCount:
     examples: int
     input_tokens: int
     target_tokens: int
+    computed_tokens: int
+    """Real tokens of every row of every batch: targets count twice in flipped learning."""
     padded_tokens: int
-    """Both sides, padding included."""
+    """The positions that were computed, padding included."""
+
+    @property
+    def padding_share(self) -> float:
+        """Positions that held no token."""
+        return 1 - self.computed_tokens / self.padded_tokens
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TaskLoss:
+    """What one task had of some steps."""
+
+    examples: int
+    target_tokens: int
+    summed_loss: float
+
+    @property
+    def loss(self) -> float:
+        """Mean over its target tokens."""
+        return self.summed_loss / self.target_tokens
+
+    def __add__(self, other: "TaskLoss") -> "TaskLoss":
+        """Both together."""
+        return TaskLoss(
+            self.examples + other.examples,
+            self.target_tokens + other.target_tokens,
+            self.summed_loss + other.summed_loss,
+        )
+
+
+def by_task(rows: Iterable[tuple[str, int, float]]) -> dict[str, TaskLoss]:
+    """Sum examples, each a (task, target tokens, summed loss), by task."""
+    found: dict[str, TaskLoss] = {}
+    for task, tokens, loss in rows:
+        each = TaskLoss(1, tokens, loss)
+        found[task] = found[task] + each if task in found else each
+    return found
+
+
+def _added(before: Mapping[str, TaskLoss], more: Mapping[str, TaskLoss]) -> dict[str, TaskLoss]:
+    return {
+        **before,
+        **{name: before[name] + loss if name in before else loss for name, loss in more.items()},
+    }
 
 
 @final
@@ -50,11 +96,18 @@ class Tally:
     examples: int = 0
     input_tokens: int = 0
     target_tokens: int = 0
+    computed_tokens: int = 0
     padded_tokens: int = 0
     seconds: float = 0.0
     window_loss: float = 0.0
     """Summed token losses since the last logged step."""
     window_tokens: int = 0
+    window_parts: Mapping[str, float] = field(default_factory=dict)
+    """Sums of what the objective tells beside its loss, since the last logged step."""
+    window_tasks: Mapping[str, TaskLoss] = field(default_factory=dict)
+    """Of each task, since the last logged step."""
+    tasks: Mapping[str, TaskLoss] = field(default_factory=dict)
+    """Of each task, since the first step."""
     epoch_loss: float = 0.0
     """Summed token losses since the epoch began."""
     epoch_tokens: int = 0
@@ -65,18 +118,31 @@ class Tally:
     """Finished epochs."""
     evals: tuple[EvalDone, ...] = ()
 
-    def after_step(self, count: StepCount, *, summed_loss: float, seconds: float) -> "Tally":
-        """The account with one step more."""
+    def after_step(
+        self,
+        count: StepCount,
+        *,
+        summed_loss: float,
+        seconds: float,
+        tasks: Mapping[str, TaskLoss],
+        parts: Mapping[str, float],
+    ) -> "Tally":
+        """The account with one step more; `parts` are means over the step's target tokens."""
+        more = {name: value * count.target_tokens for name, value in parts.items()}
         return replace(
             self,
             step=self.step + 1,
             examples=self.examples + count.examples,
             input_tokens=self.input_tokens + count.input_tokens,
             target_tokens=self.target_tokens + count.target_tokens,
+            computed_tokens=self.computed_tokens + count.computed_tokens,
             padded_tokens=self.padded_tokens + count.padded_tokens,
             seconds=self.seconds + seconds,
             window_loss=self.window_loss + summed_loss,
             window_tokens=self.window_tokens + count.target_tokens,
+            window_parts={name: self.window_parts.get(name, 0.0) + value for name, value in more.items()},
+            window_tasks=_added(self.window_tasks, tasks),
+            tasks=_added(self.tasks, tasks),
             epoch_loss=self.epoch_loss + summed_loss,
             epoch_tokens=self.epoch_tokens + count.target_tokens,
             epoch_examples=self.epoch_examples + count.examples,
@@ -86,7 +152,7 @@ class Tally:
 
     def after_log(self) -> "Tally":
         """The account with an empty window."""
-        return replace(self, window_loss=0.0, window_tokens=0)
+        return replace(self, window_loss=0.0, window_tokens=0, window_parts={}, window_tasks={})
 
     def after_epoch(self) -> "Tally":
         """The account with the epoch closed."""
@@ -128,4 +194,7 @@ def tally_from_json(value: Mapping[str, Any]) -> Tally:
     """The tally `tally_to_json` wrote."""
     epochs = tuple(EpochLoss(**row) for row in value["epochs"])
     evals = tuple(EvalDone(**row) for row in value["evals"])
-    return Tally(**{**value, "epochs": epochs, "evals": evals})
+    tasks = {
+        key: {name: TaskLoss(**row) for name, row in value[key].items()} for key in ("window_tasks", "tasks")
+    }
+    return Tally(**{**value, **tasks, "epochs": epochs, "evals": evals})
