@@ -15,7 +15,7 @@ from ramekin.sources.rows import Records
 from ramekin.text.example import Example
 from ramekin.text.flip import channel, flipped
 from ramekin.text.prompting.ablation import bare_inputs
-from ramekin.text.prompting.few_shot import FLAN_2021, FLAN_2022, QA, FewShot, exemplar_rows, few_shot
+from ramekin.text.prompting.few_shot import FLAN_2022, QA, SHOT_FORMS, FewShot, exemplar_rows, few_shot
 from ramekin.text.prompting.prompt import Exemplar, Prompting, Thought, prompt_spans
 from ramekin.text.prompting.thought import (
     TRIGGER,
@@ -31,8 +31,6 @@ from ramekin.text.task_yaml import check_template
 from ramekin.text.template import Rendered, Span
 
 __all__ = ["chosen_rows", "prompt_style", "rendering"]
-
-_FORMS = {"flan_2021": FLAN_2021, "flan_2022": FLAN_2022, "qa": QA}
 
 
 def _split_name(task: Task, asked: str | None) -> str:
@@ -206,7 +204,7 @@ def _prompt(
         thought="none" if exemplars.published is not None else thought,
         ablation=config.ablation,
         # Published exemplars have a form of their own, which is put around the bare question below.
-        form=FLAN_2022 if exemplars.published is not None else _FORMS[config.shot_form],
+        form=FLAN_2022 if exemplars.published is not None else SHOT_FORMS[config.shot_form],
         exemplar_split=exemplars.split,
         exemplar_templates=config.exemplar_templates,
         max_tokens=config.max_input_tokens - 1 if config.tokenizer is not None else None,  # and the end mark

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from ramekin.recipes.schema import AbstractVerbConfig, Natural, PositiveInt, UserPath
 from ramekin.text.options import OptionOrder, OptionsAs
 from ramekin.text.prompting.ablation import Ablation
+from ramekin.text.prompting.few_shot import ShotForm
 from ramekin.text.task import Kind
 
 __all__ = ["AbstractRowsConfig", "CheckTasksConfig", "ListTasksConfig", "RenderTaskConfig", "ShowTaskConfig"]
@@ -59,7 +60,7 @@ class RenderTaskConfig(AbstractRowsConfig):
     """`ramekin tasks render`."""
 
     shots: Natural = 0
-    shot_form: Literal["flan_2022", "flan_2021", "qa"] = "flan_2022"
+    shot_form: ShotForm = "flan_2022"
     exemplar_templates: Literal["same", "drawn"] = "same"
     exemplars: UserPath | None = None
     """A file of published exemplars, `Q:` and `A:` in turn, instead of ones drawn from the training split."""

@@ -171,3 +171,27 @@ class TestExemplars:
                         exemplar_split="test",
                         exemplar_templates=templates,
                     )
+
+
+class TestInversion:
+    def test_the_answer_is_given_and_the_record_asked_for(self) -> None:
+        found = asked(inverted=True).example
+        assert (found.inputs, found.targets) == ("The answer is no. What was the question?", "fog")
+        assert found.options == ()
+
+    def test_with_reasoning_it_is_given_too(self) -> None:
+        found = asked(inverted=True, thought="rationale").example.inputs
+        assert found == "It clears. The answer is no. What was the question?"
+        with pytest.raises(DataError, match="there is no reasoning to show"):
+            asked(inverted=True, thought="rationale", record={**ROW, "why": " "})
+
+    def test_exemplars_are_inverted_too(self) -> None:
+        found = asked(inverted=True, exemplars=SHOTS).example
+        assert found.inputs == (
+            "The answer is yes. What was the question?\n\nrain\n\n\n"
+            "The answer is no. What was the question?\n\nsun\n\n\n"
+            "The answer is no. What was the question?\n\n"
+        )
+
+    def test_a_template_turned_around_asks_for_the_record_already(self) -> None:
+        assert asked("write", inverted=True) == asked("write")

@@ -86,6 +86,11 @@ class TestInversion:
     def test_without_reasoning_the_answer_alone(self) -> None:
         assert inverted("Q?", example(rationale="")).inputs == "The answer is 5. What was the question?"
 
+    def test_reasoning_that_is_asked_for_must_be_there(self) -> None:
+        assert inverted("Q?", example(), reasoned=True) == inverted("Q?", example())
+        with pytest.raises(DataError, match="there is no reasoning to show: toy#a/train/0"):
+            inverted("Q?", example(rationale=" "), reasoned=True)
+
     def test_of_a_chain_the_answer_and_not_the_whole_target(self) -> None:
         assert inverted("Q?", with_rationale(example())).inputs == inverted("Q?", example()).inputs
 

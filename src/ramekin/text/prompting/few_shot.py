@@ -6,15 +6,29 @@ Exemplars that do not fit a budget are pruned from the end of the list, and how 
 where exemplars come from; whoever calls counts the tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias, final
 
 from ramekin.errors import DataError
 from ramekin.text.draw import draws
 from ramekin.text.example import Example
 
-__all__ = ["FLAN_2021", "FLAN_2022", "QA", "FewShot", "FewShotForm", "exemplar_rows", "few_shot"]
+__all__ = [
+    "FLAN_2021",
+    "FLAN_2022",
+    "QA",
+    "SHOT_FORMS",
+    "FewShot",
+    "FewShotForm",
+    "ShotForm",
+    "exemplar_rows",
+    "few_shot",
+]
+
+ShotForm: TypeAlias = Literal["flan_2022", "flan_2021", "qa"]
+"""The forms' names."""
 
 
 @final
@@ -36,6 +50,9 @@ FLAN_2022 = FewShotForm()
 FLAN_2021 = FewShotForm("0 ", " X ", "1 ", " X ", " FLAN")
 QA = FewShotForm("Q: ", "\n", "A: ", "\n\n")
 """The form of published chain-of-thought exemplars."""
+SHOT_FORMS: Final[Mapping[ShotForm, FewShotForm]] = MappingProxyType(
+    {"flan_2022": FLAN_2022, "flan_2021": FLAN_2021, "qa": QA}
+)
 
 
 @final

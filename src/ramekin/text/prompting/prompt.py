@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, final
 
 from ramekin.text.draw import draw
 from ramekin.text.example import Example, Record
-from ramekin.text.prompting.ablation import Ablation, dataset_name, no_template
+from ramekin.text.prompting.ablation import Ablation, bare_inputs, dataset_name, no_template
 from ramekin.text.prompting.few_shot import FLAN_2022, FewShot, FewShotForm, few_shot
-from ramekin.text.prompting.thought import TRIGGER, with_rationale, with_trigger
+from ramekin.text.prompting.thought import TRIGGER, inverted, with_rationale, with_trigger
 from ramekin.text.render import PLAIN, Style, asks_about, render_spans
 from ramekin.text.task import Task
 from ramekin.text.template import Rendered
@@ -34,6 +34,9 @@ class Prompting:
     style: Style = PLAIN
     thought: Thought = "none"
     trigger: str = TRIGGER
+    inverted: bool = False
+    """Flan 2022's input inversion: the answer is given, with `thought="rationale"` the reasoning too, and
+    the target is what the record asks."""
     ablation: Ablation = "none"
     form: FewShotForm = FLAN_2022
     exemplar_split: str = "train"
@@ -133,6 +136,10 @@ def _one(
         example = dataset_name(rendered, example, task)
     if task.template(template).turned:
         return rendered, example
+    if how.inverted:
+        is_reasoned = how.thought == "rationale"
+        given = example if is_reasoned else example._replace(rationale="")
+        return rendered, inverted(bare_inputs(rendered), given, reasoned=is_reasoned)
     if how.thought == "rationale":
         example = with_rationale(example, trigger=how.trigger)
     elif how.thought == "trigger":

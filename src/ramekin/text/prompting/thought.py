@@ -45,6 +45,13 @@ def with_rationale(example: Example, *, lead: str = LEADS[0], trigger: str = "")
     Raises:
         DataError: the example has no rationale; whoever mixes examples leaves such rows out and counts them.
     """
+    _require_reasoning(example)
+    targets = f"{_ended(example.rationale)} {lead} {_ended(example.targets)}"
+    asked = with_trigger(example, trigger) if trigger else example
+    return asked._replace(targets=targets, answer=example.answer or example.targets)
+
+
+def _require_reasoning(example: Example) -> None:
     if not example.rationale.strip():
         raise DataError(
             "there is no reasoning to show",
@@ -52,9 +59,6 @@ def with_rationale(example: Example, *, lead: str = LEADS[0], trigger: str = "")
             expected="a task with 'rationale', and a row that has it",
             fix="ramekin tasks list kind=chain_of_thought shows the tasks that have one",
         )
-    targets = f"{_ended(example.rationale)} {lead} {_ended(example.targets)}"
-    asked = with_trigger(example, trigger) if trigger else example
-    return asked._replace(targets=targets, answer=example.answer or example.targets)
 
 
 def with_trigger(example: Example, trigger: str = TRIGGER) -> Example:
@@ -62,13 +66,19 @@ def with_trigger(example: Example, trigger: str = TRIGGER) -> Example:
     return example._replace(inputs=f"{example.inputs}\n{trigger}")
 
 
-def inverted(question: str, example: Example) -> Example:
+def inverted(question: str, example: Example, *, reasoned: bool = False) -> Example:
     """Flan 2022's input inversion: from reasoning and answer to the question.
 
     Args:
         question: what the record asks, without the template's own words.
-        example: its rationale and answer are what is given.
+        example: its rationale, where it has one, and its answer are what is given.
+        reasoned: it must have a rationale.
+
+    Raises:
+        DataError: `reasoned`, and the example has no rationale.
     """
+    if reasoned:
+        _require_reasoning(example)
     given = f"{_ended(example.rationale)} " if example.rationale else ""
     answer = example.answer or example.targets
     return Example(

@@ -1,0 +1,91 @@
+"""How a task's rows are put to a model within a mixture: shots, options, reasoning, inversion, ablation.
+
+A form is a value that can be written in a mixture's file and compared; `prompting` makes of it what
+`text.prompting.prompt` takes. Knows nothing of rates.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, final
+
+from ramekin.errors import UsageError
+from ramekin.text.options import OptionOrder, OptionsAs
+from ramekin.text.prompting.ablation import Ablation
+from ramekin.text.prompting.few_shot import SHOT_FORMS, ShotForm
+from ramekin.text.prompting.prompt import Prompting, Thought
+from ramekin.text.render import Style
+
+__all__ = ["PLAIN_FORM", "PromptForm", "prompting"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PromptForm:
+    """One way in which a mixture puts its tasks.
+
+    >>> str(PromptForm(shots=2, options="none"))
+    'shots=2 options=none'
+
+    Raises:
+        UsageError: a number is out of range, or an inversion is to ask for reasoning or to be ablated.
+    """
+
+    share: float = 1.0
+    """Of the task's draws, relative to the shares of the mixture's other forms."""
+    shots: int = 0
+    """How many exemplars of the training split stand before the question."""
+    options: OptionsAs = "dashes"
+    option_order: OptionOrder = "given"
+    cot: Thought = "none"
+    """`rationale`: the reasoning stands in the target, or in the inputs of an inversion."""
+    inverted: bool = False
+    """Flan 2022's input inversion: from the answer, and the reasoning with `cot`, to what was asked."""
+    ablation: Ablation = "none"
+    shot_form: ShotForm = "flan_2022"
+    exemplar_templates: Literal["same", "drawn"] = "same"
+    """Exemplars in the question's template, or each in one of its own."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.share) and self.share > 0):
+            raise UsageError("a form's share must be above 0", where=str(self), got=str(self.share))
+        if self.shots < 0:
+            raise UsageError("a form's shots must be 0 or more", got=str(self.shots))
+        if self.inverted and (self.cot == "trigger" or self.ablation != "none"):
+            raise UsageError(
+                "an inverted form asks for the question alone",
+                where=str(self),
+                expected="cot: none or rationale, and no ablation",
+            )
+
+    def __str__(self) -> str:
+        """What differs from the plain form, but for the share."""
+        told = (
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if field.name != "share" and getattr(self, field.name) != field.default
+        )
+        return " ".join(told)
+
+
+PLAIN_FORM = PromptForm()
+"""No exemplars, options after FLAN's dashes."""
+
+
+def prompting(form: PromptForm, *, seed: int = 0, epoch: int = 0, max_tokens: int | None = None) -> Prompting:
+    """What `text.prompting.prompt.prompt` takes for a form.
+
+    Args:
+        form: how a leaf's rows are put.
+        seed: of what is drawn for each row.
+        epoch: which time the row is met.
+        max_tokens: the prompt's budget, to which exemplars are pruned; None: none are.
+    """
+    return Prompting(
+        style=Style(options=form.options, option_order=form.option_order, seed=seed, epoch=epoch),
+        thought=form.cot,
+        inverted=form.inverted,
+        ablation=form.ablation,
+        form=SHOT_FORMS[form.shot_form],
+        exemplar_templates=form.exemplar_templates,
+        max_tokens=max_tokens,
+    )

@@ -1,0 +1,293 @@
+"""A mixture: tasks and further mixtures, how they are weighted, and in which forms their rows are put.
+
+A mixture is data (`catalog/mixtures/NAME.yaml`, read by `catalog.mixtures`); this module holds its form and
+takes it apart into leaves, which are what is drawn from. Knows nothing of sizes, rates or rows.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, final
+
+from ramekin.errors import UsageError
+from ramekin.text.mixing.form import PLAIN_FORM, PromptForm
+from ramekin.text.prompting.ablation import template_subset
+from ramekin.text.task import Task
+
+__all__ = [
+    "ALL_TEMPLATES",
+    "CapScope",
+    "Leaf",
+    "Missing",
+    "Mixing",
+    "Mixture",
+    "MixturePart",
+    "TaskPart",
+    "Templates",
+    "leaf_templates",
+    "leaves",
+    "part_leaves",
+    "task_parts",
+    "template_at",
+]
+
+CapScope: TypeAlias = Literal["dataset", "template", "each_template"]
+"""What a cap K holds for, with n scaled examples and T templates:
+
+`dataset`: the task counts min(n, K), however many templates it has (FLAN 2021, DIRECT).
+`template`: each template counts n if n <= K, else K // T (T0's code, t0/seqio_tasks/tasks.py), which turns
+sizes around: 3.6 M reviews with 9 templates count 499,995, and 364 k questions with 6 count 2,183,076.
+`each_template`: each template counts min(n, K) (Flan 2022's open code).
+"""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """How a mixture weights its tasks: w = min(s·n, K)^(1/T), or equally (arXiv 1910.10683, section 3.5.2).
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    kind: Literal["proportional", "equal"] = "proportional"
+    scale: float = 1.0
+    """s: what a task's number of examples is multiplied by, before the cap."""
+    cap_examples: int | None = None
+    """K: examples beyond so many add no weight; None or 0: no cap, as in seqio."""
+    cap_scope: CapScope = "dataset"
+    mixing_temperature: float = 1.0
+    """T: 1 is proportional (not equal, as is sometimes written); the higher, the nearer to equal."""
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "mixing_temperature"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"mixing.{name} must be above 0", got=str(value))
+        if self.cap_examples is not None and self.cap_examples < 0:
+            raise UsageError("mixing.cap_examples must be 0 (no cap) or more", got=str(self.cap_examples))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Which of a task's templates a mixture uses.
+
+    Raises:
+        UsageError: `per_task` is below 1, or no template is named.
+    """
+
+    which: Literal["all", "plain", "first"] | tuple[str, ...] = "all"
+    """`all`: turned around or not, as in FLAN; `plain`: those that ask for the task's answer; or names."""
+    per_task: int | None = None
+    """At most so many of them, drawn by the seed; fewer are a part of more."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.per_task is not None and self.per_task < 1:
+            raise UsageError("templates_per_task must be 1 or more", got=str(self.per_task))
+        if self.which == ():
+            raise UsageError("a mixture must use at least one template", fix="name one, or leave it out")
+
+    def __str__(self) -> str:
+        which = self.which if isinstance(self.which, str) else "+".join(self.which)
+        return which if self.per_task is None else f"{which}/{self.per_task}@{self.seed}"
+
+
+ALL_TEMPLATES = Templates()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TaskPart:
+    """A task as a part of a mixture.
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    task: str
+    rate: float | None = None
+    """Its rate, relative to those of the mixture's other parts; None: computed from its examples."""
+    limit_examples: int | None = None
+    """Only so many of its rows are used, as FLAN 2021's `train[:30000]`."""
+    floor_examples: int | None = None
+    """In the weight it counts as at least so many examples."""
+    templates: Templates = ALL_TEMPLATES
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate, self.task)
+        for name in ("limit_examples", "floor_examples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be 1 or more", where=self.task, got=str(value))
+
+    @property
+    def name(self) -> str:
+        """The part's name in errors."""
+        return self.task
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MixturePart:
+    """A mixture as a part of another.
+
+    Raises:
+        UsageError: the rate is out of range.
+    """
+
+    mixture: "Mixture"
+    rate: float | None = None
+    """Its rate, relative to those of the other parts; None: the sum of its own weights."""
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate, self.name)
+
+    @property
+    def name(self) -> str:
+        """The part's name in errors."""
+        return self.mixture.name
+
+
+def _check_rate(rate: float | None, name: str) -> None:
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise UsageError("a rate must be above 0", where=name, got=str(rate))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A data set that a published mixture has and that the catalogue lacks."""
+
+    data_set: str
+    reason: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Tasks and mixtures, mixed.
+
+    Either all parts have a rate or none has: a rate is relative to others of its kind, and one beside
+    numbers of examples would mean nothing.
+
+    Raises:
+        UsageError: there are no parts or no forms, some parts have a rate and others none, or a part
+            without a rate is a mixture whose own parts have rates, so that it has no number of examples.
+    """
+
+    name: str
+    parts: tuple[TaskPart | MixturePart, ...]
+    mixing: Mixing = Mixing()
+    """How its own tasks are weighted; a mixture among its parts has its own."""
+    forms: tuple[PromptForm, ...] = (PLAIN_FORM,)
+    """How its own tasks' rows are put: each form has its share of a task's draws."""
+    description: str = ""
+    missing: tuple[Missing, ...] = ()
+    """What the published mixture has beside."""
+    where: str = ""
+    """The file it was read from, for errors."""
+
+    def __post_init__(self) -> None:
+        where = self.where or self.name
+        if not self.parts:
+            raise UsageError("the mixture has no tasks", where=where)
+        if not self.forms:
+            raise UsageError("the mixture has no forms", where=where)
+        without = [part.name for part in self.parts if part.rate is None]
+        if without and len(without) < len(self.parts):
+            raise UsageError(
+                "some parts of the mixture have a rate and others none",
+                where=where,
+                got=f"no rate: {', '.join(without[:8])}{'…' * (len(without) > 8)}",
+                fix="give every part a rate, or none",
+            )
+        for part in self.parts:
+            if isinstance(part, MixturePart) and part.rate is None and part.mixture.is_explicit:
+                raise UsageError(
+                    f"the mixture '{part.name}' has rates of its own, and so no number of examples",
+                    where=where,
+                    fix="give each part of this mixture a rate",
+                )
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether its parts have rates."""
+        return self.parts[0].rate is not None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What is drawn from: one task's rows, in one form.
+
+    >>> str(Leaf("glue/rte", PromptForm(shots=2), limit_examples=100))
+    'glue/rte shots=2 limit_examples=100'
+    """
+
+    task: str
+    form: PromptForm = PLAIN_FORM
+    """Its share is 1: what a leaf is does not depend on how often it is drawn."""
+    limit_examples: int | None = None
+    templates: Templates = ALL_TEMPLATES
+
+    def __str__(self) -> str:
+        limit = "" if self.limit_examples is None else f"limit_examples={self.limit_examples}"
+        templates = "" if self.templates == ALL_TEMPLATES else f"templates={self.templates}"
+        return " ".join(filter(None, (self.task, str(self.form), limit, templates)))
+
+
+def task_parts(mixture: Mixture) -> Iterator[tuple[Mixture, TaskPart]]:
+    """Every task of a mixture with the mixture, at whatever depth, that it is a part of."""
+    for part in mixture.parts:
+        if isinstance(part, MixturePart):
+            yield from task_parts(part.mixture)
+        else:
+            yield mixture, part
+
+
+def part_leaves(mixture: Mixture, part: TaskPart) -> tuple[Leaf, ...]:
+    """The leaves of one task of a mixture, one for each of its forms."""
+    return tuple(
+        Leaf(part.task, replace(form, share=1.0), part.limit_examples, part.templates)
+        for form in mixture.forms
+    )
+
+
+def leaves(mixture: Mixture) -> tuple[Leaf, ...]:
+    """All leaves of a mixture, each once, in the order in which its parts are listed."""
+    found = (leaf for inner, part in task_parts(mixture) for leaf in part_leaves(inner, part))
+    return tuple(dict.fromkeys(found))
+
+
+def leaf_templates(leaf: Leaf, task: Task) -> tuple[str, ...]:
+    """The names of the templates that a leaf's rows take turns with; an inverted form takes plain ones alone.
+
+    Raises:
+        UsageError: a template that is named is not the task's, or none is left.
+    """
+    chosen = leaf.templates
+    if isinstance(chosen.which, tuple):
+        names = [task.template(name).name for name in chosen.which]
+    elif chosen.which == "first":
+        names = [task.template().name]
+    else:
+        names = list(task.templates if chosen.which == "all" else task.plain_templates)
+    if leaf.form.inverted:
+        names = [name for name in names if not task.templates[name].turned]
+    if not names:
+        raise UsageError("the task has none of the templates that are asked for", where=str(leaf))
+    if chosen.per_task is None:
+        return tuple(names)
+    drawn = template_subset(task, len(task.templates), seed=chosen.seed)
+    return tuple(name for name in drawn if name in names)[: chosen.per_task]
+
+
+def template_at(templates: tuple[str, ...], row: int, epoch: int) -> str:
+    """The template of a row in an epoch: round-robin, so that in T epochs a row meets each of T once.
+
+    >>> [template_at(("a", "b", "c"), 4, epoch) for epoch in range(3)]
+    ['b', 'c', 'a']
+    """
+    return templates[(row + epoch) % len(templates)]
