@@ -16,6 +16,7 @@ from ramekin import files
 from ramekin.errors import DataError, LockedError, ResourceError, UsageError
 from ramekin.files import (
     atomic_directory,
+    atomic_file,
     file_lock,
     folder_lock,
     refuse_existing,
@@ -485,6 +486,19 @@ def test_sync_directory_closes_what_it_opens(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output"):
         sync_directory(tmp_path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_file_written_piece_by_piece_is_whole_or_not_there(tmp_path):
+    with atomic_file(tmp_path / "deep" / "file") as file:
+        file.write(b"one")
+        assert not (tmp_path / "deep" / "file").exists()
+        file.write(b"two")
+    assert (tmp_path / "deep" / "file").read_bytes() == b"onetwo"
+    with pytest.raises(ValueError, match="enough"), atomic_file(tmp_path / "deep" / "file") as file:
+        file.write(b"three")
+        raise ValueError("enough")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+    assert (tmp_path / "deep" / "file").read_bytes() == b"onetwo"
 
 
 def test_everything_public_is_tested_here():

@@ -23,6 +23,7 @@ from ramekin.errors import LockedError, RamekinError, ResourceError, UsageError
 
 __all__ = [
     "atomic_directory",
+    "atomic_file",
     "file_lock",
     "folder_lock",
     "refuse_existing",
@@ -56,8 +57,9 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: after a kill it has its old content or its new one.
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that becomes `path` when the block ends without an exception.
 
     Raises:
         ResourceError: the disk is full or the path cannot be written; the old file is untouched.
@@ -68,7 +70,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -76,6 +78,16 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: after a kill it has its old content or its new one.
+
+    Raises:
+        ResourceError: the disk is full or the path cannot be written; the old file is untouched.
+    """
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
