@@ -79,6 +79,19 @@ class Catalog(Mapping[str, Task]):
         """Whether the task is of a collection, whose files can be large."""
         return self._found[name].collection is not None
 
+    def files(self, name: str) -> tuple[Path, ...]:
+        """The files that make a task: its own, and the one whose templates it borrows.
+
+        Raises:
+            UsageError: no task has the name; the message has the nearest.
+        """
+        if name not in self._found:
+            raise UsageError(unknown_name("task", name, self._found))
+        path, _, collection = self._found[name]
+        value = None if collection is not None else _read_file(path).value
+        lender = value.get("templates") if isinstance(value, Mapping) else None
+        return (path, *self.files(lender)) if isinstance(lender, str) else (path,)
+
     def _made(self, name: str) -> Task:
         """The task from its file."""
         path, member, collection = self._found[name]

@@ -24,6 +24,7 @@ __all__ = [
     "evaluation_sets",
     "read_rows",
     "read_task",
+    "refused_row",
     "template_names",
     "training_examples",
 ]
@@ -163,7 +164,7 @@ def _rendered(
             try:
                 example = render_or_skip(task, record, template=template, split=split, row=row, style=style)
             except DataError as error:
-                yield _bad(error, record)
+                yield refused_row(error, record)
                 continue
             if example is None:
                 left_out += 1
@@ -175,7 +176,7 @@ def _rendered(
     return TaskExamples(task, split, title, made, rows.records, rows.records.skipped + bad, left_out)
 
 
-def _bad(error: DataError, record: Record) -> BadRow:
+def refused_row(error: DataError, record: Record) -> BadRow:
     """A row that the task cannot read or put into words."""
     place = f" {error.where}" if error.where else ""
     return BadRow(error.what, place, None, error.expected, error.got, error.fix, show(record, width=2000))
@@ -228,7 +229,7 @@ def _own_rows(task: Task, split: str, records: Records, places: Places) -> tuple
                 if belongs(task, record, where=f"{task.name}/{split}/{place}"):
                     yield place
             except DataError as error:
-                yield _bad(error, record)
+                yield refused_row(error, record)
 
     found = list(own())
     if not found:

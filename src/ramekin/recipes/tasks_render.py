@@ -1,13 +1,13 @@
 """`ramekin tasks render`: records as a model would read them, with all that may stand around them."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError, UsageError
 from ramekin.recipes.data import TaskRows, read_rows, template_names
+from ramekin.recipes.exemplars import ExemplarPool
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.tasks_schema import AbstractRowsConfig, RenderTaskConfig
@@ -15,7 +15,7 @@ from ramekin.sources.rows import Records
 from ramekin.text.example import Example
 from ramekin.text.flip import channel, flipped
 from ramekin.text.prompting.ablation import bare_inputs
-from ramekin.text.prompting.few_shot import FLAN_2022, QA, SHOT_FORMS, FewShot, exemplar_rows, few_shot
+from ramekin.text.prompting.few_shot import FLAN_2022, QA, SHOT_FORMS, FewShot, few_shot
 from ramekin.text.prompting.prompt import Exemplar, Prompting, Thought, prompt_spans
 from ramekin.text.prompting.thought import (
     TRIGGER,
@@ -147,7 +147,6 @@ class _Exemplars:
         self.published: PublishedExemplars | None = None
         splits = task.source.splits
         self.split = "train" if "train" in splits or not splits else split
-        self.rows = rows
         self.is_same = self.split == split and not config.sample
         if config.exemplars is not None:
             if not config.exemplars.is_file():
@@ -155,31 +154,20 @@ class _Exemplars:
             text = config.exemplars.read_text(encoding="utf-8")
             self.published = read_exemplars(text, name=config.exemplars.name)
         elif config.shots:
-            self.rows = read_rows(task, self.split, None, places)
+            rows = read_rows(task, self.split, None, places)
+        self.pool = ExemplarPool(rows)
 
     def of(self, row: int, template: str) -> list[Exemplar]:
-        """Those of one question: of the rows drawn, the first that the template can ask about."""
-        if not self.config.shots or self.published is not None:
+        """Those of one question."""
+        if self.published is not None:
             return []
-        positions = list(self.rows.positions)
-        never = positions.index(row) if self.is_same and row in positions else None
-        usable = (
-            (place, record)
-            for place, record in self._drawn(
-                (self.config.seed, self.task.name, row, self.config.epoch), never
-            )
-            if _is_usable(self.task, record, template, self.split, place, self.config)
+        config = self.config
+        return self.pool.drawn(
+            config.shots,
+            *(config.seed, self.task.name, row, config.epoch),
+            never=row if self.is_same else None,
+            usable=lambda place, record: _is_usable(self.task, record, template, self.split, place, config),
         )
-        return list(islice(usable, self.config.shots))
-
-    def _drawn(self, key: tuple[object, ...], never: int | None) -> Iterator[Exemplar]:
-        """Rows in the order in which they are drawn; fewer draws are the first of more."""
-        positions, records = self.rows.positions, self.rows.records.rows
-        seen, number = 0, self.config.shots
-        while seen < len(positions):
-            for place in exemplar_rows(number, len(positions), *key, never=never)[seen:]:
-                yield positions[place], records[place]
-            seen, number = number, 2 * number
 
 
 def _prompt(

@@ -7,6 +7,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, final
 
 from ramekin.errors import DataError, UsageError
 from ramekin.registry import unknown_name
@@ -15,7 +16,15 @@ from ramekin.sources.local import EXTENSIONS, find_split, nearest_folder, presen
 from ramekin.sources.rows import STRICT, BadRows, Records, gather
 from ramekin.text.task import ColumnType, Source
 
-__all__ = ["BadRows", "Records", "read_records", "split_part", "splits_at_hand"]
+__all__ = [
+    "BadRows",
+    "DataState",
+    "Records",
+    "data_state",
+    "read_records",
+    "split_part",
+    "splits_at_hand",
+]
 
 
 def read_records(
@@ -82,6 +91,46 @@ def read_records(
         limit=limit,
         bad_rows=bad_rows,
     )
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class DataState:
+    """What can be known of a split's data without reading it: equal values, equal rows."""
+
+    told: Mapping[str, Any]
+    """JSON values: a file with its size and time of change, a hub id with its revision, a world with its seed."""
+    file: Path | None
+    """The file, where there is one."""
+
+
+def data_state(source: Source, split: str, *, data_root: Path | None, seed: int = 0) -> DataState:
+    """Where `read_records` would read a split, and in which state it is.
+
+    Raises:
+        UsageError: the split is unknown to the task.
+        DataError: the file is missing.
+    """
+    theirs, part = split_part(_split_of(source, split))
+    if source.world is not None:
+        rows = source.rows.get(split, source.rows.get(theirs))
+        return DataState({"world": source.world, "split": theirs, "rows": rows, "seed": seed}, None)
+    folder = None if source.file is not None else _folder(source)
+    path = Path(source.file) if source.file is not None else None
+    if data_root is not None and folder is not None:
+        path = find_split(data_root, folder, theirs)
+    told: dict[str, Any] = {"split": theirs, "part": None if part is None else _shown(part)}
+    if path is None:
+        if source.hub is None:
+            assert folder is not None
+            raise _nowhere(data_root, folder, theirs, source.obtain)
+        return DataState({**told, "hub": source.hub, "name": source.name, "revision": source.revision}, None)
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataError("the task's records cannot be read", where=str(path), got=error.strerror) from error
+    where = {"file": str(path.resolve()), "size": state.st_size, "changed_ns": state.st_mtime_ns}
+    return DataState({**told, **where}, path)
 
 
 def splits_at_hand(source: Source, data_root: Path | None) -> tuple[str, ...]:

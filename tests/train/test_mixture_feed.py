@@ -6,7 +6,7 @@ from ramekin.errors import DataError
 from ramekin.tensors.cache import write_shard
 from ramekin.tensors.encode import Encoded
 from ramekin.text.example import Provenance
-from ramekin.train.mixed import LeafShards, Mixed
+from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
 
 def shard(folder, task, size, *, variant=0):
@@ -32,7 +32,7 @@ def _mixed(tmp_path):
             )
             for task, rate, size in (("toy/dry", 0.75, 40), ("toy/wet", 0.25, 7))
         ]
-        return Mixed(leaves, folder=tmp_path, epoch_examples=47)
+        return MixtureFeed(leaves, folder=tmp_path, epoch_examples=47)
 
     return mixed
 
@@ -81,7 +81,7 @@ def test_a_rendering_that_was_not_made_is_named(mixed):
 def test_the_identity_hangs_on_rates_and_shards(mixed, tmp_path):
     assert mixed().identity == mixed().identity
     assert mixed().identity != mixed(variants=1).identity
-    other = Mixed([LeafShards("toy/dry", 0.75, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
-    another = Mixed([LeafShards("toy/dry", 0.5, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
+    other = MixtureFeed([LeafShards("toy/dry", 0.75, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
+    another = MixtureFeed([LeafShards("toy/dry", 0.5, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
     assert other.identity != another.identity
     assert mixed().epoch_examples == 47

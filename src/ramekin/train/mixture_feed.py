@@ -19,7 +19,7 @@ from ramekin.tensors.encode import Encoded
 from ramekin.text.mixing.draws import MixtureDraws
 from ramekin.text.mixing.walk import walked
 
-__all__ = ["LeafShards", "Mixed"]
+__all__ = ["LeafShards", "MixtureFeed"]
 
 
 @final
@@ -39,7 +39,7 @@ class LeafShards:
 
 
 @final
-class Mixed:
+class MixtureFeed:
     """A mixture's examples, drawn at their rates.
 
     Args:

@@ -1,0 +1,1 @@
+"""Mixtures from their tasks' files to shards of tokens, each shard made once and kept."""

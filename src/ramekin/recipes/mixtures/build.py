@@ -1,0 +1,274 @@
+"""Build a mixture: tokenise what its draws will need, side by side, each shard once, and write its index.
+
+First every leaf's first epoch, which gives the sizes and so the rates; then as many further epochs as the
+draws asked for will reach. What is there already is kept, so that a killed build goes on where it was.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from ramekin.catalog import Catalog
+from ramekin.errors import DataError
+from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex, input_files
+from ramekin.recipes.mixtures.leaf import training_split
+from ramekin.recipes.mixtures.shards import ShardWork, TaskJob, Tokens, make_shards, shard_name
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.workers import Workers, workers
+from ramekin.sources.records import DataState, data_state
+from ramekin.text.mixing.mixture import Leaf, Mixture, leaf_templates, leaves
+from ramekin.text.mixing.rates import LeafRate, Size, mix
+from ramekin.text.mixing.selection import without_tasks
+
+if TYPE_CHECKING:
+    from ramekin.tensors.cache import ShardFacts
+
+__all__ = ["How", "build_mixture"]
+
+_MARGIN = 8  # draws: no leaf is further than this from its rate (text.mixing.draws)
+_LOST = (
+    "truncated_inputs",
+    "truncated_targets",
+    "unknown_inputs",
+    "unknown_targets",
+    "left_out",
+    "skipped",
+    "pruned_exemplars",
+)
+
+
+@final
+@dataclass(frozen=True)
+class How:
+    """How a mixture's examples are made, whatever its rates."""
+
+    tokens: Tokens
+    places: Places
+    seed: int
+    """Of what is drawn for each row: exemplars, option forms, wrong labels."""
+    objective: str
+    leave_out_missing: bool = False
+    """Go on without tasks whose data cannot be read; they are named."""
+
+
+def build_mixture(
+    mixture: Mixture,
+    files: Iterable[Path],
+    how: How,
+    *,
+    draws: Callable[[int], int],
+    folder: Path,
+    num_workers: int,
+    progress: AbstractProgress,
+) -> MixtureIndex:
+    """Tokenise what a number of draws needs.
+
+    Args:
+        mixture: adjusted, as it is to be drawn.
+        files: that it was read from.
+        how: its examples are made.
+        draws: how many draws are needed, from the number of examples of one pass.
+        folder: of the shards.
+        num_workers: processes side by side; 0 takes one a core.
+        progress: told of the tasks that are done.
+
+    Raises:
+        DataError: tasks whose data cannot be read, all of them by name, and they may not be left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with workers(num_workers) as pool:
+        building = _Building(mixture, how, folder, pool, progress)
+        building.make_first_epochs()
+        rated, epoch_examples = building.rates()
+        needed = draws(epoch_examples)
+        building.make_epochs(rated, needed)
+        return building.index(rated, epoch_examples, needed, files)
+
+
+@final
+class _Building:
+    """What the steps of one build share."""
+
+    def __init__(
+        self, mixture: Mixture, how: How, folder: Path, pool: Workers, progress: AbstractProgress
+    ) -> None:
+        self.mixture, self.how, self.folder = mixture, how, folder
+        self.pool, self.progress = pool, progress
+        self.catalog = Catalog(how.places.tasks_root)
+        self.states: dict[str, DataState] = {}
+        self.files: dict[str, tuple[Path, ...]] = {}
+        self.missing: dict[str, str] = {}
+        self.made: dict[Leaf, list[ShardFacts]] = {}
+        self.names: dict[Leaf, list[str]] = {}
+
+    # -- steps
+
+    def make_first_epochs(self) -> None:
+        """Every leaf's examples of its first epoch."""
+        self._find_data()
+        self._refuse_missing()
+        wanted = [(leaf, 0) for leaf in leaves(self.mixture)]
+        self._make(wanted, f"tokenise {self.mixture.name}")
+        self._refuse_missing()
+
+    def rates(self) -> tuple[tuple[LeafRate, ...], int]:
+        """What the sizes make of the mixture: its leaves' rates, and the examples of one pass."""
+        sizes = {
+            leaf: Size(self.made[leaf][0].examples, len(leaf_templates(leaf, self.catalog[leaf.task])))
+            for leaf in leaves(self.mixture)
+        }
+        mixed = mix(self.mixture, sizes)
+        return mixed.leaves, mixed.epoch_examples
+
+    def make_epochs(self, rated: Sequence[LeafRate], draws: int) -> None:
+        """The further epochs that the draws reach."""
+        while True:
+            wanted = [
+                (each.leaf, len(self.made[each.leaf]))
+                for each in rated
+                if sum(facts.examples for facts in self.made[each.leaf]) < each.rate * draws + _MARGIN
+                and len(self.made[each.leaf]) < self._num_variants(each.leaf)
+            ]
+            if not wanted:
+                return
+            self._make(wanted, f"tokenise {self.mixture.name}, further epochs")
+            self._refuse_missing()
+
+    def index(
+        self, rated: Sequence[LeafRate], epoch_examples: int, draws: int, files: Iterable[Path]
+    ) -> MixtureIndex:
+        """What was built."""
+        return MixtureIndex(
+            self.mixture.name,
+            tuple(self._entry(each) for each in rated),
+            epoch_examples,
+            draws,
+            self._inputs(files),
+            self.missing,
+        )
+
+    # -- tasks and their data
+
+    def _find_data(self) -> None:
+        """The state of every task's data; tasks that have none are noted."""
+        places = self.how.places
+        for leaf in leaves(self.mixture):
+            name = leaf.task
+            if name in self.states or name in self.missing:
+                continue
+            task = self.catalog[name]
+            self.files[name] = self.catalog.files(name)
+            try:
+                self.states[name] = data_state(
+                    task.source, training_split(task), data_root=places.data_root, seed=places.world_seed
+                )
+            except DataError as error:
+                self.missing[name] = str(error)
+
+    def _refuse_missing(self) -> None:
+        """Go on without the tasks that have no data, if that is allowed."""
+        if not self.missing:
+            return
+        if not self.how.leave_out_missing:
+            told = "\n  ".join(f"{name}: {reason}" for name, reason in sorted(self.missing.items()))
+            raise DataError(
+                f"{len(self.missing)} of the mixture's tasks cannot be read",
+                where=self.mixture.name,
+                got=f"\n  {told}",
+                fix="obtain them, or go on without them: mixture.missing=leave_out",
+            )
+        self.mixture = without_tasks(self.mixture, self.missing)
+
+    def _num_variants(self, leaf: Leaf) -> int:
+        """After so many epochs a leaf's renderings recur: every row has met every template."""
+        return len(leaf_templates(leaf, self.catalog[leaf.task]))
+
+    # -- shards
+
+    def _make(self, wanted: Sequence[tuple[Leaf, int]], title: str) -> None:
+        jobs = list(self._jobs(wanted))
+        done = 0
+        with self.progress.stage(title, len(jobs)) as stage:
+            for position, result in self.pool.run(_attempt, jobs):
+                job = jobs[position]
+                if isinstance(result, str):
+                    self.missing[job.task] = result
+                else:
+                    done += self._keep(job, result)
+                stage.advance(1, f"{done:,} examples")
+
+    def _keep(self, job: TaskJob, facts: "Mapping[str, ShardFacts]") -> int:
+        for work in job.shards:
+            self.made.setdefault(work.leaf, []).append(facts[work.name])
+            self.names.setdefault(work.leaf, []).append(work.name)
+        return sum(each.examples for each in facts.values())
+
+    def _jobs(self, wanted: Iterable[tuple[Leaf, int]]) -> Iterator[TaskJob]:
+        grouped: dict[tuple[str, int | None], list[ShardWork]] = {}
+        for leaf, epoch in wanted:
+            work = ShardWork(leaf, epoch, self._shard_name(leaf, epoch))
+            grouped.setdefault((leaf.task, leaf.limit_examples), []).append(work)
+        how = self.how
+        for (task, limit), shards in grouped.items():
+            yield TaskJob(
+                task, limit, tuple(shards), self.folder, how.tokens, how.places, how.seed, how.objective
+            )
+
+    def _shard_name(self, leaf: Leaf, epoch: int) -> str:
+        how = self.how
+        return shard_name(
+            leaf,
+            epoch,
+            task_sha256=self._task_sha256(leaf.task),
+            data=self.states[leaf.task].told,
+            tokens=how.tokens,
+            places=how.places,
+            seed=how.seed,
+            objective=how.objective,
+        )
+
+    def _task_sha256(self, name: str) -> str:
+        digest = hashlib.sha256(name.encode())
+        for path in self.files[name]:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    # -- the index
+
+    def _entry(self, rated: LeafRate) -> LeafEntry:
+        leaf, facts = rated.leaf, self.made[rated.leaf]
+        lost = {name: sum(each.about[name] for each in facts) for name in _LOST}
+        return LeafEntry(
+            name=str(leaf),
+            task=leaf.task,
+            rate=rated.rate,
+            weight=rated.weight,
+            examples=rated.examples,
+            is_capped=rated.is_capped,
+            is_floored=rated.is_floored,
+            shards=tuple(self.names[leaf]),
+            sizes=tuple(each.examples for each in facts),
+            num_variants=self._num_variants(leaf),
+            input_tokens=sum(each.input_tokens for each in facts),
+            target_tokens=sum(each.target_tokens for each in facts),
+            lost={name: count for name, count in lost.items() if count},
+            origin=str(facts[0].about["origin"]),
+            data_sha256=facts[0].about["data_sha256"],
+        )
+
+    def _inputs(self, files: Iterable[Path]) -> tuple[InputFile, ...]:
+        kept = {leaf.task for leaf in leaves(self.mixture)}
+        tasks = (path for name in kept for path in self.files[name])
+        data = (state.file for name, state in self.states.items() if name in kept and state.file is not None)
+        return input_files([*files, *self.how.places.tasks_root, *sorted(tasks), *sorted(data)])
+
+
+def _attempt(job: TaskJob) -> "Mapping[str, ShardFacts] | str":
+    """The shards of a task, or why there are none: one task's fault must not hide the others'."""
+    try:
+        return make_shards(job)
+    except DataError as error:
+        return str(error)

@@ -1,0 +1,193 @@
+"""Shards of tokens, made once: a shard's name hashes everything that shaped it.
+
+One shard holds one leaf's examples of one epoch. Whatever it depends on is in its key: the task's file, the
+data (by place, size and time of change), the form, the templates, the vocabulary, the lengths, the objective,
+the seed of what is drawn, ramekin's version. A mixture's rates, the order of its draws and the number of
+steps are not, so that mixtures share shards, and so do runs of other seeds.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from ramekin.catalog import Catalog
+from ramekin.recipes.mixtures.leaf import Counts, LeafReader
+from ramekin.recipes.places import Places
+from ramekin.text.example import Example
+from ramekin.text.mixing.mixture import Leaf
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from ramekin.tensors.cache import ShardFacts
+    from ramekin.tensors.encode import Encoded
+
+__all__ = ["ShardWork", "TaskJob", "Tokens", "make_shards", "shard_name"]
+
+_FORMAT = 1
+_CHUNK = 512  # examples that are tokenised together
+
+
+@final
+@dataclass(frozen=True)
+class Tokens:
+    """How examples become tokens."""
+
+    tokenizer: Path
+    """The folder of the vocabulary."""
+    sha256: str
+    """Of the vocabulary's file."""
+    max_input_tokens: int
+    max_target_tokens: int
+    input_eos: bool = True
+
+
+@final
+@dataclass(frozen=True)
+class ShardWork:
+    """One shard to be made."""
+
+    leaf: Leaf
+    epoch: int
+    name: str
+
+
+@final
+@dataclass(frozen=True)
+class TaskJob:
+    """The shards of one task, whose rows are read once for all of them."""
+
+    task: str
+    limit_examples: int | None
+    shards: tuple[ShardWork, ...]
+    folder: Path
+    tokens: Tokens
+    places: Places
+    seed: int
+    """Of what is drawn for each row."""
+    objective: str
+
+
+def shard_name(
+    leaf: Leaf,
+    epoch: int,
+    *,
+    task_sha256: str,
+    data: Mapping[str, Any],
+    tokens: Tokens,
+    places: Places,
+    seed: int,
+    objective: str,
+) -> str:
+    """The file name of a leaf's shard: `glue-rte-0-4f0c….safetensors`."""
+    import ramekin
+
+    depends = {
+        "format": _FORMAT,
+        "ramekin": ramekin.__version__,
+        "leaf": asdict(leaf),
+        "epoch": epoch,
+        "task": task_sha256,
+        "data": data,
+        "tokens": {**asdict(replace(tokens, tokenizer=Path())), "tokenizer": None},
+        "bad_rows": places.bad_rows.action,
+        "seed": seed,
+        "objective": objective,
+    }
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    return f"{leaf.task.replace('/', '-')}-{epoch}-{digest[:24]}.safetensors"
+
+
+def make_shards(job: TaskJob) -> "dict[str, ShardFacts]":
+    """Make a task's shards, those that are there aside; by name what each holds.
+
+    Raises:
+        DataError: the task's rows cannot be read or rendered.
+    """
+    from ramekin.tensors.cache import read_facts
+
+    found = {work.name: job.folder / work.name for work in job.shards if (job.folder / work.name).is_file()}
+    facts = {name: read_facts(path) for name, path in found.items()}
+    missing = [work for work in job.shards if work.name not in facts]
+    if not missing:
+        return facts
+    tokenizer = _tokenizer(job.tokens.tokenizer)
+    reader = LeafReader(
+        Catalog(job.places.tasks_root)[job.task],
+        limit=job.limit_examples,
+        places=job.places,
+        seed=job.seed,
+        max_input_tokens=job.tokens.max_input_tokens,
+        count_tokens=_counter(tokenizer),
+    )
+    return {**facts, **{work.name: _made(work, reader, tokenizer, job) for work in missing}}
+
+
+def _made(
+    work: ShardWork, reader: LeafReader, tokenizer: "PreTrainedTokenizerFast", job: TaskJob
+) -> "ShardFacts":
+    from ramekin.tensors.cache import write_shard
+
+    about: dict[str, Any] = {
+        "leaf": str(work.leaf),
+        "epoch": work.epoch,
+        "origin": reader.rows.records.origin,
+        "data_sha256": reader.rows.records.sha256,
+    }
+    return write_shard(
+        job.folder / work.name,
+        _encoded(work, reader, tokenizer, job.tokens, about),
+        task=job.task,
+        split=reader.split,
+        vocab_size=len(tokenizer),
+        about=about,
+    )
+
+
+def _encoded(
+    work: ShardWork,
+    reader: LeafReader,
+    tokenizer: "PreTrainedTokenizerFast",
+    tokens: Tokens,
+    about: dict[str, Any],
+) -> "Iterator[Encoded]":
+    """The leaf's examples as tokens; what was lost on the way is entered into `about`."""
+    from ramekin.tensors.encode import encode
+
+    counts = Counts()
+    lost = {"truncated_inputs": 0, "truncated_targets": 0, "unknown_inputs": 0, "unknown_targets": 0}
+    for chunk in _chunks(reader.examples(work.leaf, work.epoch, counts)):
+        encoded = encode(
+            chunk,
+            tokenizer,
+            max_input_tokens=tokens.max_input_tokens,
+            max_target_tokens=tokens.max_target_tokens,
+            input_eos=tokens.input_eos,
+        )
+        for name in lost:
+            lost[name] += getattr(encoded, name)
+        yield from encoded.items
+    about.update(lost, **asdict(counts))
+
+
+def _chunks(examples: Iterator[Example]) -> Iterator[list[Example]]:
+    while chunk := list(islice(examples, _CHUNK)):
+        yield chunk
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    from ramekin.tensors.tokenizer import load_tokenizer
+
+    return load_tokenizer(folder)
+
+
+def _counter(tokenizer: "PreTrainedTokenizerFast") -> Any:
+    from ramekin.tensors.tokenizer import token_ids
+
+    return lambda text: len(token_ids(tokenizer, [text])[0])
