@@ -17,7 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from ramekin.errors import UsageError
-from ramekin.recipes.schema import AbstractVerbConfig
+from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.registry import nearest, unknown_name
 from ramekin.text.strict_yaml import read_yaml
 

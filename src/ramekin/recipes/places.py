@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from ramekin.recipes.schema import AbstractVerbConfig
+from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.sources.rows import STRICT, BadRows
 
 __all__ = ["Places", "pick_device", "places_of", "set_threads"]

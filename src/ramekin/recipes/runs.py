@@ -16,7 +16,7 @@ import yaml
 
 from ramekin.errors import UsageError
 from ramekin.files import folder_lock, refuse_existing, write_text
-from ramekin.recipes.schema import AbstractVerbConfig
+from ramekin.recipes.settings import AbstractVerbConfig
 
 __all__ = ["command_line", "config_text", "fresh_folder", "run_folder"]
 

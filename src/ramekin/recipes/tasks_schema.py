@@ -4,7 +4,7 @@ from typing import Literal, Self, final
 
 from pydantic import Field, model_validator
 
-from ramekin.recipes.schema import AbstractVerbConfig, Natural, PositiveInt, UserPath
+from ramekin.recipes.settings import AbstractVerbConfig, Natural, PositiveInt, UserPath
 from ramekin.text.options import OptionOrder, OptionsAs
 from ramekin.text.prompting.ablation import Ablation
 from ramekin.text.prompting.few_shot import ShotForm

@@ -99,7 +99,7 @@ class DataState:
     """What can be known of a split's data without reading it: equal values, equal rows."""
 
     told: Mapping[str, Any]
-    """JSON values: a file with its size and time of change, a hub id with its revision, a world with its seed."""
+    """JSON values: a file with its size and time of change, a hub id and revision, or a world and seed."""
     file: Path | None
     """The file, where there is one."""
 

@@ -19,9 +19,9 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.workers import Workers, workers
 from ramekin.sources.records import DataState, data_state
+from ramekin.text.mixing.adjustments import Adjustments, adjusted
 from ramekin.text.mixing.mixture import Leaf, Mixture, leaf_templates, leaves
 from ramekin.text.mixing.rates import LeafRate, Size, mix
-from ramekin.text.mixing.selection import without_tasks
 
 if TYPE_CHECKING:
     from ramekin.tensors.cache import ShardFacts
@@ -170,7 +170,8 @@ class _Building:
 
     def _refuse_missing(self) -> None:
         """Go on without the tasks that have no data, if that is allowed."""
-        if not self.missing:
+        names = {leaf.task for leaf in leaves(self.mixture)} & self.missing.keys()
+        if not names:
             return
         if not self.how.leave_out_missing:
             told = "\n  ".join(f"{name}: {reason}" for name, reason in sorted(self.missing.items()))
@@ -180,7 +181,8 @@ class _Building:
                 got=f"\n  {told}",
                 fix="obtain them, or go on without them: mixture.missing=leave_out",
             )
-        self.mixture = without_tasks(self.mixture, self.missing)
+        without = Adjustments(exclude=tuple(sorted(names)))
+        self.mixture = adjusted(self.mixture, without, tasks=self.catalog, clusters={})
 
     def _num_variants(self, leaf: Leaf) -> int:
         """After so many epochs a leaf's renderings recur: every row has met every template."""

@@ -1,0 +1,148 @@
+"""What the configurations of all verbs share: types of values, and the keys that every verb has.
+
+This is the edge: what a user may write, with types, bounds and defaults. The library below takes plain
+keyword arguments and knows none of these models. Importing this module loads pydantic and nothing heavier.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from ramekin.catalog import TasksRoot, load_task
+from ramekin.errors import RamekinError, UsageError
+from ramekin.evaluate.mode import MODES
+
+__all__ = [
+    "AbstractSettings",
+    "AbstractTaskVerbConfig",
+    "AbstractVerbConfig",
+    "ModeName",
+    "Natural",
+    "PositiveInt",
+    "UserPath",
+    "refuse_unknown_tasks",
+]
+
+
+def _expanded(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+def _as_several(value: Any) -> Any:
+    """One path stands for a list of one."""
+    return (value,) if isinstance(value, str | Path) else () if value is None else value
+
+
+UserPath: TypeAlias = Annotated[Path, BeforeValidator(_expanded)]
+UserPaths: TypeAlias = Annotated[tuple[UserPath, ...], BeforeValidator(_as_several)]
+PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
+Natural: TypeAlias = Annotated[int, Field(ge=0)]
+
+
+def refuse_unknown_tasks(names: Sequence[str], tasks_root: TasksRoot) -> None:
+    """Refuse names of tasks that the catalogue does not have, all at once."""
+    _all_or_value_error(lambda name: load_task(name, tasks_root=tasks_root), names)
+
+
+def _all_or_value_error(check: Callable[[str], object], names: Sequence[str]) -> None:
+    """Check every name, then raise all that was wrong as the one ValueError that pydantic reports."""
+    problems = []
+    for name in names:
+        try:
+            check(name)
+        except RamekinError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(dict.fromkeys(problems)))
+
+
+def _known_mode(mode: str) -> str:
+    """Refuse a scoring mode that does not exist."""
+    try:
+        return MODES[mode].name
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+ModeName: TypeAlias = Annotated[str, AfterValidator(_known_mode)]
+
+
+class AbstractSettings(BaseModel):
+    """A group of keys: unknown ones are refused, and nothing changes after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AbstractVerbConfig(AbstractSettings):
+    """The keys that every verb has."""
+
+    output: UserPath | None = None
+    """Folder for what the verb makes; None lets the verb choose a fresh one below `outputs/`."""
+    overwrite: bool = False
+    seed: Natural = 0
+    device: str = "auto"
+    threads: Natural = 0
+    """Threads for arithmetic on the CPU; 0 takes as many as there are cores."""
+    data_root: UserPath | None = None
+    tasks_root: UserPaths = ()
+    """Folders of task files, or clones of collections: `tasks_root=DIR` or `tasks_root=[DIR,DIR]`."""
+    hub_root: UserPath | None = None
+    world_seed: Natural = 0
+    """Of the built-in synthetic world and of `mini/base`."""
+    bad_rows: Literal["error", "skip", "quarantine"] = "error"
+    """What a row of a data file that cannot be used does; rows left out are counted."""
+    quarantine: UserPath | None = None
+    """With `bad_rows=quarantine`, the JSONL file that bad rows are written to with the reason."""
+
+    @model_validator(mode="after")
+    def _quarantine_has_a_file(self) -> Self:
+        if (self.bad_rows == "quarantine") != (self.quarantine is not None):
+            raise ValueError("bad_rows=quarantine and quarantine=FILE.jsonl go together")
+        return self
+
+
+class AbstractTaskVerbConfig(AbstractVerbConfig):
+    """The keys of the verbs that work on tasks: at least one is named, and all are known."""
+
+    task: str | None = None
+    tasks: tuple[str, ...] = ()
+    templates: str = "first"
+
+    # Field by field, so that a wrong name is found whatever else is wrong.
+    @field_validator("task", "tasks")
+    @classmethod
+    def _are_known(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> Any:
+        names = (value,) if isinstance(value, str) else value or ()
+        refuse_unknown_tasks(names, info.data.get("tasks_root"))
+        return value
+
+    @field_validator("templates")
+    @classmethod
+    def _is_of_each_task(cls, value: str, info: ValidationInfo) -> str:
+        task, root = info.data.get("task"), info.data.get("tasks_root")
+        names = (*((task,) if task else ()), *info.data.get("tasks", ()))
+        if value not in ("first", "all"):
+            _all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        if not self.task_names:
+            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
+        return self
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks asked for, whichever way they were written."""
+        return (*((self.task,) if self.task else ()), *self.tasks)
