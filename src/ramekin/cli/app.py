@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from ramekin.cli import demo, evaluate, fuse, merge, run, tasks, train
+from ramekin.cli import demo, evaluate, fuse, merge, mix, run, tasks, train
 from ramekin.cli.words import show_error
 from ramekin.errors import RamekinError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.command(name="demo")(demo.demo)
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(mix.app, name="mix")
 app.command(name="train")(train.train)
 app.command(name="merge")(merge.merge)
 app.command(name="evaluate")(evaluate.evaluate)

@@ -137,7 +137,7 @@ def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], 
         elif override.is_sweep_override():
             problems.append(f"'{word}' has several values: give one")
         else:
-            full_key = _lifted(schema, key)
+            full_key = _named(schema, _lifted(schema, key), value)
             if problem := _key_problem(schema, full_key):
                 problems.append(problem)
             else:
@@ -155,6 +155,11 @@ def _lifted(schema: type[BaseModel], key: str) -> str:
         if first in _fields(_inner(fields[group])):
             return f"{group}.{key}"
     return key
+
+
+def _named(schema: type[BaseModel], key: str, value: Any) -> str:
+    """The full name of a key whose group has a name: `mixture=glue` is `mixture.name=glue`."""
+    return f"{key}.name" if key in getattr(schema, "NAMED", ()) and isinstance(value, str) else key
 
 
 def _missing_groups(verb: str, words: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from ramekin.recipes.progress import AbstractProgress
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
-__all__ = ["locate", "open_named"]
+__all__ = ["locate", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
@@ -27,6 +27,20 @@ def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
     if name == MINI_BASE and not Path(name).exists():
         return ensure_mini_base(places.world_seed, progress)
     return locate_checkpoint(name, hub_root=places.hub_root)
+
+
+def locate_tokenizer(name: str, places: Places, progress: AbstractProgress) -> Path:
+    """The folder of a model's tokenizer: its own, or that of an adapter's base.
+
+    Raises:
+        WeightsError: there is no such model, or an adapter's base is not found.
+    """
+    from ramekin.weights.checkpoint import has_tokenizer
+    from ramekin.weights.lineage import read_lineage
+
+    folder = locate(name, places, progress)
+    lineage = None if has_tokenizer(folder) else read_lineage(folder)
+    return folder if lineage is None or lineage.base is None else locate(lineage.base, places, progress)
 
 
 def open_named(

@@ -113,7 +113,7 @@ class AbstractVerbConfig(AbstractSettings):
 
 
 class AbstractTaskVerbConfig(AbstractVerbConfig):
-    """The keys of the verbs that work on tasks: at least one is named, and all are known."""
+    """The keys of the verbs that work on tasks, all of which are known."""
 
     task: str | None = None
     tasks: tuple[str, ...] = ()
@@ -135,12 +135,6 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
         if value not in ("first", "all"):
             _all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)
         return value
-
-    @model_validator(mode="after")
-    def _has_a_task(self) -> Self:
-        if not self.task_names:
-            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
-        return self
 
     @property
     def task_names(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ __all__ = [
     "save_tokenizer",
     "token_ids",
     "train_tokenizer",
+    "vocabulary_file",
 ]
 
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
@@ -48,11 +49,21 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
         WeightsError: no tokenizer there, a damaged one, or one whose special tokens are not T5's.
     """
     folder = Path(folder)
-    json_path, model_path = folder / "tokenizer.json", folder / "spiece.model"
-    if json_path.is_file():
-        return _wrap(_from_json(json_path), json_path)
-    if model_path.is_file():
-        return _wrap(_assemble(_from_sentencepiece(model_path), num_sentinels=100), model_path)
+    path = vocabulary_file(folder)
+    if path.suffix == ".json":
+        return _wrap(_from_json(path), path)
+    return _wrap(_assemble(_from_sentencepiece(path), num_sentinels=100), path)
+
+
+def vocabulary_file(folder: Path) -> Path:
+    """The file that makes a folder's vocabulary: `tokenizer.json`, or else `spiece.model`.
+
+    Raises:
+        WeightsError: neither is there.
+    """
+    for name in ("tokenizer.json", "spiece.model"):
+        if (folder / name).is_file():
+            return folder / name
     raise WeightsError(
         "no tokenizer in the folder",
         where=str(folder),

@@ -1,32 +1,45 @@
-"""Build a mixture: tokenise what its draws will need, side by side, each shard once, and write its index.
+"""Build a mixture: tokenise what its draws will need, side by side, each shard once; or only survey it.
 
 First every leaf's first epoch, which gives the sizes and so the rates; then as many further epochs as the
-draws asked for will reach. What is there already is kept, so that a killed build goes on where it was.
+draws asked for will reach. What is there already is kept, so that a killed build goes on where it was. A
+survey counts rows and samples lengths instead. Tasks whose data cannot be read are all found before anything
+is refused.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, TypeVar, final
 
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
 from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex, input_files
 from ramekin.recipes.mixtures.leaf import training_split
 from ramekin.recipes.mixtures.shards import ShardWork, TaskJob, Tokens, make_shards, shard_name
+from ramekin.recipes.mixtures.sizes import LeafSize, measure_task
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.workers import Workers, workers
 from ramekin.sources.records import DataState, data_state
 from ramekin.text.mixing.adjustments import Adjustments, adjusted
 from ramekin.text.mixing.mixture import Leaf, Mixture, leaf_templates, leaves
-from ramekin.text.mixing.rates import LeafRate, Size, mix
+from ramekin.text.mixing.rates import LeafRate, Mixed, Size, mix
 
 if TYPE_CHECKING:
     from ramekin.tensors.cache import ShardFacts
 
-__all__ = ["How", "build_mixture"]
+__all__ = ["How", "Survey", "build_mixture", "survey_mixture"]
+
+
+class _HasExamples(Protocol):
+    """What either way of looking at a leaf tells."""
+
+    @property
+    def examples(self) -> int: ...
+
+
+R = TypeVar("R", bound=_HasExamples)
 
 _MARGIN = 8  # draws: no leaf is further than this from its rate (text.mixing.draws)
 _LOST = (
@@ -89,8 +102,30 @@ def build_mixture(
 
 
 @final
+@dataclass(frozen=True)
+class Survey:
+    """A mixture with its rates, before anything is tokenised."""
+
+    mixture: Mixture
+    """Without the tasks that were left out."""
+    mixed: Mixed
+    sizes: Mapping[Leaf, LeafSize]
+    missing: Mapping[str, str]
+    """Tasks that were left out, with the reason."""
+
+
+def survey_mixture(
+    mixture: Mixture, how: How, *, folder: Path, num_workers: int, progress: AbstractProgress
+) -> Survey:
+    """Count a mixture's rows and sample their lengths; arguments and errors as of `build_mixture`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with workers(num_workers) as pool:
+        return _Building(mixture, how, folder, pool, progress).survey()
+
+
+@final
 class _Building:
-    """What the steps of one build share."""
+    """What the steps of one build, or of a survey, share."""
 
     def __init__(
         self, mixture: Mixture, how: How, folder: Path, pool: Workers, progress: AbstractProgress
@@ -106,21 +141,23 @@ class _Building:
 
     # -- steps
 
+    def survey(self) -> Survey:
+        """Sizes and rates."""
+        jobs = self._first_epochs()
+        sizes: dict[Leaf, LeafSize] = {}
+        for job, found in self._results(_attempt_measuring, jobs, f"survey {self.mixture.name}"):
+            sizes.update({work.leaf: found[work.name] for work in job.shards})
+        self._refuse_missing()
+        mixed = self._mixed({leaf: size.examples for leaf, size in sizes.items()})
+        return Survey(self.mixture, mixed, sizes, self.missing)
+
     def make_first_epochs(self) -> None:
         """Every leaf's examples of its first epoch."""
-        self._find_data()
-        self._refuse_missing()
-        wanted = [(leaf, 0) for leaf in leaves(self.mixture)]
-        self._make(wanted, f"tokenise {self.mixture.name}")
-        self._refuse_missing()
+        self._make(self._first_epochs(), f"tokenise {self.mixture.name}")
 
     def rates(self) -> tuple[tuple[LeafRate, ...], int]:
         """What the sizes make of the mixture: its leaves' rates, and the examples of one pass."""
-        sizes = {
-            leaf: Size(self.made[leaf][0].examples, len(leaf_templates(leaf, self.catalog[leaf.task])))
-            for leaf in leaves(self.mixture)
-        }
-        mixed = mix(self.mixture, sizes)
+        mixed = self._mixed({leaf: facts[0].examples for leaf, facts in self.made.items()})
         return mixed.leaves, mixed.epoch_examples
 
     def make_epochs(self, rated: Sequence[LeafRate], draws: int) -> None:
@@ -134,8 +171,7 @@ class _Building:
             ]
             if not wanted:
                 return
-            self._make(wanted, f"tokenise {self.mixture.name}, further epochs")
-            self._refuse_missing()
+            self._make(list(self._jobs(wanted)), f"tokenise {self.mixture.name}, further epochs")
 
     def index(
         self, rated: Sequence[LeafRate], epoch_examples: int, draws: int, files: Iterable[Path]
@@ -190,23 +226,41 @@ class _Building:
 
     # -- shards
 
-    def _make(self, wanted: Sequence[tuple[Leaf, int]], title: str) -> None:
-        jobs = list(self._jobs(wanted))
-        done = 0
-        with self.progress.stage(title, len(jobs)) as stage:
-            for position, result in self.pool.run(_attempt, jobs):
-                job = jobs[position]
-                if isinstance(result, str):
-                    self.missing[job.task] = result
-                else:
-                    done += self._keep(job, result)
-                stage.advance(1, f"{done:,} examples")
+    def _first_epochs(self) -> list[TaskJob]:
+        self._find_data()
+        self._refuse_missing()
+        return list(self._jobs((leaf, 0) for leaf in leaves(self.mixture)))
 
-    def _keep(self, job: TaskJob, facts: "Mapping[str, ShardFacts]") -> int:
+    def _mixed(self, examples: Mapping[Leaf, int]) -> Mixed:
+        sizes = {
+            leaf: Size(examples[leaf], len(leaf_templates(leaf, self.catalog[leaf.task])))
+            for leaf in leaves(self.mixture)
+        }
+        return mix(self.mixture, sizes)
+
+    def _make(self, jobs: Sequence[TaskJob], title: str) -> None:
+        for job, facts in self._results(_attempt_making, jobs, title):
+            self._keep(job, facts)
+        self._refuse_missing()
+
+    def _results(
+        self, attempt: "Callable[[TaskJob], Mapping[str, R] | str]", jobs: Sequence[TaskJob], title: str
+    ) -> "Iterator[tuple[TaskJob, Mapping[str, R]]]":
+        """The results of the jobs as they come; tasks that cannot be read are noted."""
+        examples = 0
+        with self.progress.stage(title, len(jobs)) as stage:
+            for position, result in self.pool.run(attempt, jobs):
+                if isinstance(result, str):
+                    self.missing[jobs[position].task] = result
+                else:
+                    examples += sum(each.examples for each in result.values())
+                    yield jobs[position], result
+                stage.advance(1, f"{examples:,} examples")
+
+    def _keep(self, job: TaskJob, facts: "Mapping[str, ShardFacts]") -> None:
         for work in job.shards:
             self.made.setdefault(work.leaf, []).append(facts[work.name])
             self.names.setdefault(work.leaf, []).append(work.name)
-        return sum(each.examples for each in facts.values())
 
     def _jobs(self, wanted: Iterable[tuple[Leaf, int]]) -> Iterator[TaskJob]:
         grouped: dict[tuple[str, int | None], list[ShardWork]] = {}
@@ -268,9 +322,17 @@ class _Building:
         return input_files([*files, *self.how.places.tasks_root, *sorted(tasks), *sorted(data)])
 
 
-def _attempt(job: TaskJob) -> "Mapping[str, ShardFacts] | str":
+def _attempt_making(job: TaskJob) -> "Mapping[str, ShardFacts] | str":
     """The shards of a task, or why there are none: one task's fault must not hide the others'."""
     try:
         return make_shards(job)
+    except DataError as error:
+        return str(error)
+
+
+def _attempt_measuring(job: TaskJob) -> Mapping[str, LeafSize] | str:
+    """The sizes of a task's leaves, or why there are none."""
+    try:
+        return measure_task(job)
     except DataError as error:
         return str(error)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ramekin.tensors.cache import ShardFacts
     from ramekin.tensors.encode import Encoded
 
-__all__ = ["ShardWork", "TaskJob", "Tokens", "make_shards", "shard_name"]
+__all__ = ["ShardWork", "TaskJob", "Tokens", "make_shards", "reader_of", "shard_name", "tokenizer_of"]
 
 _FORMAT = 1
 _CHUNK = 512  # examples that are tokenised together
@@ -116,23 +116,33 @@ def make_shards(job: TaskJob) -> "dict[str, ShardFacts]":
     missing = [work for work in job.shards if work.name not in facts]
     if not missing:
         return facts
-    tokenizer = _tokenizer(job.tokens.tokenizer)
-    reader = LeafReader(
+    reader = reader_of(job)
+    return {**facts, **{work.name: _made(work, reader, job) for work in missing}}
+
+
+def reader_of(job: TaskJob) -> LeafReader:
+    """What reads a task's rows and makes examples of them.
+
+    Raises:
+        DataError: the rows cannot be read.
+    """
+    from ramekin.tensors.tokenizer import token_ids
+
+    tokenizer = tokenizer_of(job.tokens.tokenizer)
+    return LeafReader(
         Catalog(job.places.tasks_root)[job.task],
         limit=job.limit_examples,
         places=job.places,
         seed=job.seed,
         max_input_tokens=job.tokens.max_input_tokens,
-        count_tokens=_counter(tokenizer),
+        count_tokens=lambda text: len(token_ids(tokenizer, [text])[0]),
     )
-    return {**facts, **{work.name: _made(work, reader, tokenizer, job) for work in missing}}
 
 
-def _made(
-    work: ShardWork, reader: LeafReader, tokenizer: "PreTrainedTokenizerFast", job: TaskJob
-) -> "ShardFacts":
+def _made(work: ShardWork, reader: LeafReader, job: TaskJob) -> "ShardFacts":
     from ramekin.tensors.cache import write_shard
 
+    tokenizer = tokenizer_of(job.tokens.tokenizer)
     about: dict[str, Any] = {
         "leaf": str(work.leaf),
         "epoch": work.epoch,
@@ -181,13 +191,8 @@ def _chunks(examples: Iterator[Example]) -> Iterator[list[Example]]:
 
 
 @lru_cache(maxsize=2)
-def _tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+def tokenizer_of(folder: Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a folder, read once a process."""
     from ramekin.tensors.tokenizer import load_tokenizer
 
     return load_tokenizer(folder)
-
-
-def _counter(tokenizer: "PreTrainedTokenizerFast") -> Any:
-    from ramekin.tensors.tokenizer import token_ids
-
-    return lambda text: len(token_ids(tokenizer, [text])[0])

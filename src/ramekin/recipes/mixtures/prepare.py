@@ -1,0 +1,96 @@
+"""A mixture, ready to be drawn from: its index if that still holds, or else built now."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ramekin.catalog import Catalog
+from ramekin.catalog.mixtures import adjusted_mixture, load_mixture
+from ramekin.recipes.base import cache_root
+from ramekin.recipes.mixtures.build import How, build_mixture
+from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.mixtures.index import MixtureIndex, is_current, read_index, write_index
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+from ramekin.text.mixing.mixture import Mixture, MixturePart
+
+__all__ = ["mixture_files", "prepare_mixture", "resolved_mixture", "shards_folder"]
+
+
+def shards_folder(cache: Path | None) -> Path:
+    """Where shards are: below the folder given, or in the user's cache."""
+    return (cache if cache is not None else cache_root() / "mixtures") / "shards"
+
+
+def resolved_mixture(config: MixtureConfig, places: Places) -> Mixture:
+    """The mixture as it is to be drawn: its tasks found, its adjustments made."""
+    catalog = Catalog(places.tasks_root)
+    return adjusted_mixture(
+        load_mixture(config.name, catalog, without=config.without), config.adjustments, catalog
+    )
+
+
+def mixture_files(mixture: Mixture) -> Iterator[Path]:
+    """The files that a mixture was read from."""
+    if mixture.where:
+        yield Path(mixture.where)
+    for part in mixture.parts:
+        if isinstance(part, MixturePart):
+            yield from mixture_files(part.mixture)
+
+
+def prepare_mixture(
+    config: MixtureConfig,
+    how: How,
+    *,
+    draws: Callable[[int], int],
+    cache: Path | None,
+    num_workers: int,
+    progress: AbstractProgress,
+) -> MixtureIndex:
+    """The index of a mixture whose shards are enough for a number of draws.
+
+    Args:
+        config: which mixture.
+        how: its examples are made.
+        draws: how many are needed, from the number of examples of one pass.
+        cache: a folder to keep shards and indexes in; None: the user's.
+        num_workers: that tokenise side by side.
+        progress: told of what is built.
+
+    Raises:
+        DataError: tasks whose data cannot be read; all are named.
+        UsageError: the mixture cannot be adjusted so.
+    """
+    folder = shards_folder(cache)
+    path = folder.with_name("indexes") / f"{Path(config.name).stem}-{_key(config, how)}.json"
+    index = read_index(path)
+    if index is not None and index.draws >= draws(index.epoch_examples) and is_current(index, folder):
+        return index
+    mixture = resolved_mixture(config, how.places)
+    index = build_mixture(
+        mixture,
+        mixture_files(mixture),
+        how,
+        draws=draws,
+        folder=folder,
+        num_workers=num_workers,
+        progress=progress,
+    )
+    write_index(path, index)
+    return index
+
+
+def _key(config: MixtureConfig, how: How) -> str:
+    """Of everything that was asked for; the state of files is in the index itself."""
+    import ramekin
+
+    tokens = replace(how.tokens, tokenizer=Path())
+    asked = {
+        "ramekin": ramekin.__version__,
+        "mixture": config.model_dump(mode="json"),
+        "how": asdict(replace(how, tokens=tokens)),
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:24]
