@@ -48,7 +48,7 @@ def test_the_exclusions_are_flans_and_go_both_ways() -> None:
     ("name", "sets"),
     [
         ("direct_training", 20), ("direct_evaluation", 14), ("big_bench_14", 14), ("chain_of_thought_nine", 9),
-        ("mmlu", 57), ("bbh", 27), ("tydiqa", 8), ("mgsm", 11),
+        ("t0_training", 27), ("t0_plus_training", 7), ("t0_plus_plus_training", 6), ("t0_sf", 12), ("mmlu", 57), ("bbh", 27), ("tydiqa", 8), ("mgsm", 11),
     ],
 )  # fmt: skip
 def test_the_other_collections(catalog: Catalog, name: str, sets: int) -> None:

@@ -40,9 +40,10 @@ def test_the_order_in_which_draws_are_asked_for_changes_nothing() -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 7, 8])
 def test_ranks_share_one_order(ranks: int) -> None:
     whole = MixtureDraws(SKEWED, seed=2).draws(0, 3000)
-    of_ranks = [
-        [MixtureDraws(SKEWED, seed=2).draw(t) for t in range(rank, 600, ranks)] for rank in range(ranks)
-    ]
+    of_ranks = []
+    for rank in range(ranks):
+        own = MixtureDraws(SKEWED, seed=2)
+        of_ranks.append([own.draw(t) for t in range(rank, 600, ranks)])
     assert [of_ranks[t % ranks][t // ranks] for t in range(600)] == whole[:600]
 
 

@@ -12,8 +12,9 @@ Registering looks at file names only; a task's file is read when the task is ask
 aliases and tags in its YAML as its own format does; nothing else is relaxed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias, final
 
 from ramekin.catalog.collections import (
@@ -25,7 +26,7 @@ from ramekin.catalog.collections import (
 )
 from ramekin.text.task import Task
 
-__all__ = ["COLLECTION_FORMS", "Collected", "Collection", "collection_of"]
+__all__ = ["CLONES", "COLLECTION_FORMS", "Collected", "Collection", "collection_of"]
 
 Collected: TypeAlias = tuple[str, Path]
 """A task's name and its file."""
@@ -56,6 +57,16 @@ COLLECTION_FORMS: Final = (
     "or NAME.jsonl with instructions"
 )
 """What a folder may be, for errors."""
+CLONES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "p3": "a clone of promptsource (bigscience-workshop/promptsource on GitHub)",
+        "ni": "a clone of natural-instructions (allenai/natural-instructions on GitHub)",
+        "big_bench": "a clone of BIG-bench (google/BIG-bench on GitHub)",
+        "flan_cot": "FLAN's chain-of-thought files (flan/v2/cot_data of google-research/FLAN on GitHub)",
+        "instructions": "a folder of NAME.jsonl with instructions",
+    }
+)
+"""What has the tasks of a family, for errors."""
 
 
 def collection_of(folder: Path) -> tuple[Collection, tuple[Collected, ...]] | None:

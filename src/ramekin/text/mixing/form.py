@@ -71,13 +71,21 @@ PLAIN_FORM = PromptForm()
 """No exemplars, options after FLAN's dashes."""
 
 
-def prompting(form: PromptForm, *, seed: int = 0, epoch: int = 0, max_tokens: int | None = None) -> Prompting:
+def prompting(
+    form: PromptForm,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    split: str = "train",
+    max_tokens: int | None = None,
+) -> Prompting:
     """What `text.prompting.prompt.prompt` takes for a form.
 
     Args:
         form: how a leaf's rows are put.
         seed: of what is drawn for each row.
         epoch: which time the row is met.
+        split: of the leaf, from which exemplars are drawn too.
         max_tokens: the prompt's budget, to which exemplars are pruned; None: none are.
     """
     return Prompting(
@@ -86,6 +94,7 @@ def prompting(form: PromptForm, *, seed: int = 0, epoch: int = 0, max_tokens: in
         inverted=form.inverted,
         ablation=form.ablation,
         form=SHOT_FORMS[form.shot_form],
+        exemplar_split=split,
         exemplar_templates=form.exemplar_templates,
         max_tokens=max_tokens,
     )

@@ -16,6 +16,7 @@ from ramekin.text.task import Task
 
 __all__ = [
     "ALL_TEMPLATES",
+    "PROPORTIONAL",
     "CapScope",
     "Leaf",
     "Missing",
@@ -26,6 +27,7 @@ __all__ = [
     "Templates",
     "leaf_templates",
     "leaves",
+    "missing_sets",
     "part_leaves",
     "task_parts",
     "template_at",
@@ -95,6 +97,7 @@ class Templates:
 
 
 ALL_TEMPLATES = Templates()
+PROPORTIONAL = Mixing()
 
 
 @final
@@ -114,6 +117,8 @@ class TaskPart:
     floor_examples: int | None = None
     """In the weight it counts as at least so many examples."""
     templates: Templates = ALL_TEMPLATES
+    split: str = "train"
+    """Which of the task's splits is drawn from, by our name."""
 
     def __post_init__(self) -> None:
         _check_rate(self.rate, self.task)
@@ -179,7 +184,7 @@ class Mixture:
 
     name: str
     parts: tuple[TaskPart | MixturePart, ...]
-    mixing: Mixing = Mixing()
+    mixing: Mixing = PROPORTIONAL
     """How its own tasks are weighted; a mixture among its parts has its own."""
     forms: tuple[PromptForm, ...] = (PLAIN_FORM,)
     """How its own tasks' rows are put: each form has its share of a task's draws."""
@@ -231,11 +236,13 @@ class Leaf:
     """Its share is 1: what a leaf is does not depend on how often it is drawn."""
     limit_examples: int | None = None
     templates: Templates = ALL_TEMPLATES
+    split: str = "train"
 
     def __str__(self) -> str:
         limit = "" if self.limit_examples is None else f"limit_examples={self.limit_examples}"
         templates = "" if self.templates == ALL_TEMPLATES else f"templates={self.templates}"
-        return " ".join(filter(None, (self.task, str(self.form), limit, templates)))
+        split = "" if self.split == "train" else f"split={self.split}"
+        return " ".join(filter(None, (self.task, str(self.form), limit, templates, split)))
 
 
 def task_parts(mixture: Mixture) -> Iterator[tuple[Mixture, TaskPart]]:
@@ -247,10 +254,17 @@ def task_parts(mixture: Mixture) -> Iterator[tuple[Mixture, TaskPart]]:
             yield mixture, part
 
 
+def missing_sets(mixture: Mixture) -> tuple[Missing, ...]:
+    """What the published mixture has beside, and those within it; each once."""
+    inner = (part.mixture for part in mixture.parts if isinstance(part, MixturePart))
+    found = (each for other in inner for each in missing_sets(other))
+    return tuple(dict.fromkeys((*mixture.missing, *found)))
+
+
 def part_leaves(mixture: Mixture, part: TaskPart) -> tuple[Leaf, ...]:
     """The leaves of one task of a mixture, one for each of its forms."""
     return tuple(
-        Leaf(part.task, replace(form, share=1.0), part.limit_examples, part.templates)
+        Leaf(part.task, replace(form, share=1.0), part.limit_examples, part.templates, part.split)
         for form in mixture.forms
     )
 

@@ -1,0 +1,293 @@
+"""What a mixture's YAML file says, before its names and patterns are looked up in a catalogue.
+
+    description: what it is
+    tasks:                  # names, patterns, or mappings with more to say of them
+      - glue/rte
+      - mmlu/*
+      - {collection: flan_2021, clusters: [sentiment]}
+      - {task: sentiment/imdb, rate: 2, floor_examples: 100}     # in place of what the collection says of it
+      - {task: ni/*, listed_in: splits/default/train_tasks.txt}
+    mixtures: {muffin: 0.52, t0_sf: 0.15}     # with their rates, or a list: each brings its own weights
+    exclude: [mmlu/virology]
+    mixing: {kind: proportional, cap_examples: 3000}
+    limit_examples: 30000   # for every task that says nothing else, as the next three and floor_examples are
+    templates: plain        # all, plain, first, or a list of names
+    templates_per_task: 4
+    split: train
+    forms: [{share: 0.5, shots: 2}, {share: 0.5, options: none}]
+    missing: {race: why the catalogue lacks it}
+
+Every problem is found at once, with its line and the nearest right name. Knows nothing of which tasks exist.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, final, get_args, get_origin, get_type_hints
+
+from ramekin.errors import DataError, UsageError
+from ramekin.registry import unknown_name
+from ramekin.text.mixing.form import PLAIN_FORM, PromptForm
+from ramekin.text.mixing.mixture import ALL_TEMPLATES, PROPORTIONAL, Missing, Mixing, TaskPart, Templates
+from ramekin.text.strict_yaml import Document
+
+__all__ = ["MixtureFile", "NamedMixture", "Selection", "is_pattern", "parse_mixture"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One entry of `tasks`: which tasks, and what holds for each of them."""
+
+    line: int | None
+    task: str = ""
+    """A name or a pattern; empty where a collection is meant."""
+    collection: str = ""
+    clusters: tuple[str, ...] = ()
+    """Of the collection, only these."""
+    listed_in: str = ""
+    """Only those that a file of the collection's clone lists, such as `splits/default/train_tasks.txt`."""
+    rate: float | None = None
+    limit_examples: int | None = None
+    floor_examples: int | None = None
+    templates: Templates = ALL_TEMPLATES
+    split: str = "train"
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it means one task, by its name."""
+        return bool(self.task) and not is_pattern(self.task)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all that match it, such as `mmlu/*`."""
+    return any(sign in name for sign in "*?[")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NamedMixture:
+    """One entry of `mixtures`."""
+
+    line: int | None
+    name: str
+    """Of a mixture that is built in, or a path from the file's own folder."""
+    rate: float | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MixtureFile:
+    """What a file says."""
+
+    where: str
+    description: str = ""
+    selections: tuple[Selection, ...] = ()
+    mixtures: tuple[NamedMixture, ...] = ()
+    exclude: tuple[tuple[int | None, str], ...] = ()
+    """Names and patterns, each with its line."""
+    mixing: Mixing = PROPORTIONAL
+    forms: tuple[PromptForm, ...] = (PLAIN_FORM,)
+    missing: tuple[Missing, ...] = ()
+
+
+_TEXTS: Final = list[str]
+_OF_A_TASK: Final[Mapping[str, Any]] = {
+    "limit_examples": int,
+    "floor_examples": int,
+    "templates": str | _TEXTS,
+    "templates_per_task": int,
+    "split": str,
+}
+_KEYS: Final[Mapping[str, Any]] = {
+    "description": str,
+    "tasks": list,
+    "mixtures": list[str] | dict,
+    "exclude": _TEXTS,
+    "mixing": dict,
+    "forms": list,
+    "missing": dict,
+    **_OF_A_TASK,
+}
+_ENTRY_KEYS: Final[Mapping[str, Any]] = {
+    "task": str,
+    "collection": str,
+    "clusters": _TEXTS,
+    "listed_in": str,
+    "rate": float,
+    **_OF_A_TASK,
+}
+_NUMBERS = ("rate", "limit_examples", "floor_examples")
+_WORDS: Final[Mapping[Any, str]] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list",
+    dict: "a mapping", NoneType: "nothing", _TEXTS: "a list of texts",
+}  # fmt: skip
+
+Problem = tuple[int | None, str]
+
+
+def parse_mixture(document: Document, *, where: str) -> MixtureFile:
+    """Read a mixture's document.
+
+    Raises:
+        DataError: a key is unknown, or a value is of the wrong kind or out of range; all are listed at once.
+    """
+    reader = _Reader(document)
+    data = document.value
+    if not isinstance(data, dict):
+        raise DataError(
+            "the mixture is not well formed",
+            where=where,
+            expected="a mapping with tasks or mixtures",
+            got=type(data).__name__,
+        )
+    data = reader.sound(data, _KEYS, ())
+    if not data.get("tasks") and not data.get("mixtures"):
+        reader.problems.append((None, "'tasks' or 'mixtures' must say what is mixed"))
+    file = MixtureFile(
+        where,
+        data.get("description", ""),
+        tuple(reader.selections(data)),
+        tuple(reader.mixtures(data.get("mixtures", ()))),
+        tuple((document.line("exclude", place), text) for place, text in enumerate(data.get("exclude", ()))),
+        reader.made(Mixing, data.get("mixing", {}), ("mixing",)) or PROPORTIONAL,
+        tuple(reader.forms(data.get("forms"))),
+        tuple(reader.missing(data.get("missing", {}))),
+    )
+    if reader.problems:
+        listed = "; ".join(each if at is None else f"line {at}: {each}" for at, each in reader.problems)
+        (line, problem), *others = reader.problems
+        place, said = (where, listed) if others or line is None else (f"{where}:{line}", problem)
+        raise DataError("the mixture is not well formed", where=place, got=said, fix="edit the file")
+    return file
+
+
+@final
+class _Reader:
+    """Reads the parts of a document, and keeps what is wrong with them."""
+
+    def __init__(self, document: Document) -> None:
+        self.line = document.line
+        self.problems: list[Problem] = []
+
+    def sound(self, data: Mapping[Any, Any], kinds: Mapping[str, Any], path: tuple[str | int, ...]) -> Any:
+        """What is known and of the right kind; the rest is a problem."""
+        found = {}
+        for key, value in data.items():
+            line = self.line(*path, str(key))
+            if key not in kinds:
+                self.problems.append((line, unknown_name("key", str(key), kinds)))
+            elif not _is_of(kinds[key], value):
+                self.problems.append((line, _mistaken(key, kinds[key], value)))
+            else:
+                found[key] = value
+        return found
+
+    def made(self, kind: Callable[..., Any], data: Any, path: tuple[str | int, ...]) -> Any:
+        """A value whose fields are the keys; None if something is wrong with it."""
+        if not isinstance(data, dict):
+            self.problems.append((self.line(*path), f"expected a mapping, got {data!r}"))
+            return None
+        before = len(self.problems)
+        values = self.sound(data, get_type_hints(kind), path)
+        return None if len(self.problems) > before else self.checked(kind, values, self.line(*path))
+
+    def checked(self, kind: Callable[..., Any], values: Mapping[str, Any], line: int | None) -> Any:
+        """A value, or a problem where its numbers are out of range."""
+        try:
+            return kind(**values)
+        except UsageError as error:
+            self.problems.append((line, str(error)))
+            return None
+
+    def selections(self, data: Mapping[str, Any]) -> Iterator[Selection]:
+        common = {key: data[key] for key in _OF_A_TASK if key in data}
+        for place, entry in enumerate(data.get("tasks", ())):
+            line = self.line("tasks", place)
+            if isinstance(entry, str):
+                entry = {"task": entry}
+            elif not isinstance(entry, dict):
+                self.problems.append((line, f"a task must be a name, a pattern or a mapping, not {entry!r}"))
+                continue
+            before = len(self.problems)
+            own = self.sound(entry, _ENTRY_KEYS, ("tasks", place))
+            if ("task" in own) == ("collection" in own) and len(self.problems) == before:
+                self.problems.append((line, "an entry of 'tasks' needs either 'task' or 'collection'"))
+            for key, needed in (("clusters", "collection"), ("listed_in", "task")):
+                if key in own and needed not in own:
+                    self.problems.append((line, f"'{key}' goes with '{needed}'"))
+            values = {**common, **own}
+            values["templates"] = self.templates(values, line)
+            values.pop("templates_per_task", None)
+            values["clusters"] = tuple(values.get("clusters", ()))
+            part = {key: values[key] for key in _NUMBERS if key in values}
+            self.checked(TaskPart, {"task": own.get("task", ""), **part}, line)
+            yield Selection(line, **values)
+
+    def templates(self, values: Mapping[str, Any], line: int | None) -> Templates:
+        which = values.get("templates", "all")
+        names = get_args(get_args(get_type_hints(Templates)["which"])[0])
+        if isinstance(which, str) and which not in names:
+            said = unknown_name("templates", which, names) + " (or a list of names)"
+            self.problems.append((line, said))
+            return ALL_TEMPLATES
+        chosen = which if isinstance(which, str) else tuple(which)
+        found = self.checked(Templates, {"which": chosen, "per_task": values.get("templates_per_task")}, line)
+        return ALL_TEMPLATES if found is None else found
+
+    def mixtures(self, data: Any) -> Iterator[NamedMixture]:
+        if isinstance(data, list):
+            yield from (NamedMixture(self.line("mixtures", place), name) for place, name in enumerate(data))
+            return
+        for name, rate in dict(data).items():
+            line = self.line("mixtures", str(name))
+            if not isinstance(name, str) or not _is_of(float, rate) or rate <= 0:
+                self.problems.append(
+                    (line, f"a mixture needs a name and a rate above 0, not {name!r}: {rate!r}")
+                )
+            else:
+                yield NamedMixture(line, name, rate)
+
+    def forms(self, data: Any) -> Iterator[PromptForm]:
+        if data is None:
+            yield PLAIN_FORM
+            return
+        for place, entry in enumerate(data):
+            form = self.made(PromptForm, entry, ("forms", place))
+            if form is not None:
+                yield form
+
+    def missing(self, data: Mapping[Any, Any]) -> Iterator[Missing]:
+        for name, reason in data.items():
+            if isinstance(name, str) and isinstance(reason, str) and reason:
+                yield Missing(name, reason)
+            else:
+                said = f"'missing' maps data sets to reasons, not {name!r}: {reason!r}"
+                self.problems.append((self.line("missing", str(name)), said))
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value is of a kind: a type, a `Literal`, a list of texts, or any of several."""
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return isinstance(value, kind)
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    return any(_is_of(each, value) for each in _kinds(kind))
+
+
+def _mistaken(key: str, kind: Any, value: Any) -> str:
+    if get_origin(kind) is Literal:
+        return unknown_name(key, str(value), get_args(kind))
+    words = " or ".join(_WORDS[each] for each in _kinds(kind))
+    return f"'{key}' must be {words}, not {value!r}"
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    """The kinds that a union is of, or the one."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
