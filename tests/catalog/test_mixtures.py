@@ -10,6 +10,7 @@ from ramekin.catalog.clusters import clusters
 from ramekin.catalog.mixtures import adjusted_mixture, load_mixture, mixture_file, mixture_names
 from ramekin.errors import DataError, UsageError
 from ramekin.text.mixing.adjustments import Adjustments
+from ramekin.text.mixing.form import prompting
 from ramekin.text.mixing.mixture import (
     Leaf,
     Mixture,
@@ -20,6 +21,7 @@ from ramekin.text.mixing.mixture import (
     task_parts,
 )
 from ramekin.text.mixing.rates import Size, mix
+from ramekin.text.prompting.prompt import prompt
 
 COUNTS = {  # tasks, leaves, data sets that the catalogue lacks
     "cot": (9, 72, 0),
@@ -344,3 +346,22 @@ class TestLists:
         path.write_text("tasks: [{task: 'ni/*', listed_in: splits/newer.txt}]")
         with pytest.raises(DataError, match="ni/task999_new: .*newer.txt: expected 2 tasks, got 1"):
             load_mixture(path, Catalog(clones))
+
+
+@pytest.mark.parametrize("name", ["cot", "dialog", "muffin", "t0_sf"])
+def test_every_form_can_be_put_on_every_tasks_own_row(name: str) -> None:
+    catalog = Catalog()
+    for leaf in leaves(load_mixture(name)):
+        task = catalog[leaf.task]
+        assert task.sample is not None
+        how = prompting(leaf.form, split=leaf.split)
+        exemplars = [(row, task.sample) for row in range(1, leaf.form.shots + 1)]
+        template = leaf_templates(leaf, task)[0]
+        found = prompt(
+            task, task.sample, template=template, split=leaf.split, row=0, how=how, exemplars=exemplars
+        )
+        assert found.used == leaf.form.shots and found.example.inputs and found.example.targets
+        if leaf.form.inverted:
+            assert found.example.inputs.rstrip().endswith("What was the question?")
+        elif leaf.form.cot == "rationale":
+            assert " The answer is " in found.example.targets

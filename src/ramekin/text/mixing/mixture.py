@@ -5,7 +5,7 @@ takes it apart into leaves, which are what is drawn from. Knows nothing of sizes
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, final
 
@@ -25,6 +25,7 @@ __all__ = [
     "MixturePart",
     "TaskPart",
     "Templates",
+    "leaf_forms",
     "leaf_templates",
     "leaves",
     "missing_sets",
@@ -261,18 +262,25 @@ def missing_sets(mixture: Mixture) -> tuple[Missing, ...]:
     return tuple(dict.fromkeys((*mixture.missing, *found)))
 
 
-def part_leaves(mixture: Mixture, part: TaskPart) -> tuple[Leaf, ...]:
-    """The leaves of one task of a mixture, one for each of its forms."""
-    return tuple(
-        Leaf(part.task, replace(form, share=1.0), part.limit_examples, part.templates, part.split)
-        for form in mixture.forms
-    )
+def leaf_forms(mixture: Mixture) -> tuple[PromptForm, ...]:
+    """The forms of a mixture's own tasks as their leaves have them, without their shares."""
+    return tuple(replace(form, share=1.0) for form in mixture.forms)
+
+
+def part_leaves(part: TaskPart, forms: Iterable[PromptForm]) -> tuple[Leaf, ...]:
+    """The leaves of one task, one for each of the `leaf_forms` of its mixture."""
+    return tuple(Leaf(part.task, form, part.limit_examples, part.templates, part.split) for form in forms)
 
 
 def leaves(mixture: Mixture) -> tuple[Leaf, ...]:
     """All leaves of a mixture, each once, in the order in which its parts are listed."""
-    found = (leaf for inner, part in task_parts(mixture) for leaf in part_leaves(inner, part))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(_leaves(mixture)))
+
+
+def _leaves(mixture: Mixture) -> Iterator[Leaf]:
+    forms = leaf_forms(mixture)
+    for part in mixture.parts:
+        yield from _leaves(part.mixture) if isinstance(part, MixturePart) else part_leaves(part, forms)
 
 
 def leaf_templates(leaf: Leaf, task: Task) -> tuple[str, ...]:

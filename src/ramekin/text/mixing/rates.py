@@ -7,17 +7,19 @@ rate(mixture) · weight(task) / total; a leaf that several parts have gets the s
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from ramekin.errors import DataError
+from ramekin.text.mixing.form import PromptForm
 from ramekin.text.mixing.mixture import (
     Leaf,
     Mixing,
     Mixture,
     MixturePart,
     TaskPart,
+    leaf_forms,
     leaf_templates,
     leaves,
     part_leaves,
@@ -106,77 +108,80 @@ def mix(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> Mixed:
     Raises:
         DataError: a leaf has no size, or no examples or templates; all such leaves are named.
     """
-    listed = leaves(mixture)
-    _check_sizes(mixture, listed, sizes)
-    found, epoch = _weighed(mixture, sizes)
+    _check_sizes(mixture, sizes)
+    found = _weighed(mixture, sizes)
     total = math.fsum(each.weight for each in found.values())
     rated = (
-        LeafRate(
-            leaf,
-            _used(leaf, sizes),
-            found[leaf].weight,
-            found[leaf].weight / total,
-            found[leaf].is_capped,
-            found[leaf].is_floored,
-        )
-        for leaf in listed
+        LeafRate(leaf, each.examples, each.weight, each.weight / total, each.is_capped, each.is_floored)
+        for leaf, each in found.items()
     )
+    epoch = math.fsum(each.counted for each in found.values())
     return Mixed(mixture.name, tuple(rated), round(epoch))
 
 
 @final
 class _Weighed(NamedTuple):
-    """A leaf's weight, and what decided it."""
+    """A leaf's weight within a mixture, and what decided it."""
 
+    examples: int
     weight: float
-    is_capped: bool = False
-    is_floored: bool = False
+    counted: float
+    """As how many examples it counts in one pass."""
+    is_capped: bool
+    is_floored: bool
 
 
-def _weighed(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> tuple[dict[Leaf, _Weighed], float]:
-    """The weights of a mixture's leaves, relative to one another, and how many examples are one pass."""
+def _weighed(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> dict[Leaf, _Weighed]:
+    """The weights of a mixture's leaves, relative to one another, in the order of `leaves`."""
     found: dict[Leaf, _Weighed] = {}
-    epoch = 0.0
     shares = math.fsum(form.share for form in mixture.forms)
+    forms = [(own, form.share / shares) for own, form in zip(leaf_forms(mixture), mixture.forms, strict=True)]
     for part in mixture.parts:
         if isinstance(part, MixturePart):
-            inner, counted = _weighed(part.mixture, sizes)
-            total = math.fsum(each.weight for each in inner.values())
-            scale = 1.0 if part.rate is None else part.rate / total
+            pairs = _weighed_mixture(part, sizes)
         else:
-            inner, counted = _weighed_task(mixture, part, sizes, shares)
-            scale = 1.0
-        epoch += counted
-        for leaf, each in inner.items():
-            before = found.get(leaf, _Weighed(0.0))
-            found[leaf] = _Weighed(
-                before.weight + scale * each.weight,
-                before.is_capped or each.is_capped,
-                before.is_floored or each.is_floored,
-            )
-    return found, epoch
+            pairs = _weighed_task(mixture.mixing, part, forms, sizes)
+        for leaf, each in pairs:
+            before = found.get(leaf)
+            found[leaf] = each if before is None else _both(before, each)
+    return found
+
+
+def _both(one: _Weighed, other: _Weighed) -> _Weighed:
+    """A leaf that two parts have."""
+    return _Weighed(
+        one.examples,
+        one.weight + other.weight,
+        one.counted + other.counted,
+        one.is_capped or other.is_capped,
+        one.is_floored or other.is_floored,
+    )
+
+
+def _weighed_mixture(part: MixturePart, sizes: Mapping[Leaf, Size]) -> Iterator[tuple[Leaf, _Weighed]]:
+    """The leaves of a mixture within another: its rate is divided among them as they weigh."""
+    inner = _weighed(part.mixture, sizes)
+    total = math.fsum(each.weight for each in inner.values())
+    scale = 1.0 if part.rate is None else part.rate / total
+    return ((leaf, each._replace(weight=scale * each.weight)) for leaf, each in inner.items())
 
 
 def _weighed_task(
-    mixture: Mixture, part: TaskPart, sizes: Mapping[Leaf, Size], shares: float
-) -> tuple[dict[Leaf, _Weighed], float]:
-    """The weights of one task's leaves: each form has its share of what the task weighs."""
-    found: dict[Leaf, _Weighed] = {}
-    epoch = 0.0
-    for form, leaf in zip(mixture.forms, part_leaves(mixture, part), strict=True):
-        share = form.share / shares
-        count = _counted(mixture.mixing, part, _used(leaf, sizes), sizes[leaf].templates)
-        epoch += share * count.units * count.examples
+    mixing: Mixing, part: TaskPart, forms: Sequence[tuple[PromptForm, float]], sizes: Mapping[Leaf, Size]
+) -> Iterator[tuple[Leaf, _Weighed]]:
+    """The leaves of one task: each form has its share of what the task weighs."""
+    for leaf, (_, share) in zip(part_leaves(part, (form for form, _ in forms)), forms, strict=True):
+        size = sizes[leaf]
+        examples = size.examples if part.limit_examples is None else min(part.limit_examples, size.examples)
+        count = _counted(mixing, part, examples, size.templates)
+        counted = share * count.units * count.examples
         if part.rate is not None:
-            weighed = _Weighed(share * part.rate)
-        elif mixture.mixing.kind == "equal":
-            weighed = _Weighed(share)
+            yield leaf, _Weighed(examples, share * part.rate, counted, False, False)
+        elif mixing.kind == "equal":
+            yield leaf, _Weighed(examples, share, counted, False, False)
         else:
-            weight = share * count.units * _tempered(count.examples, mixture.mixing.mixing_temperature)
-            weighed = _Weighed(weight, count.is_capped, count.is_floored)
-        before = found.get(leaf, _Weighed(0.0))
-        found[leaf] = weighed._replace(weight=before.weight + weighed.weight)
-    return found, epoch
+            weight = share * count.units * _tempered(count.examples, mixing.mixing_temperature)
+            yield leaf, _Weighed(examples, weight, counted, count.is_capped, count.is_floored)
 
 
 @final
@@ -207,14 +212,9 @@ def _tempered(count: float, temperature: float) -> float:
     return count if temperature == 1 else count ** (1 / temperature)
 
 
-def _used(leaf: Leaf, sizes: Mapping[Leaf, Size]) -> int:
-    limit = leaf.limit_examples
-    return sizes[leaf].examples if limit is None else min(limit, sizes[leaf].examples)
-
-
-def _check_sizes(mixture: Mixture, listed: Iterable[Leaf], sizes: Mapping[Leaf, Size]) -> None:
+def _check_sizes(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> None:
     wrong = []
-    for leaf in listed:
+    for leaf in leaves(mixture):
         size = sizes.get(leaf)
         if size is None:
             wrong.append(f"{leaf}: none")
