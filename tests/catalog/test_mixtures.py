@@ -18,6 +18,7 @@ from ramekin.text.mixing.mixture import (
     leaf_templates,
     leaves,
     missing_sets,
+    mixture_files,
     task_parts,
 )
 from ramekin.text.mixing.rates import Size, mix
@@ -339,6 +340,12 @@ class TestLists:
             load_mixture(path, Catalog(clones))
         with pytest.raises(UsageError, match="fix: name the whole clone in tasks_root"):
             load_mixture(path, Catalog(clones[0] / "tasks"))
+
+    def test_the_files_of_a_mixture_are_known_with_their_lists(self, clones: tuple[Path, Path]) -> None:
+        found = mixture_files(load_mixture("natural_instructions", Catalog(clones)))
+        assert [Path(each).name for each in found] == ["natural_instructions.yaml", "train_tasks.txt"]
+        found = mixture_files(load_mixture("t0_plus_plus"))
+        assert [Path(each).stem for each in found] == ["t0_plus_plus", "t0_plus", "t0"]
 
     def test_a_list_of_another_version(self, tmp_path: Path, clones: tuple[Path, Path]) -> None:
         (clones[0] / "splits" / "newer.txt").write_text("task1_a\n\ntask999_new\n")

@@ -112,6 +112,8 @@ class _Resolving:
         self.met: set[str] = set()
         """The mixtures within others that were met."""
         self.made: dict[Path, Mixture | None] = {}
+        self.lists: dict[str, list[str]] = {}
+        """The lists of tasks that a mixture's file refers to."""
 
     def mixture(self, path: Path, above: tuple[Path, ...]) -> Mixture | None:
         """The mixture of a file; None if all of it is left out."""
@@ -125,12 +127,20 @@ class _Resolving:
                 *self.task_parts(file),
                 *self.mixture_parts(file, path, above),
             )
-            self.made[path] = (
-                Mixture(path.stem, parts, file.mixing, file.forms, file.description, file.missing, str(path))
-                if parts
-                else None
-            )
+            self.made[path] = self.of_parts(file, path, parts) if parts else None
         return self.made[path]
+
+    def of_parts(self, file: MixtureFile, path: Path, parts: tuple[TaskPart | MixturePart, ...]) -> Mixture:
+        return Mixture(
+            path.stem,
+            parts,
+            file.mixing,
+            file.forms,
+            file.description,
+            file.missing,
+            where=file.where,
+            lists=tuple(self.lists.get(file.where, ())),
+        )
 
     def mixture_parts(self, file: MixtureFile, path: Path, above: tuple[Path, ...]) -> Iterator[MixturePart]:
         for each in file.mixtures:
@@ -176,7 +186,11 @@ class _Resolving:
         if selection.is_name:
             return (selection.task,) if selection.task in self.catalog else ()
         found = tuple(name for name in self.names if fnmatchcase(name, selection.task))
-        return self.listed(found, selection.listed_in, place) if selection.listed_in and found else found
+        if not (selection.listed_in and found):
+            return found
+        path = self.list_file(found[0], selection.listed_in, place)
+        self.lists.setdefault(where, []).append(str(path))
+        return self.listed(found, path)
 
     def collected(self, selection: Selection, place: str) -> tuple[str, ...]:
         try:
@@ -189,9 +203,9 @@ class _Resolving:
         wanted = selection.clusters or tuple(sets)
         return tuple(name for cluster in wanted for each in sets[cluster] for name in each)
 
-    def listed(self, names: tuple[str, ...], listed_in: str, place: str) -> tuple[str, ...]:
-        """Those of the names that a list in the collection's clone has."""
-        above = self.catalog.files(names[0])[0].parents[:_CLONE_DEPTH]
+    def list_file(self, name: str, listed_in: str, place: str) -> Path:
+        """A list of tasks in the clone that a task is of."""
+        above = self.catalog.files(name)[0].parents[:_CLONE_DEPTH]
         path = next((folder / listed_in for folder in above if (folder / listed_in).is_file()), None)
         if path is None:
             raise UsageError(
@@ -200,6 +214,10 @@ class _Resolving:
                 got=str(above[0]),
                 fix="name the whole clone in tasks_root",
             )
+        return path
+
+    def listed(self, names: tuple[str, ...], path: Path) -> tuple[str, ...]:
+        """Those of the names that a list has."""
         family = names[0].partition("/")[0]
         lines = path.read_text(encoding="utf-8").splitlines()
         wanted = [f"{family}/{name_of(line)}" for line in lines if line.strip()]

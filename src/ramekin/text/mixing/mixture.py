@@ -29,6 +29,7 @@ __all__ = [
     "leaf_templates",
     "leaves",
     "missing_sets",
+    "mixture_files",
     "part_leaves",
     "task_parts",
     "template_at",
@@ -194,6 +195,8 @@ class Mixture:
     """What the published mixture has beside."""
     where: str = ""
     """The file it was read from, for errors."""
+    lists: tuple[str, ...] = ()
+    """Further files that say which tasks are meant."""
 
     def __post_init__(self) -> None:
         where = self.where or self.name
@@ -265,6 +268,14 @@ def missing_sets(mixture: Mixture) -> tuple[Missing, ...]:
 def leaf_forms(mixture: Mixture) -> tuple[PromptForm, ...]:
     """The forms of a mixture's own tasks as their leaves have them, without their shares."""
     return tuple(replace(form, share=1.0) for form in mixture.forms)
+
+
+def mixture_files(mixture: Mixture) -> tuple[str, ...]:
+    """The files that a mixture and those within it were read from; each once."""
+    inner = (part.mixture for part in mixture.parts if isinstance(part, MixturePart))
+    found = (each for other in inner for each in mixture_files(other))
+    own = (mixture.where,) if mixture.where else ()
+    return tuple(dict.fromkeys((*own, *mixture.lists, *found)))
 
 
 def part_leaves(part: TaskPart, forms: Iterable[PromptForm]) -> tuple[Leaf, ...]:
