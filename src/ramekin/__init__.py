@@ -10,9 +10,12 @@ __version__ = "0.1.0"
 
 # Public name: where it is. A name may not be a unit's: `ramekin.merge` is the subpackage.
 _HOMES = {
+    "Adjustments": "ramekin.text.mixing.adjustments:Adjustments",
     "Catalog": "ramekin.catalog:Catalog",
     "Encoded": "ramekin.tensors.encode:Encoded",
     "Example": "ramekin.text.example:Example",
+    "Mixture": "ramekin.text.mixing.mixture:Mixture",
+    "MixtureDraws": "ramekin.text.mixing.draws:MixtureDraws",
     "Prompting": "ramekin.text.prompting.prompt:Prompting",
     "RamekinError": "ramekin.errors:RamekinError",
     "Recipe": "ramekin.train.recipe:Recipe",
@@ -25,10 +28,13 @@ _HOMES = {
     "finetune": "ramekin.train.loop:finetune",
     "generate": "ramekin.infer.generate:generate",
     "hold_out": "ramekin.text.clusters:hold_out",
+    "load_mixture": "ramekin.catalog.mixtures:load_mixture",
     "load_model": "ramekin.weights.seq2seq:load_model",
     "load_task": "ramekin.catalog:load_task",
     "load_tokenizer": "ramekin.tensors.tokenizer:load_tokenizer",
     "merge_checkpoints": "ramekin.merge.run:merge",
+    "mix": "ramekin.text.mixing.rates:mix",
+    "mixture_names": "ramekin.catalog.mixtures:mixture_names",
     "prompt": "ramekin.text.prompting.prompt:prompt",
     "read_records": "ramekin.sources.records:read_records",
     "render": "ramekin.text.render:render",
@@ -38,9 +44,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "Adjustments",
     "Catalog",
     "Encoded",
     "Example",
+    "Mixture",
+    "MixtureDraws",
     "Prompting",
     "RamekinError",
     "Recipe",
@@ -53,10 +62,13 @@ __all__ = [
     "finetune",
     "generate",
     "hold_out",
+    "load_mixture",
     "load_model",
     "load_task",
     "load_tokenizer",
     "merge_checkpoints",
+    "mix",
+    "mixture_names",
     "prompt",
     "read_records",
     "render",

@@ -372,3 +372,13 @@ def test_every_form_can_be_put_on_every_tasks_own_row(name: str) -> None:
             assert found.example.inputs.rstrip().endswith("What was the question?")
         elif leaf.form.cot == "rationale":
             assert " The answer is " in found.example.targets
+
+
+def test_the_guides_example_can_be_loaded_and_lists_every_mixture(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "mixtures.md").read_text(encoding="utf-8")
+    path = tmp_path / "own.yaml"
+    path.write_text(guide.split("```yaml\n")[1].split("```")[0])
+    mixture = load_mixture(path)
+    limits = {part.task: part.limit_examples for _, part in task_parts(mixture)}
+    assert limits.pop("glue/rte") == 2000 and set(limits.values()) == {30_000} and "glue/wnli" not in limits
+    assert len(mixture.forms) == 2 and all(f"`{name}`" in guide for name in mixture_names())

@@ -229,7 +229,8 @@ class _Resolving:
                 got=str(len(wanted) - len(lacking)),
                 fix="use list and tasks of one version",
             )
-        return tuple(dict.fromkeys(name for name in wanted if name in set(names)))
+        meant = frozenset(names)
+        return tuple(dict.fromkeys(name for name in wanted if name in meant))
 
 
 def _part(name: str, selection: Selection) -> TaskPart:

@@ -127,7 +127,7 @@ def _kept_names(
         _refuse_unclustered(adjustments.hold_out, kept, tasks, clusters)
         listed = {task.name: task for task in (*known, *(tasks[name] for name in kept))}
         held = hold_out(adjustments.hold_out, listed.values(), clusters=clusters)
-        kept = [name for name in kept if name in set(held.train)]
+        return frozenset(kept) & frozenset(held.train)
     return frozenset(kept)
 
 
