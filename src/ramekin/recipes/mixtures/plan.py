@@ -97,7 +97,9 @@ def _leaf_plan(leaf: Leaf, size: LeafSize, rated: Any, count: int) -> LeafPlan:
 def table(plan: MixturePlan) -> str:
     """The plan as aligned text, the highest rates first."""
     rows = sorted(plan.leaves, key=lambda leaf: (-leaf.rate, leaf.leaf))
-    cells = [("task", "rows", "weight", "rate", "draws", "epochs", "input/target tokens", "")]
+    cells: list[tuple[str, ...]] = [
+        ("task", "rows", "weight", "rate", "draws", "epochs", "input/target tokens", "")
+    ]
     cells += [_cells(leaf) for leaf in rows[:_SHOWN]]
     total = plan.to_json()
     cells.append(

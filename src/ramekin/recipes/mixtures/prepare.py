@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.mixtures.index import MixtureIndex, is_current, read_index, write_index
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
-from ramekin.text.mixing.mixture import Mixture, MixturePart
+from ramekin.text.mixing.mixture import Mixture, mixture_files
 
-__all__ = ["mixture_files", "prepare_mixture", "resolved_mixture", "shards_folder"]
+__all__ = ["prepare_mixture", "resolved_mixture", "shards_folder"]
 
 
 def shards_folder(cache: Path | None) -> Path:
@@ -30,15 +30,6 @@ def resolved_mixture(config: MixtureConfig, places: Places) -> Mixture:
     return adjusted_mixture(
         load_mixture(config.name, catalog, without=config.without), config.adjustments, catalog
     )
-
-
-def mixture_files(mixture: Mixture) -> Iterator[Path]:
-    """The files that a mixture was read from."""
-    if mixture.where:
-        yield Path(mixture.where)
-    for part in mixture.parts:
-        if isinstance(part, MixturePart):
-            yield from mixture_files(part.mixture)
 
 
 def prepare_mixture(
@@ -72,7 +63,7 @@ def prepare_mixture(
     mixture = resolved_mixture(config, how.places)
     index = build_mixture(
         mixture,
-        mixture_files(mixture),
+        map(Path, mixture_files(mixture)),
         how,
         draws=draws,
         folder=folder,
