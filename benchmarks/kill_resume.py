@@ -269,8 +269,8 @@ def _trained_with(run_dir: Path, options: argparse.Namespace, *, kill_at: int | 
     saving: list[Path] = []
     real_write, real_save = state.write_tensors, state.save_state
     state.write_tensors = written
-    loop = sys.modules["ramekin.train.loop"]
-    loop.save_state = saved
+    saving_module = sys.modules["ramekin.train.saving"]
+    saving_module.save_state = saved
     for holder, name in ((os, "fsync"), (os, "replace"), (Path, "rename"), (shutil, "rmtree")):
         counted(holder, name)
     stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115, PTH123

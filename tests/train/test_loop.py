@@ -524,7 +524,7 @@ def test_half_precision_weights_are_refused(train, make_model):
 def test_a_state_of_other_tensors_is_refused(train, tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         train(progress=stop_at(2))
-    monkeypatch.setattr("ramekin.train.loop.refuse_difference", lambda *_, **__: None)
+    monkeypatch.setattr("ramekin.train.saving.refuse_difference", lambda *_, **__: None)
     monkeypatch.setattr(
         "ramekin.train.loop.trainable_parameters", lambda model: {"other": model.shared.weight}
     )

@@ -11,7 +11,7 @@ The loop knows nothing of tasks, recipes' files or evaluation: `on_eval` is call
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, final
@@ -19,40 +19,29 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from ramekin.errors import StoppedError, UsageError, WeightsError
+from ramekin.errors import StoppedError, WeightsError
 from ramekin.files import folder_lock
 from ramekin.tensors.encode import Encoded
-from ramekin.train.events import EvalDone, Notice, Progress, StepDone, TrainEvent
+from ramekin.train.account import Account
+from ramekin.train.evaluation import OnEval, evaluate, is_due
+from ramekin.train.events import EvalDone, Progress
 from ramekin.train.feed import Feed, Listed
 from ramekin.train.gradient import Cut, Measured, MicroBatch, clip, cut_step, measure, within_memory
-from ramekin.train.identity import identity_of, refuse_difference
+from ramekin.train.identity import identity_of
 from ramekin.train.interrupt import StopRequest, stop_on_signals
-from ramekin.train.journal import Journal
 from ramekin.train.nonfinite import nonfinite_error
 from ramekin.train.objective import ObjectiveRecipe, build_objective
-from ramekin.train.optimizers import build_optimizer, read_state, trainable_parameters, write_state
+from ramekin.train.optimizers import build_optimizer, trainable_parameters
 from ramekin.train.outcome import TrainReport
 from ramekin.train.placement import Placement, place
 from ramekin.train.recipe import Recipe
+from ramekin.train.saving import Position, States
 from ramekin.train.schedule import learning_rate_at
 from ramekin.train.selection import best_evaluation, improves, is_exhausted
-from ramekin.train.state import (
-    Saved,
-    load_best,
-    load_newest,
-    remove_unfinished,
-    save_best,
-    save_state,
-    state_folders,
-)
-from ramekin.train.tally import StepCount, Tally, by_task, tally_from_json, tally_to_json
 from ramekin.train.team import AbstractTeam, team_of
 from ramekin.weights.seq2seq import parameter_counts, set_dropout
 
 __all__ = ["OnEval", "TrainReport", "finetune"]
-
-OnEval = Callable[[Any, int], Mapping[str, float]]
-"""From the model (in eval mode) and the number of steps taken to metrics by name."""
 
 
 def finetune(
@@ -110,7 +99,7 @@ def finetune(
             run.take_best()
             return run.report()
         finally:
-            run.close()
+            run.account.close()
             model.train(was_training)
 
 
@@ -132,71 +121,69 @@ class _Run:
         stop: StopRequest,
     ) -> None:
         self.model, self.feed, self.recipe, self.placement = model, feed, recipe, placement
-        self.team, self.run_dir, self.stop = team, run_dir, stop
-        self.on_eval, self.progress = on_eval, progress if team.is_first else None
+        self.team, self.run_dir, self.on_eval, self.stop = team, run_dir, on_eval, stop
         self.objective = build_objective(objective)
-        self.total_steps = recipe.total_steps(feed.epoch_examples)
-        self.steps_per_epoch = recipe.steps_per_epoch(feed.epoch_examples)
         self.parameters = trainable_parameters(model)
         self.optimizer = build_optimizer(model, recipe)
-        self.identity = identity_of(model, feed.identity, recipe, asdict(objective))
+        identity = identity_of(model, feed.identity, recipe, asdict(objective))
+        self.states = States(run_dir, identity, self.parameters, self.optimizer, team)
+        listener = progress if team.is_first else None
+        self.account = Account(recipe, epoch_examples=feed.epoch_examples, progress=listener)
         self.max_tokens = recipe.micro_batch_tokens
-        self.tally = Tally()
-        self.first_step = 0
         self.finished = False
-        self.notices: tuple[str, ...] = ()
-        self.journal: Journal | None = None
-        self.started = time.perf_counter()
 
     # -- beginning and end
 
-    @property
-    def states(self) -> Path:
-        """Where states are saved."""
-        return self.run_dir / "state"
-
     def start(self, *, resume: bool) -> None:
         """Continue from the newest saved state, or begin."""
-        if not resume and state_folders(self.states):
-            raise UsageError(
-                "the folder holds a run already",
-                where=str(self.run_dir),
-                fix="add resume=auto to continue it, or choose another output",
-            )
-        saved = load_newest(self.states)
-        if saved is not None:
-            refuse_difference(saved.record["identity"], self.identity, where=str(self.run_dir))
-            self._restore(saved)
-        self.first_step = self.tally.step
-        self.team.wait()  # until all have read what the first may now remove
+        position, passed_over = self.states.restore(resume=resume)
+        if position is not None:
+            self.account.go_on_from(position.tally)
+            self.max_tokens, self.finished = position.max_tokens, position.finished
         with self.team.first_alone() as is_first:
             if is_first:
-                remove_unfinished(self.states, newest=saved.folder if saved else None)
-                self.journal = Journal(self.run_dir / "events.jsonl", after_step=self.tally.step)
-        for message in (self.placement.notice, *(saved.passed_over if saved else ())):
+                self.account.open_log(self.run_dir / "events.jsonl")
+        for message in (self.placement.notice, *passed_over):
             if message:
-                self._notice(message)
-        if saved is not None and not self.finished:
-            self._notice(f"continuing after step {self.tally.step}")
+                self.account.notice(message)
+        if position is not None and not self.finished:
+            self.account.notice(f"continuing after step {position.tally.step}")
 
-    def close(self) -> None:
-        """Close what is open."""
-        if self.journal is not None:
-            self.journal.close()
+    def steps(self) -> None:
+        """Take the steps that are left, with evaluation and saving at their turns."""
+        self.account.start_clock()
+        self.model.train()
+        every, total = self.recipe.checkpoint_every, self.account.total_steps
+        if self.step and not self.finished:
+            self._evaluate_if_due()  # a stop asked for before this evaluation left it to us
+        while self.step < total and not is_exhausted(self.account.tally.evals, self.recipe):
+            self._step()
+            if not self._is_stopped():
+                self._evaluate_if_due()
+            if self._is_stopped():
+                self._save(finished=False)
+                raise self._stopped()
+            if every is not None and self.step % every == 0 and self.step < total:
+                self._save(finished=False)
+        if not self.finished:
+            self._save(finished=True)
+        if self._is_stopped():
+            raise self._stopped()
 
     def take_best(self) -> None:
         """Give the model the weights of the best evaluation, if the recipe selects by one."""
-        best = best_evaluation(self.tally.evals, self.recipe)
-        if best is not None and best.step != self.tally.step:
-            self._set_weights(load_best(self.states, best.step))
+        best = best_evaluation(self.account.tally.evals, self.recipe)
+        if best is not None and best.step != self.step:
+            self.states.take_best(best.step)
 
     def report(self) -> TrainReport:
         """What was done."""
-        tally, counts = self.tally, parameter_counts(self.model)
-        table = tally.loss_table()
+        tally, counts = self.account.tally, parameter_counts(self.model)
+        table, state = tally.loss_table(), self.states.newest
+        assert state is not None
         return TrainReport(
             steps=tally.step,
-            steps_this_time=tally.step - self.first_step,
+            steps_this_time=tally.step - self.account.first_step,
             examples=tally.examples,
             input_tokens=tally.input_tokens,
             target_tokens=tally.target_tokens,
@@ -209,68 +196,26 @@ class _Run:
             parameters=counts.all,
             precision=self.placement.precision,
             device=str(self.placement.device),
-            state=state_folders(self.states)[-1],
-            notices=self.notices,
+            state=state,
+            notices=self.account.notices,
             tasks=tally.tasks,
             best=best_evaluation(tally.evals, self.recipe),
-            stopped_early=tally.step < self.total_steps,
+            stopped_early=tally.step < self.account.total_steps,
         )
 
-    def _restore(self, saved: Saved) -> None:
-        if saved.weights.keys() != self.parameters.keys():
-            raise WeightsError("the saved state is of another model", where=str(saved.folder))
-        self._set_weights(saved.weights)
-        write_state(self.optimizer, self.parameters, saved.optimizer)
-        self.tally = tally_from_json(saved.record["tally"])
-        self.max_tokens = saved.record["max_tokens"]
-        self.finished = saved.record["finished"]
+    # -- a step
 
-    def _set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(weights[name])
-
-    # -- steps
-
-    def steps(self) -> None:
-        """Take the steps that are left, with logging, evaluation and saving at their turns."""
-        self.started = time.perf_counter()
-        self.model.train()
-        if self.tally.step and not self.finished:
-            self._evaluate_if_due()  # a stop asked for before this evaluation left it to us
-        while self.tally.step < self.total_steps and not is_exhausted(self.tally.evals, self.recipe):
-            self._step()
-            if not self._is_stopped():
-                self._evaluate_if_due()
-            every = self.recipe.checkpoint_every
-            due = every is not None and self.tally.step % every == 0
-            if self._is_stopped():
-                self._save(finished=False)
-                raise self._stopped()
-            if due and self.tally.step < self.total_steps:
-                self._save(finished=False)
-        if not self.finished:
-            self._save(finished=True)
-        if self._is_stopped():
-            raise self._stopped()
-
-    def _is_stopped(self) -> bool:
-        return self.team.any(bool(self.stop))
-
-    def _stopped(self) -> StoppedError:
-        return StoppedError(
-            f"stopped by {self.stop.signal_name or 'a signal'} after step {self.tally.step}; "
-            "the state is saved",
-            where=str(self.run_dir),
-            fix="run the same command again to continue",
-        )
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.account.tally.step
 
     def _step(self) -> None:
         """One optimizer step on one global batch."""
         began = time.perf_counter()
-        recipe, step = self.recipe, self.tally.step
-        learning_rate = learning_rate_at(recipe, step, self.total_steps)
-        examples = self.feed.examples(step, seed=recipe.seed, global_batch=recipe.global_batch)
+        recipe = self.recipe
+        learning_rate = learning_rate_at(recipe, self.step, self.account.total_steps)
+        examples = self.feed.examples(self.step, seed=recipe.seed, global_batch=recipe.global_batch)
         cut = cut_step(examples, self.team, max_tokens=self.max_tokens)
         done = self._accumulate(cut)
         parameters = list(self.parameters.values())
@@ -284,7 +229,8 @@ class _Run:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._account(cut, measured, learning_rate, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self.account.enter_step(cut, measured, learning_rate=learning_rate, seconds=seconds)
 
     def _accumulate(self, cut: Cut) -> list[MicroBatch]:
         done, enough = within_memory(
@@ -293,136 +239,50 @@ class _Run:
             cut,
             self.placement,
             seed=self.recipe.seed,
-            step=self.tally.step,
+            step=self.step,
             max_tokens=self.max_tokens,
         )
         lowest = self.team.lowest(enough)
         if lowest < self.max_tokens:
-            self._notice(f"out of memory: micro-batches of {lowest} tokens from now on; the step stays")
+            self.account.notice(
+                f"out of memory: micro-batches of {lowest} tokens from now on; the step stays"
+            )
             self.max_tokens = lowest
         return done
 
-    def _account(self, cut: Cut, measured: Measured, learning_rate: float, seconds: float) -> None:
-        """Enter a step into the tally and tell of it."""
-        epoch, index = divmod(self.tally.step, self.steps_per_epoch)
-        rows = (
-            (item.provenance.task, len(item.target_ids), loss)
-            for item, loss in zip(cut.examples, measured.by_example, strict=True)
-        )
-        self.tally = self.tally.after_step(
-            cut.count,
-            summed_loss=measured.loss * cut.count.target_tokens,
-            seconds=seconds,
-            tasks=by_task(rows),
-            parts=measured.parts,
-        )
-        self._log(epoch, cut.count, measured, learning_rate, seconds)
-        if index + 1 == self.steps_per_epoch:
-            self.tally = self.tally.after_epoch()
-
     def _nonfinite(self, cut: Cut, measured: Measured) -> WeightsError:
-        states = state_folders(self.states)
-        kept = f"the last good state is {states[-1]}" if states else "no state was saved yet"
-        return nonfinite_error(self.tally.step + 1, self.model, cut.examples, measured, last_state=kept)
+        newest = self.states.newest
+        kept = f"the last good state is {newest}" if newest else "no state was saved yet"
+        return nonfinite_error(self.step + 1, self.model, cut.examples, measured, last_state=kept)
 
-    # -- telling, evaluating, saving
-
-    def _log(
-        self, epoch: int, count: StepCount, measured: Measured, learning_rate: float, seconds: float
-    ) -> None:
-        tally, step = self.tally, self.tally.step
-        if step % self.recipe.log_every == 0 or step == self.total_steps:
-            tokens = tally.window_tokens
-            several = len(tally.tasks) > 1
-            tasks = {name: [each.loss, each.target_tokens] for name, each in tally.window_tasks.items()}
-            self._write(
-                "step",
-                epoch=epoch,
-                loss=tally.window_loss / tokens,
-                grad_norm=measured.grad_norm,
-                learning_rate=learning_rate,
-                target_tokens=tokens,
-                padding_share=round(count.padding_share, 6),
-                seconds=round(seconds, 6),
-                **({"tasks": tasks} if several else {}),
-                **{name: value / tokens for name, value in tally.window_parts.items()},
-            )
-            self.tally = tally.after_log()
-        if self.progress is not None:
-            self.progress(self._step_done(epoch, count, measured, learning_rate))
-
-    def _step_done(self, epoch: int, count: StepCount, measured: Measured, learning_rate: float) -> StepDone:
-        tally, elapsed = self.tally, time.perf_counter() - self.started
-        steps = tally.step - self.first_step
-        share = steps / tally.step
-        return StepDone(
-            step=tally.step,
-            total_steps=self.total_steps,
-            epoch=epoch,
-            loss=measured.loss,
-            grad_norm=measured.grad_norm,
-            learning_rate=learning_rate,
-            examples_per_second=share * tally.examples / elapsed,
-            tokens_per_second=share * tally.computed_tokens / elapsed,
-            padding_share=count.padding_share,
-            eta_seconds=(self.total_steps - tally.step) * elapsed / steps,
-            parts=measured.parts,
-        )
+    # -- between steps
 
     def _evaluate_if_due(self) -> None:
-        step = self.tally.step
-        due = step == self.total_steps or self.recipe.evaluates_after(step, self.feed.epoch_examples)
-        if self.on_eval is None or not due or any(result.step == step for result in self.tally.evals):
+        tally, total = self.account.tally, self.account.total_steps
+        due = is_due(tally, self.recipe, total_steps=total, epoch_examples=self.feed.epoch_examples)
+        if self.on_eval is None or not due:
             return
-        self.model.eval()
-        metrics: Mapping[str, float] = {}
-        # Nothing of the run hangs on the global random state, but what `on_eval` draws should not either.
-        with self.team.first_alone() as is_first, torch.random.fork_rng(devices=[]), torch.no_grad():
-            if is_first:
-                metrics = {name: float(value) for name, value in self.on_eval(self.model, step).items()}
-        metrics = self.team.from_first(metrics)
-        self.model.train()
-        result = EvalDone(step, metrics, improves(metrics, self.tally.evals, self.recipe))
-        if result.is_best and self.team.is_first:
-            save_best(self.states, step, weights=self.parameters)
-        self.tally = self.tally.after_eval(result)
-        best = {"best": True} if result.is_best else {}
-        self._write("eval", metrics=metrics, **best)
-        self._tell(result)
+        metrics = evaluate(self.model, self.on_eval, self.step, self.team)
+        result = EvalDone(self.step, metrics, improves(metrics, tally.evals, self.recipe))
+        if result.is_best:
+            self.states.save_best(self.step)
+        self.account.enter_evaluation(result)
 
     def _save(self, *, finished: bool) -> None:
-        record = {
-            "tally": tally_to_json(self.tally),
-            "identity": self.identity,
-            "finished": finished,
-            "max_tokens": self.max_tokens,
-            "torch": torch.__version__,
-        }
-        with self.team.first_alone() as is_first:
-            if is_first:
-                best = best_evaluation(self.tally.evals, self.recipe)
-                save_state(
-                    self.states,
-                    self.tally.step,
-                    weights=self.parameters,
-                    optimizer=read_state(self.optimizer, self.parameters),
-                    record=record,
-                    best_step=best.step if best else None,
-                )
+        best = best_evaluation(self.account.tally.evals, self.recipe)
+        position = Position(self.account.tally, self.max_tokens, finished)
+        self.states.save(position, best_step=best.step if best else None)
         self.finished = finished
 
-    def _notice(self, message: str) -> None:
-        self.notices = (*self.notices, message)
-        self._write("notice", message=message)
-        self._tell(Notice(self.tally.step, message))
+    def _is_stopped(self) -> bool:
+        return self.team.any(bool(self.stop))
 
-    def _write(self, event: str, **values: object) -> None:
-        if self.journal is not None:
-            self.journal.write({"event": event, "step": self.tally.step, **values})
-
-    def _tell(self, event: TrainEvent) -> None:
-        if self.progress is not None:
-            self.progress(event)
+    def _stopped(self) -> StoppedError:
+        return StoppedError(
+            f"stopped by {self.stop.signal_name or 'a signal'} after step {self.step}; the state is saved",
+            where=str(self.run_dir),
+            fix="run the same command again to continue",
+        )
 
 
 @contextlib.contextmanager
