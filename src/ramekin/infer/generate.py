@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias, final
 import torch
 from torch import Tensor
 
-from ramekin.errors import DataError, UsageError, WeightsError
+from ramekin.errors import UsageError
 from ramekin.infer.decoder import Decoder
+from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, require_finite, start_token
 from ramekin.tensors.collate import collate_inputs
 from ramekin.tensors.plan import batches_by_length
 
@@ -80,15 +81,13 @@ def generate(
         WeightsError: the logits are not finite, the weights are fp16, or there is no start token.
     """
     _check_request(inputs, max_new_tokens)
-    start_id = _start_token(model)
-    _refuse_fp16(model)
+    start_id = start_token(model)
+    refuse_fp16(model)
     distinct = _positions_by_input(inputs)
     rows = list(distinct)
     plan = batches_by_length([len(row) + max_new_tokens for row in rows], max_tokens=batch_tokens)
     answers: dict[int, list[int]] = {index: list(ids) for index, ids in (known or {}).items()}
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
+    with in_evaluation_mode(model):
         for batch in plan:
             batch_rows = [rows[position] for position in batch]
             if all(index in answers for row in batch_rows for index in distinct[row]):
@@ -101,9 +100,6 @@ def generate(
                 answers.setdefault(index, list(output))
             if on_batch is not None:
                 on_batch(finished)
-    finally:
-        for module in training:
-            module.training = True
     return [answers[index] for index in range(len(inputs))]
 
 
@@ -174,13 +170,7 @@ def _is_finished(output: Sequence[int], eos_id: int) -> bool:
 def _best(logits: Tensor) -> Tensor:
     """The most probable token of each row, the smallest id among equals: (rows, vocab) -> (rows,)."""
     highest, tokens = logits.max(dim=-1)
-    if not bool(torch.isfinite(highest).all()):
-        raise WeightsError(
-            "the model's logits are not finite",
-            expected="finite numbers",
-            got=str(highest[~torch.isfinite(highest)][0].item()),
-            fix="check the weights for NaN and infinity, or load the model in fp32",
-        )
+    require_finite(highest)
     return tokens
 
 
@@ -210,30 +200,4 @@ def _check_request(inputs: Sequence[Sequence[int]], max_new_tokens: int) -> None
         raise UsageError(
             "nothing can be written", where="max_new_tokens", expected=">= 1", got=str(max_new_tokens)
         )
-    for index, ids in enumerate(inputs):
-        if not len(ids):
-            raise DataError("an input has no tokens", where=f"input {index}", expected="at least one")
-
-
-def _start_token(model: "PreTrainedModel") -> int:
-    """`decoder_start_token_id` of the generation configuration, or else of the configuration."""
-    for settings in (model.generation_config, model.config):
-        start_id = getattr(settings, "decoder_start_token_id", None)
-        if start_id is not None:
-            return int(start_id)
-    raise WeightsError(
-        "the model does not say which token starts its decoder",
-        where="config.json",
-        expected="decoder_start_token_id (0 for T5)",
-        fix="add it to the checkpoint's config.json",
-    )
-
-
-def _refuse_fp16(model: "PreTrainedModel") -> None:
-    if model.dtype == torch.float16:
-        raise WeightsError(
-            "fp16 is refused: T5's feed-forward layers overflow in it",
-            expected="fp32 or bf16",
-            got="fp16",
-            fix="load the model in fp32 or bf16",
-        )
+    check_inputs(inputs)

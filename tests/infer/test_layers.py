@@ -1,0 +1,86 @@
+"""The decoder's layers over a batch equal transformers' own, and the biases are those of the distances."""
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from ramekin.errors import WeightsError
+from ramekin.infer.layers import DecoderLayers
+from ramekin.tensors.collate import collate_inputs
+from ramekin.weights.config import t5_config
+from ramekin.weights.seq2seq import build_model
+
+INPUTS = [[4, 9, 3, 8, 1], [7, 1], [5, 6, 30, 1]]
+TARGETS = torch.tensor([[0, 11, 12, 13, 14], [0, 21, 1, 0, 0], [0, 31, 32, 1, 0]])
+
+
+def tiny(kind="t5", *, tied=False, buckets=32):
+    config = t5_config(
+        vocab_size=50, d_model=24, d_kv=8, d_ff=32, num_layers=2, num_decoder_layers=3, num_heads=2,
+        relative_attention_num_buckets=buckets, relative_attention_max_distance=24,
+    )  # fmt: skip
+    return build_model({**config, "model_type": kind}, seed=0, tied=tied)
+
+
+def causal(layers, length):
+    """Self-attention as in a plain teacher-forced pass, its biases laid out from those of the distances."""
+    tables = layers.distance_biases(length)
+    steps = torch.arange(length)
+    back = steps[:, None] - steps[None]
+
+    def attend(index, queries, keys, values):
+        bias = tables[index][:, (length - 1 - back).clamp(max=length - 1)]
+        mask = bias.masked_fill(back < 0, torch.finfo(bias.dtype).min)[None]
+        return scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=1.0)
+
+    return attend
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("kind", ["t5", "mt5", "umt5"])
+def test_a_teacher_forced_pass_equals_transformers(kind, tied):
+    model = tiny(kind, tied=tied)
+    ids, mask = collate_inputs(INPUTS)
+    expected = model(input_ids=ids, attention_mask=mask, decoder_input_ids=TARGETS, use_cache=False).logits
+    layers = DecoderLayers(model, ids, mask)
+    logits = layers.logits(layers.forward(TARGETS, causal(layers, 5)))
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    layers.keep(torch.tensor([2, 0]))
+    logits = layers.logits(layers.forward(TARGETS[[2, 0]], causal(layers, 5)))
+    torch.testing.assert_close(logits, expected[[2, 0]], atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["t5", "umt5"])
+def test_the_biases_are_those_of_each_distance(kind):
+    """Farther than the buckets reach too, and each layer's own where it has its own."""
+    model = tiny(kind, buckets=8)
+    layers = DecoderLayers(model, *collate_inputs(INPUTS))
+    tables = layers.distance_biases(40)
+    assert len(tables) == 3
+    assert torch.equal(tables[0], tables[2]) == (kind == "t5")
+    for index, block in enumerate(model.decoder.block):
+        attention = (block if kind == "umt5" else model.decoder.block[0]).layer[0].SelfAttention
+        whole = attention.compute_bias(40, 40)[0]
+        for query, key in ((39, 0), (39, 39), (20, 3), (7, 6), (0, 0)):
+            assert torch.equal(tables[index][:, 39 - (query - key)], whole[:, query, key])
+
+
+def test_caches_have_room_for_every_row_and_layer():
+    layers = DecoderLayers(tiny(), *collate_inputs(INPUTS))
+    caches = layers.empty_caches(7)
+    assert len(caches) == 3
+    assert {tuple(each.shape) for pair in caches for each in pair} == {(3, 2, 7, 8)}
+    assert len({each.data_ptr() for pair in caches for each in pair}) == 6
+
+
+def test_another_architecture_is_refused():
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    config = BartConfig(
+        vocab_size=20, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
+        decoder_attention_heads=1, encoder_ffn_dim=8, decoder_ffn_dim=8, max_position_embeddings=8,
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match=r"cannot be decoded: BartFor.*expected one of MT5For.*T5For"):
+        DecoderLayers(BartForConditionalGeneration(config), *collate_inputs(INPUTS))
