@@ -71,7 +71,7 @@ def test_inference_batches_are_a_partition_within_the_budget(lengths, budget):
 
 
 def test_the_budget_is_positive():
-    with pytest.raises(UsageError, match="micro_batch_tokens: expected >= 1, got 0"):
+    with pytest.raises(UsageError, match="max_tokens: expected >= 1, got 0"):
         micro_batches([(1, 1)], max_tokens=0)
 
 

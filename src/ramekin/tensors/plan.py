@@ -30,7 +30,7 @@ def micro_batches(
     >>> micro_batches([(3, 1), (9, 1), (4, 1), (2, 1)], max_tokens=10)
     ((1,), (2, 0), (3,))
     """
-    _check_positive("micro_batch_tokens", max_tokens)
+    _check_positive("max_tokens", max_tokens)
     return _cut(lengths, max_tokens // rows)
 
 

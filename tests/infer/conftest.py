@@ -1,0 +1,42 @@
+"""Small random models whose logits are far apart."""
+
+import random
+
+import pytest
+import torch
+
+from ramekin.weights.config import t5_config
+from ramekin.weights.seq2seq import build_model
+
+VOCAB = 90
+
+
+def make_tiny(kind="t5", *, tied=False, seed=0, feed_forward="gated-gelu", buckets=32, sharpness=6.0):
+    config = t5_config(
+        vocab_size=VOCAB, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=3, feed_forward_proj=feed_forward,
+        relative_attention_num_buckets=buckets, relative_attention_max_distance=20,
+    )  # fmt: skip
+    model = build_model({**config, "model_type": kind}, seed=seed, tied=tied)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "EncDecAttention" in name or "relative_attention_bias" in name:
+                parameter.mul_(sharpness)
+    return model
+
+
+@pytest.fixture
+def tiny():
+    """A random model: `tiny("umt5", tied=True, …)`."""
+    return make_tiny
+
+
+@pytest.fixture
+def prompts():
+    """Random inputs of different lengths, each with its `</s>`: `prompts(20)`."""
+
+    def make(count, *, longest=30, seed=0):
+        rng = random.Random(seed)
+        lengths = [rng.randrange(1, longest) for _ in range(count)]
+        return [[*(rng.randrange(3, VOCAB) for _ in range(length)), 1] for length in lengths]
+
+    return make
