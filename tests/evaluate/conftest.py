@@ -7,7 +7,8 @@ import torch
 
 from ramekin.evaluate.runner import EvalSet
 from ramekin.tensors.tokenizer import train_tokenizer
-from ramekin.text.render import render
+from ramekin.text.flip import flipped
+from ramekin.text.render import PLAIN, render, render_spans
 from ramekin.text.strict_yaml import Document
 from ramekin.text.task_yaml import parse_task
 from ramekin.weights.config import t5_config
@@ -117,6 +118,19 @@ def make_eval_set(task, labels, *, seed=0, split="validation"):
     return EvalSet(task, "ask", split, examples, "toy seed=0", skipped=2)
 
 
+def make_flipped_set(task, labels, *, style=PLAIN, seed=0, split="validation"):
+    """As `make_eval_set`, with the flipped form of every example."""
+    rng = random.Random(f"{task.name} {seed}")
+    rows = [
+        {"text": " ".join(rng.choices(WORDS, k=rng.randrange(2, 14))), "label": label} for label in labels
+    ]
+    pairs = [render_spans(task, row, split=split, row=place, style=style) for place, row in enumerate(rows)]
+    forms = tuple(flipped(rendered, example) for rendered, example in pairs)
+    examples = tuple(example for _, example in pairs)
+    template = next(iter(task.templates))
+    return EvalSet(task, template, split, examples, "toy", flipped=forms, words=style.words)
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     rng = random.Random(0)
@@ -195,3 +209,19 @@ def eval_set():
 def choice_set():
     """A multiple-choice set: `choice_set([(choices, label, golds), …])`."""
     return make_choice_set
+
+
+@pytest.fixture
+def flipped_set():
+    """A set with the flipped form of its examples: `flipped_set(task, labels, style=…)`."""
+    return make_flipped_set
+
+
+@pytest.fixture
+def ranked_sets():
+    """Sets for both ranking directions: two labels, three labels, and options of each record's own."""
+    three = make_toy_task("toy/hue", options=["red", "dark blue", "old"])
+    return (
+        make_flipped_set(make_toy_task(), [0, 1] * 9),
+        make_flipped_set(three, [0, 2, 1, 1] * 3),
+    )

@@ -152,6 +152,100 @@ def test_a_loose_adapter_is_refused(model):
         fingerprint(model)
 
 
+@pytest.mark.parametrize("mode", ["t0", "flipped"])
+def test_rankings_are_kept_through_a_stop_between_batches(model, tokenizer, ranked_sets, tmp_path, mode):
+    path = tmp_path / "answers.jsonl"
+    whole = without_time(evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150))
+    told = []
+
+    def stop_at_the_third(done, total):
+        told.append(done)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(
+            model,
+            tokenizer,
+            ranked_sets,
+            mode=mode,
+            batch_tokens=150,
+            journal=path,
+            on_progress=stop_at_the_third,
+        )
+    kept = path.read_bytes()
+    assert 0 < kept.count(b"\n") < (30 if mode == "t0" else 18 * 2 + 12 * 3)
+    continued = []
+    again = evaluate(
+        model,
+        tokenizer,
+        ranked_sets,
+        mode=mode,
+        batch_tokens=150,
+        journal=path,
+        on_progress=lambda done, total: continued.append((done, total)),
+    )
+    assert without_time(again) == whole
+    assert continued[0][0] >= told[-1]
+    assert continued[-1] == (30, 30)
+    assert path.read_bytes().startswith(kept)
+    nothing = []
+    done = evaluate(
+        model, tokenizer, ranked_sets, mode=mode, journal=path, on_progress=lambda *_: nothing.append(1)
+    )
+    assert nothing == []
+    assert [part.predictions for part in done.tasks] == whole[1]
+
+
+@pytest.mark.parametrize("mode", ["t0", "flipped"])
+def test_rankings_survive_a_kill_at_any_byte(model, tokenizer, ranked_sets, tmp_path, mode):
+    path = tmp_path / "answers.jsonl"
+    whole = without_time(evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150, journal=path))
+    complete = path.read_bytes()
+    rng = random.Random(0)
+    for _ in range(10):
+        path.write_bytes(complete[: rng.randrange(len(complete) + 1)])
+        again = evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150, journal=path)
+        assert without_time(again) == whole
+        assert sorted(path.read_bytes().splitlines()) == sorted(complete.splitlines())
+
+
+def test_a_rankings_key_holds_prompt_options_and_direction_and_not_how_it_is_divided(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    rank = MODES["rank"]
+    asked = ("toy#ask/v/0", (5, 6, 1), ((7, 1), (8, 1)))
+    with journal(path, mode=rank) as first:
+        first.add_log_probs([(*asked, (-0.1, -2.302585092994046))])
+        first.add([("toy#ask/v/1", (5, 6, 1), (9, 1))])
+    again = journal(path, mode=rank)
+    assert again.log_probs(*asked) == (-0.1, -2.302585092994046)
+    name, ids, scored = asked
+    assert again.log_probs("toy#ask/v/1", ids, scored) is None
+    assert again.log_probs(name, (5, 1), scored) is None
+    assert again.log_probs(name, ids, scored[::-1]) is None
+    assert again.log_probs(name, ids, ((7, 1, 8, 1),)) is None
+    assert again.log_probs(name, (5, 6, 1, 7, 1), ((8, 1),)) is None
+    assert again.answer(name, ids) is None
+    divided = dataclasses.replace(rank, name="mine", normalisation="tokens")
+    assert journal(path, mode=divided).log_probs(*asked) is not None
+    for other in (
+        journal(path, mode=rank, weights="x"),
+        journal(path, mode=rank, torch="0.1"),
+        journal(path, mode=MODES["t0"]),
+        journal(path, mode=MODES["flipped"]),
+        journal(path),
+    ):
+        assert other.log_probs(*asked) is None
+
+
+def test_a_log_probability_that_is_no_number_is_an_error(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    for broken in ("[NaN]", '["x"]', "-1.0", "[-1.0, Infinity]"):
+        path.write_text(f'{{"key": "k", "id": "a", "log_probs": {broken}}}\n')
+        with pytest.raises(DataError, match=r"cannot be read: .*answers.jsonl:1: expected .*log_probs"):
+            journal(path, mode=MODES["rank"])
+
+
 KILLED = """
 import importlib.util, os, signal, sys
 from pathlib import Path

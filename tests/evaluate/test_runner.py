@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,10 +10,12 @@ from scipy.stats import spearmanr
 
 from ramekin.catalog import load_task
 from ramekin.errors import DataError, UsageError
+from ramekin.evaluate.evaluation import to_json, write_predictions
 from ramekin.evaluate.mode import MODES
 from ramekin.evaluate.runner import EvalSet, encode_sets, evaluate, evaluate_encoded
+from ramekin.tensors.tokenizer import token_ids, train_tokenizer
 from ramekin.text.metrics import score_answers
-from ramekin.text.render import render
+from ramekin.text.render import Style, render
 
 
 def peers_answers(model, tokenizer, examples, batch=5):
@@ -236,3 +239,144 @@ def test_bad_requests_are_refused(model, tokenizer, sets):
         evaluate(model, tokenizer, [dataclasses.replace(sets[0], examples=())])
     with pytest.raises(DataError, match="the task was not evaluated: toy/dry: expected toy/wet"):
         evaluate(model, tokenizer, sets[:1]).task("toy/dry")
+
+
+@torch.inference_mode()
+def log_prob(model, tokenizer, inputs, text, *, input_eos):
+    """log p(text and its end | inputs) by transformers alone, one row without padding."""
+    ids = tokenizer(inputs, add_special_tokens=False)["input_ids"] + [1] * input_eos
+    labels = [*tokenizer(text, add_special_tokens=False)["input_ids"], 1]
+    logits = model(
+        input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([[0, *labels[:-1]]]), use_cache=False
+    ).logits[0]
+    return logits.log_softmax(dim=-1)[range(len(labels)), labels].sum().item()
+
+
+@pytest.mark.parametrize("mode", ["rank", "t0", "flipped"])
+def test_the_option_of_the_highest_probability_is_the_answer(model, tokenizer, ranked_sets, mode):
+    evaluation = evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=300)
+    for each, part in zip(ranked_sets, evaluation.tasks, strict=True):
+        for example, form, found in zip(each.examples, each.flipped, part.predictions, strict=True):
+            pairs = [(example.inputs, option) for option in example.options]
+            if mode == "flipped":
+                pairs = [(form.inputs_under(option), form.example.targets) for option in example.options]
+            expected = [log_prob(model, tokenizer, *pair, input_eos=mode != "t0") for pair in pairs]
+            assert list(found.option_scores) == list(example.options)
+            assert list(found.option_scores.values()) == pytest.approx(expected, abs=1e-4)
+            assert found.prediction == example.options[expected.index(max(expected))]
+            assert (found.inputs, found.target) == (example.inputs, example.targets)
+            assert found.correct == (found.prediction == example.targets)
+            assert found.parsed == found.prediction
+        right = sum(p.correct for p in part.predictions)
+        assert part.headline.metric == "accuracy"
+        assert part.headline.value == right / len(part.predictions)
+        assert part.headline.chance == pytest.approx(1 / len(each.examples[0].options))
+        assert (part.headline.unparsable, part.ties) == (0, 0)
+        assert part.options == tuple(each.task.options)
+    answers = {p.prediction for part in evaluation.tasks for p in part.predictions}
+    assert len(answers) > 2, "the test model says too little to tell rules apart"
+
+
+@pytest.mark.parametrize("mode", ["rank", "flipped"])
+@pytest.mark.parametrize("batch_tokens", [1, 120, 100_000])
+def test_batches_and_order_do_not_change_a_ranking(model, tokenizer, ranked_sets, mode, batch_tokens):
+    model.double()  # this model is so sharp that rounding in fp32 would show
+    expected = evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=250)
+    found = evaluate(model, tokenizer, ranked_sets[::-1], mode=mode, batch_tokens=batch_tokens)
+    for one, other in zip(expected.tasks, found.tasks[::-1], strict=True):
+        assert one.scores == other.scores
+        for a, b in zip(one.predictions, other.predictions, strict=True):
+            assert a.prediction == b.prediction
+            assert a.option_scores == pytest.approx(b.option_scores, abs=1e-5)
+
+
+def test_each_record_is_ranked_among_its_own_options(model, tokenizer, choice_set):
+    (part,) = evaluate(model, tokenizer, [choice_set(CHOICES)], mode="rank").tasks
+    for found, (options, label, golds) in zip(part.predictions, CHOICES, strict=True):
+        assert list(found.option_scores) == options
+        assert found.prediction == max(options, key=found.option_scores.__getitem__)
+        assert found.correct == (found.prediction in {options[label], *golds})
+    assert part.headline.chance == pytest.approx((1 / 2 + 2 / 4 + 1 / 2) / 3)
+    assert [score.metric for score in part.scores] == ["accuracy", "squad_f1"]
+    assert [score_answers(score.metric, part.answers) for score in part.scores] == list(part.scores)
+
+
+def test_where_the_items_are_the_answers_they_are_ranked(model, toy_task):
+    tokenizer = train_tokenizer(["(A) yes (B) no wet ? red cat OPTIONS:"] * 20, vocab_size=60)
+    task = toy_task(templates={"ask": "wet ? {{ text }} {{ options_ }} ||| {{ answer }}"})
+    examples = tuple(
+        render(
+            task,
+            {"text": "red cat", "label": row % 2},
+            split="validation",
+            row=row,
+            style=Style(options="items"),
+        )
+        for row in range(4)
+    )
+    each = EvalSet(task, "ask", "validation", examples, "toy")
+    (part,) = evaluate(model, tokenizer, [each], mode="rank").tasks
+    assert [list(p.option_scores) for p in part.predictions] == [["(A)", "(B)"]] * 4
+    assert {p.target for p in part.predictions} == {"(A)", "(B)"}
+    assert part.options == ("(A)", "(B)")
+
+
+def test_a_long_option_is_not_punished_where_its_length_is_divided_by(model, tokenizer, choice_set):
+    options = ["cat", "the old dog sat on a red mat"]
+    tokens = tuple(len(ids) + 1 for ids in token_ids(tokenizer, options))
+    each = choice_set([(options, 0, [])] * 3)
+    (plain,) = evaluate(model, tokenizer, [each], mode="rank").tasks
+    for rule, divisors in (("tokens", tokens), ("characters", (3, 28)), ("bytes", (3, 28))):
+        mode = dataclasses.replace(MODES["rank"], normalisation=rule)
+        (part,) = evaluate(model, tokenizer, [each], mode=mode).tasks
+        for one, other in zip(plain.predictions, part.predictions, strict=True):
+            expected = [v / d for v, d in zip(one.option_scores.values(), divisors, strict=True)]
+            assert list(other.option_scores.values()) == pytest.approx(expected, rel=1e-6)
+            assert other.prediction == max(other.option_scores, key=other.option_scores.__getitem__)
+
+
+def test_ties_go_to_the_first_option_and_are_counted(model, tokenizer, ranked_sets):
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+    (part, other) = evaluate(model, tokenizer, ranked_sets, mode="flipped").tasks
+    assert {p.prediction for p in part.predictions} == {"no"}
+    assert (part.ties, other.ties) == (18, 12)
+    (ranked, _) = evaluate(model, tokenizer, ranked_sets, mode="rank").tasks
+    assert ranked.ties == 18
+
+
+def test_other_words_are_ranked_and_told(model, tokenizer, flipped_set, toy_task):
+    words = {"yes": "red", "no": "blue"}
+    each = flipped_set(toy_task(metrics=["f1"]), [0, 1] * 4, style=Style(words=words))
+    for mode in ("rank", "flipped"):
+        evaluation = evaluate(model, tokenizer, [each], mode=mode)
+        (part,) = evaluation.tasks
+        assert [list(p.option_scores) for p in part.predictions] == [["blue", "red"]] * 8
+        assert [p.target for p in part.predictions] == ["blue", "red"] * 4
+        assert (part.options, part.words) == (("blue", "red"), words)
+        assert [score.metric for score in part.scores] == ["accuracy", "f1"]
+        assert to_json(evaluation)["tasks"][0]["words"] == words
+
+
+def test_a_turned_around_template_has_nothing_to_rank(model, tokenizer, choice_set):
+    each = choice_set(CHOICES[:2], template="ask_back")
+    with pytest.raises(DataError, match="no options for mode 'rank' to rank: toy/pick#ask_back/validation/0"):
+        evaluate(model, tokenizer, [each], mode="rank")
+
+
+def test_a_ranking_is_told_whole_and_a_generation_as_before(model, tokenizer, ranked_sets, tmp_path):
+    evaluation = evaluate(model, tokenizer, ranked_sets, mode="t0", seed=3)
+    (wet, _) = to_json(evaluation)["tasks"]
+    assert wet["ties"] == 0
+    assert "words" not in wet
+    assert (to_json(evaluation)["mode"]["direction"], evaluation.ignored_settings) == ("rank", {})
+    write_predictions(tmp_path / "wet.jsonl", evaluation.tasks[0].predictions)
+    rows = [json.loads(line) for line in (tmp_path / "wet.jsonl").read_text().splitlines()]
+    assert [row["option_scores"] for row in rows] == [
+        p.option_scores for p in evaluation.tasks[0].predictions
+    ]
+    written = evaluate(model, tokenizer, ranked_sets, mode="generate")
+    (wet, _) = to_json(written)["tasks"]
+    assert not {"ties", "words"} & wet.keys()
+    write_predictions(tmp_path / "wet.jsonl", written.tasks[0].predictions)
+    assert "option_scores" not in (tmp_path / "wet.jsonl").read_text()

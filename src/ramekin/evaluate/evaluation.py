@@ -1,11 +1,11 @@
 """What an evaluation found: per task its scores, its predictions and everything that was lost on the way.
 
-Plain values and their JSON. Knows nothing of how answers were generated.
+Plain values and their JSON. Knows nothing of how answers were found.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -30,7 +30,7 @@ class Prediction:
     target: str
     """What the answer was compared with, by the mode's rule."""
     prediction: str
-    """What the model wrote, special tokens dropped."""
+    """What the model wrote, special tokens dropped; where options are ranked, the one that was chosen."""
     correct: bool
     """Whether it equals the target or another reference, character for character."""
     parsed: str | float | None
@@ -39,6 +39,8 @@ class Prediction:
     """The answers that count as right beside the target, by the mode's rule."""
     options: tuple[str, ...] = ()
     """The example's own admissible answers, where examples differ in them."""
+    option_scores: Mapping[str, float] = field(default_factory=dict)
+    """Where options are ranked, what each was ranked by: its log-probability, divided by the mode's rule."""
 
 
 @final
@@ -68,9 +70,14 @@ class TaskEvaluation:
     unknown_inputs: int = 0
     """Prompts with characters that the vocabulary lacks."""
     changed_targets: int = 0
-    """Targets that do not survive encoding and decoding: the model cannot write them exactly."""
+    """Targets that do not survive encoding and decoding: the model cannot write them exactly. Where options
+    are ranked: examples with characters in what is scored that the vocabulary lacks."""
     skipped: int = 0
     """Records that could not be read and were left out."""
+    ties: int = 0
+    """Where options are ranked: examples with several options of the highest score; the first was taken."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Options and the words that stood for them instead, in prompts and answers."""
 
     @property
     def n(self) -> int:
@@ -140,11 +147,11 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "all_parameters": evaluation.all_parameters,
         "versions": dict(evaluation.versions),
         "ignored_settings": dict(evaluation.ignored_settings),
-        "tasks": [_task_json(part) for part in evaluation.tasks],
+        "tasks": [_task_json(part, evaluation.mode) for part in evaluation.tasks],
     }
 
 
-def _task_json(part: TaskEvaluation) -> dict[str, Any]:
+def _task_json(part: TaskEvaluation, mode: Mode) -> dict[str, Any]:
     scores = [
         {**asdict(score), "majority": part.majority[score.metric], "above_chance": score.above_chance}
         for score in part.scores
@@ -163,15 +170,20 @@ def _task_json(part: TaskEvaluation) -> dict[str, Any]:
         "unknown_inputs": part.unknown_inputs,
         "changed_targets": part.changed_targets,
         "skipped": part.skipped,
+        **({"ties": part.ties} if mode.ranks else {}),
+        **({"words": dict(part.words)} if part.words else {}),
     }
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write predictions as JSONL, one a line, atomically; references and options where there are any."""
+    """Write predictions as JSONL, one a line, atomically; what most lack where it is there."""
     lines = [json.dumps(_row(p), ensure_ascii=False, allow_nan=False) + "\n" for p in predictions]
     files.write_text(path, "".join(lines))
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:
     values = asdict(prediction)
-    return {key: value for key, value in values.items() if value or key not in ("references", "options")}
+    return {key: value for key, value in values.items() if value or key not in _OFTEN_EMPTY}
+
+
+_OFTEN_EMPTY = ("references", "options", "option_scores")

@@ -1,18 +1,20 @@
 """Finished answers on disk, so that an evaluation that was killed goes on where it stopped.
 
 A JSONL file that only grows: one line an answer, under a key that hashes the weights, the mode, the
-versions, the example and its prompt's ids. Another model, prompt or rule has other keys, so one file never
+versions, the example, its prompt's ids and those of what is scored. An answer is the tokens that were written
+or the log-probabilities of the options. Another model, prompt or rule has other keys, so one file never
 answers for the wrong model. A last line that a kill tore is dropped. It is the one file here that is
 appended to instead of replaced; one process at a time writes to it (the run folder's lock sees to that).
 """
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import DataError, ResourceError, UsageError
 from ramekin.evaluate.mode import Mode
@@ -89,27 +91,46 @@ class Journal:
 
     def answer(self, example_id: str, input_ids: Sequence[int]) -> tuple[int, ...] | None:
         """The tokens written for this example before, or None."""
-        return self._answers.get(self._key(example_id, input_ids))
+        found = self._answers.get(self._key(example_id, input_ids))
+        return None if found is None else tuple(map(int, found))
+
+    def log_probs(
+        self, example_id: str, input_ids: Sequence[int], scored: Sequence[Sequence[int]]
+    ) -> tuple[float, ...] | None:
+        """The log-probabilities found for these options before, or None."""
+        return self._answers.get(self._key(example_id, input_ids, *scored))
 
     def add(self, answers: Iterable[tuple[str, Sequence[int], Sequence[int]]]) -> None:
         """Append (example id, input ids, written ids), in one write: a kill tears one line at most."""
-        lines = [
-            json.dumps({"key": self._key(name, asked), "id": name, "written": list(written)}) + "\n"
+        self._append(
+            {"key": self._key(name, asked), "id": name, "written": list(written)}
             for name, asked, written in answers
-        ]
-        data = "".join(lines).encode()
+        )
+
+    def add_log_probs(
+        self, answers: Iterable[tuple[str, Sequence[int], Sequence[Sequence[int]], Sequence[float]]]
+    ) -> None:
+        """Append (example id, input ids, ids of each option, their log-probabilities), in one write."""
+        self._append(
+            {"key": self._key(name, asked, *scored), "id": name, "log_probs": list(values)}
+            for name, asked, scored, values in answers
+        )
+
+    def _append(self, entries: Iterable[Mapping[str, object]]) -> None:
+        data = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in entries).encode()
         try:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:
             raise _cannot_write(self._path, error) from error
 
-    def _key(self, example_id: str, input_ids: Sequence[int]) -> str:
-        asked = f"{example_id}\n{','.join(map(str, input_ids))}"
-        return hashlib.sha256(self._subject + asked.encode()).hexdigest()[:32]
+    def _key(self, example_id: str, *asked: Sequence[int]) -> str:
+        """Of an example, its prompt and what is scored, if anything is."""
+        text = "\n".join([example_id, *(",".join(map(str, ids)) for ids in asked)])
+        return hashlib.sha256(self._subject + text.encode()).hexdigest()[:32]
 
 
-def _read_whole_lines(path: Path) -> dict[str, tuple[int, ...]]:
+def _read_whole_lines(path: Path) -> dict[str, tuple[float, ...]]:
     """Every answer in the file; a torn last line is cut off the file."""
     if not path.exists():
         return {}
@@ -121,16 +142,26 @@ def _read_whole_lines(path: Path) -> dict[str, tuple[int, ...]]:
     for number, line in enumerate(data[:whole].splitlines(), start=1):
         try:
             entry = json.loads(line)
-            answers[str(entry["key"])] = tuple(map(int, entry["written"]))
+            answers[str(entry["key"])] = _numbers(entry)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 "a line of the journal cannot be read",
                 where=f"{path}:{number}",
-                expected='{"key": …, "id": …, "written": […]}',
+                expected='{"key": …, "id": …, "written": […]}, or "log_probs" in place of "written"',
                 got=repr(line[:60].decode("utf-8", "replace")),
                 fix="remove the line, or the file to begin again",
             ) from error
     return answers
+
+
+def _numbers(entry: Mapping[str, Any]) -> tuple[float, ...]:
+    """The tokens or the log-probabilities of a line; written JSON gives floats back to the bit."""
+    if "log_probs" not in entry:
+        return tuple(map(int, entry["written"]))
+    values = tuple(map(float, entry["log_probs"]))
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a log-probability is not finite")
+    return values
 
 
 def _cannot_write(path: Path, error: OSError) -> ResourceError:

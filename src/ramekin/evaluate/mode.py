@@ -7,12 +7,15 @@ of models or of how the rules are carried out.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 from ramekin.registry import Registry
 from ramekin.text.task import Kind
 
-__all__ = ["MODES", "Mode"]
+__all__ = ["MODES", "Direction", "Mode", "Normalisation"]
+
+Direction: TypeAlias = Literal["generate", "rank", "flipped"]
+Normalisation: TypeAlias = Literal["none", "tokens", "characters", "bytes"]
 
 
 @final
@@ -22,19 +25,25 @@ class Mode:
 
     name: str
     """As reports and the command line call it."""
-    direction: Literal["generate"]
-    """How an answer is found: `generate` decodes greedily and compares texts."""
+    direction: Direction
+    """How an answer is found: `generate` decodes greedily and compares texts; `rank` takes the option that is
+    most probable given the input; `flipped` takes the option under which the instruction is most probable."""
     input_eos: bool
-    """Whether the input ends with `</s>` (T5 and Flan-T5 do)."""
-    max_new_tokens: int
-    """Tokens that may be written, `</s>` among them."""
-    extraction: Literal["exact"]
+    """Whether the input ends with `</s>` (T5 and Flan-T5 do, T0 does not)."""
+    max_new_tokens: int = 0
+    """Tokens that may be written, `</s>` among them; 0 where nothing is written."""
+    extraction: Literal["exact"] = "exact"
     """How the answer is read: `exact` takes the whole text, character for character."""
-    gold: Literal["text", "round_trip"]
+    gold: Literal["text", "round_trip"] = "text"
     """What an answer is compared with: the target itself, or the target encoded and decoded again, which
     loses whatever the vocabulary cannot represent."""
-    numbers: Literal["float_else_zero"]
+    numbers: Literal["float_else_zero"] = "float_else_zero"
     """How a number is read: by `parse_number`, and 0.0 (counted) where the answer is none."""
+    option_eos: bool = True
+    """Where options are ranked: whether the `</s>` behind what is scored counts."""
+    normalisation: Normalisation = "none"
+    """Where options are ranked: what their log-probability is divided by. `tokens` are those that are scored,
+    `characters` and `bytes` (of UTF-8) those of the text."""
     headline: Mapping[Kind, str | None] = field(default_factory=dict)
     """The main metric by kind of answer; None or absent: the task's first."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -42,11 +51,21 @@ class Mode:
     max_target_tokens: int = 512
     """Targets longer than this are cut, and counted."""
 
+    @property
+    def ranks(self) -> bool:
+        """Whether answers are chosen among options instead of written."""
+        return self.direction != "generate"
+
     def to_json(self) -> dict[str, object]:
         """Every field, for a report."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
+
+_ACCURACY: Mapping[Kind, str | None] = MappingProxyType(
+    {"classification": "accuracy", "multiple_choice": "accuracy", "text": "accuracy"}
+)
+"""The headline where options are ranked; free text has options in some templates of promptsource's."""
 
 MODES: Registry[Mode] = Registry(
     "mode",
@@ -80,10 +99,18 @@ MODES: Registry[Mode] = Registry(
                 gold="text",
                 numbers="float_else_zero",
             ),
+            Mode(name="rank", direction="rank", input_eos=True, headline=_ACCURACY),
+            Mode(name="t0", direction="rank", input_eos=False, headline=_ACCURACY),
+            Mode(name="flipped", direction="flipped", input_eos=True, headline=_ACCURACY),
         )
     ],
 )
 """`fusionbench`: the rules of FusionBench's `flan-t5_glue_text_generation` task pool (tanganke/fusion_bench):
 at most ten decoder positions, exact match with the decoded label ids, Spearman with 0.0 for what is no
 number. One departure, documented in `parse_number`: `nan` and `inf` are no numbers, so that a score is
-never NaN. `generate`: the same comparison with room for longer answers and each task's own metrics."""
+never NaN. `generate`: the same comparison with room for longer answers and each task's own metrics.
+
+`t0`: the rules of T0's evaluation (Sanh et al. 2021, arXiv 2110.08207): the option of the highest sum of
+log-probabilities, its `</s>` counted, the input without one. `rank`: the same for models whose inputs end
+with `</s>`, as T5's and Flan-T5's do. `flipped`: the option under which the instruction is the most probable
+(Ye et al. 2022, arXiv 2210.02969). Of equals the first option is taken, and ties are counted."""

@@ -1,32 +1,30 @@
 """Evaluate a model: examples in, an `Evaluation` with scores, intervals and every prediction out.
 
 All sets of a model are answered together, sorted by length, whatever task they belong to. How tokens are
-chosen is `infer`'s, what a metric is `text.metrics`'; this module joins them by the rules of a mode.
+chosen and options scored is `infer`'s, what a metric is `text.metrics`'; this module joins them by the rules
+of a mode. The sets and their encoding are `sets`' (offered here too).
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING
 
-from ramekin.errors import DataError, UsageError
+from ramekin.errors import UsageError
+from ramekin.evaluate.answering import Asked, How, OnProgress, log_probs_of, versions, written_for
 from ramekin.evaluate.answers import answers_of
+from ramekin.evaluate.choices import Answer, ChoiceSet, Question, choose
 from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
-from ramekin.evaluate.journal import Journal, fingerprint
 from ramekin.evaluate.mode import MODES, Mode
-from ramekin.tensors.encode import EncodedSet, encode
-from ramekin.tensors.tokenizer import decode, token_ids
+from ramekin.evaluate.sets import EncodedEvalSet, EvalSet, encode_sets
+from ramekin.tensors.encode import EncodedSet
+from ramekin.tensors.tokenizer import decode
 from ramekin.text.answers import parse_number
-from ramekin.text.example import Example
 from ramekin.text.metrics import METRICS, Answers, score_answers
-from ramekin.text.task import Kind, Task
+from ramekin.text.task import Kind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-    from ramekin.infer.generate import Finished
 
 __all__ = [
     "EncodedEvalSet",
@@ -40,44 +38,6 @@ __all__ = [
 
 _TURNED_METRICS = ("rougeL", "chrf")
 """Of what a turned-around template asks for: a question, a story, always free text."""
-
-OnProgress: TypeAlias = Callable[[int, int], None]
-"""Told (answered examples, all examples) after each batch."""
-
-
-@final
-@dataclass(frozen=True)
-class EvalSet:
-    """Examples of one task under one template that are scored together."""
-
-    task: Task
-    template: str
-    split: str
-    examples: tuple[Example, ...]
-    origin: str
-    """Where the records came from."""
-    skipped: int = 0
-    """Records that could not be read and were left out."""
-
-    @property
-    def name(self) -> str:
-        """`glue/rte#fusionbench/validation`."""
-        return f"{self.task.name}#{self.template}/{self.split}"
-
-
-@final
-@dataclass(frozen=True)
-class EncodedEvalSet:
-    """An `EvalSet` as tokens; it serves every model that shares the tokenizer."""
-
-    source: EvalSet
-    encoded: EncodedSet
-    golds: tuple[str, ...]
-    """What answers are compared with, by the mode's rule."""
-    changed_targets: int
-    """Targets that do not survive encoding and decoding."""
-    references: tuple[tuple[str, ...], ...]
-    """For each example, what counts as right beside its gold, by the mode's rule."""
 
 
 def evaluate(
@@ -107,8 +67,8 @@ def evaluate(
             ends in the same scores, bit for bit.
 
     Raises:
-        UsageError: no such mode, or two sets are the same.
-        DataError: a set is empty, or an example has no tokens.
+        UsageError: no such mode, two sets are the same, or a flipped mode's have no flipped form.
+        DataError: a set is empty, an example has no tokens, or it has no options where they are ranked.
         WeightsError: the model writes logits that are not finite.
     """
     rules = MODES[mode] if isinstance(mode, str) else mode
@@ -124,18 +84,6 @@ def evaluate(
         on_progress=on_progress,
         journal=journal,
     )
-
-
-def encode_sets(
-    sets: Sequence[EvalSet],
-    tokenizer: "PreTrainedTokenizerFast",
-    *,
-    mode: Mode,
-    max_input_tokens: int = 512,
-) -> tuple[EncodedEvalSet, ...]:
-    """Tokenise the sets and find what answers are compared with; see `evaluate`."""
-    _check_sets(sets)
-    return tuple(_encode_set(each, tokenizer, mode, max_input_tokens) for each in sets)
 
 
 def evaluate_encoded(
@@ -154,15 +102,14 @@ def evaluate_encoded(
     from ramekin.infer.generate import ignored_settings
     from ramekin.weights.seq2seq import parameter_counts
 
+    _check_direction(sets, mode)
     started = time.perf_counter()
-    written, seconds = _answer(model, sets, mode, batch_tokens, on_progress, journal)
+    answers, seconds = _answers(model, tokenizer, sets, How(mode, batch_tokens, on_progress, journal))
     total_seconds = time.perf_counter() - started
-    texts: dict[tuple[int, ...], str] = {ids: decode(tokenizer, ids) for ids in set(written)}
     parts, start = [], 0
     for place, each in enumerate(sets):
-        end = start + len(each.encoded.items)
-        predictions = [texts[ids] for ids in written[start:end]]
-        parts.append(_score_set(each, predictions, mode, seed, seconds[place]))
+        end = start + len(each.source.examples)
+        parts.append(_score_set(each, answers[start:end], mode, seed, seconds[place]))
         start = end
     counts = parameter_counts(model)
     return Evaluation(
@@ -175,147 +122,67 @@ def evaluate_encoded(
         trainable_parameters=counts.trainable,
         all_parameters=counts.all,
         versions=versions(),
-        ignored_settings=ignored_settings(model),
+        ignored_settings={} if mode.ranks else ignored_settings(model),
     )
 
 
-def versions() -> dict[str, str]:
-    """The versions that an answer depends on."""
-    import platform
-    from importlib.metadata import version
-
-    names = ("ramekin", "torch", "transformers", "tokenizers")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def _check_sets(sets: Sequence[EvalSet]) -> None:
-    seen: set[str] = set()
+def _check_direction(sets: Sequence[EncodedEvalSet], mode: Mode) -> None:
     for each in sets:
-        if each.name in seen:
+        if each.direction != mode.direction:
             raise UsageError(
-                "the same examples are to be scored twice", where=each.name, fix="name them once"
+                "the examples were encoded for another kind of mode",
+                where=each.source.name,
+                expected=mode.direction,
+                got=each.direction,
             )
-        seen.add(each.name)
-        if not each.examples:
-            raise DataError("there is nothing to score", where=each.name, expected="at least one example")
 
 
-def _encode_set(
-    each: EvalSet, tokenizer: "PreTrainedTokenizerFast", mode: Mode, max_input_tokens: int
-) -> EncodedEvalSet:
-    encoded = encode(
-        each.examples,
-        tokenizer,
-        max_input_tokens=max_input_tokens,
-        max_target_tokens=mode.max_target_tokens,
-        input_eos=mode.input_eos,
-    )
-    decoded = {ids: decode(tokenizer, ids) for ids in {item.target_ids for item in encoded.items}}
-    tripped = tuple(decoded[item.target_ids] for item in encoded.items)
-    targets = tuple(example.targets for example in each.examples)
-    changed = sum(map(str.__ne__, tripped, targets))
-    if mode.gold == "round_trip":
-        references = _round_trip(each.examples, tokenizer, mode.max_target_tokens)
-        return EncodedEvalSet(each, encoded, tripped, changed, references)
-    return EncodedEvalSet(each, encoded, targets, changed, tuple(e.references for e in each.examples))
-
-
-def _round_trip(
-    examples: Sequence[Example], tokenizer: "PreTrainedTokenizerFast", max_target_tokens: int
-) -> tuple[tuple[str, ...], ...]:
-    """The references encoded as targets are and decoded again; those that leave nothing are dropped."""
-    texts = sorted({text for example in examples for text in example.references})
-    ids = token_ids(tokenizer, texts)
-    tripped = {
-        text: decode(tokenizer, each[: max_target_tokens - 1]) for text, each in zip(texts, ids, strict=True)
-    }
-    return tuple(tuple(filter(None, map(tripped.__getitem__, e.references))) for e in examples)
-
-
-def _answer(
+def _answers(
     model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerFast",
     sets: Sequence[EncodedEvalSet],
-    mode: Mode,
-    batch_tokens: int,
-    on_progress: OnProgress | None,
-    journal: Path | None,
-) -> tuple[list[tuple[int, ...]], list[float]]:
-    """The tokens written for every example of every set, and the seconds of each set."""
-    from ramekin.infer.generate import generate
-
-    items = [item for each in sets for item in each.encoded.items]
-    places = [place for place, each in enumerate(sets) for _ in each.encoded.items]
-    names = [item.provenance.id for item in items]
-    inputs = [item.input_ids for item in items]
-    seconds = [0.0] * len(sets)
-    with ExitStack() as stack:
-        kept: Journal | None = None
-        if journal is not None:
-            opened = Journal(journal, weights=fingerprint(model), mode=mode, versions=versions())
-            kept = stack.enter_context(opened)
-        known = dict(_known(kept, names, inputs))
-        answered = set(known)
-        last = time.perf_counter()
-
-        def finished(batch: "Finished") -> None:
-            nonlocal last
-            if kept is not None:
-                fresh = (
-                    (names[index], inputs[index], ids)
-                    for index, ids in zip(batch.indices, batch.outputs, strict=True)
-                    if index not in known
-                )
-                kept.add(fresh)
-            now = time.perf_counter()
-            _share(now - last, batch.indices, inputs, places, seconds)
-            last = now
-            answered.update(batch.indices)
-            if on_progress is not None:
-                on_progress(len(answered), len(items))
-
-        written = generate(
-            model,
-            inputs,
-            max_new_tokens=mode.max_new_tokens,
-            batch_tokens=batch_tokens,
-            known=known,
-            on_batch=finished,
-        )
-    return [tuple(ids) for ids in written], seconds
+    how: How,
+) -> tuple[list[Answer], Mapping[int, float]]:
+    """The answer to every example of every set, and the seconds of each set."""
+    asked = list(_asked(sets))
+    if not how.mode.ranks:
+        written, seconds = written_for(model, asked, how)
+        texts = {ids: decode(tokenizer, ids) for ids in set(written)}
+        return [Answer(texts[ids]) for ids in written], seconds
+    ranked, seconds = log_probs_of(model, asked, how)
+    choices = [c for each in sets if isinstance(each.encoded, ChoiceSet) for c in each.encoded.items]
+    log_probs: list[list[float]] = [[] for _ in choices]
+    for each, values in zip(asked, ranked, strict=True):
+        log_probs[each.example] += values
+    return list(map(choose, choices, log_probs)), seconds
 
 
-def _known(
-    journal: Journal | None, names: Sequence[str], inputs: Sequence[Sequence[int]]
-) -> Iterator[tuple[int, tuple[int, ...]]]:
-    if journal is None:
-        return
-    for index, (name, ids) in enumerate(zip(names, inputs, strict=True)):
-        answer = journal.answer(name, ids)
-        if answer is not None:
-            yield index, answer
+def _asked(sets: Sequence[EncodedEvalSet]) -> Iterator[Asked]:
+    """Every input of every example, in order."""
+    place = 0
+    for part, each in enumerate(sets):
+        for example, questions in zip(each.source.examples, _questions(each.encoded), strict=True):
+            for question in questions:
+                yield Asked(question, place, example.provenance.id, part)
+            place += 1
 
 
-def _share(
-    elapsed: float,
-    indices: Sequence[int],
-    inputs: Sequence[Sequence[int]],
-    places: Sequence[int],
-    seconds: list[float],
-) -> None:
-    """Add a batch's time to its sets, by their share of its input tokens."""
-    tokens = sum(len(inputs[index]) for index in indices)
-    for index in indices:
-        seconds[places[index]] += elapsed * len(inputs[index]) / tokens
+def _questions(encoded: EncodedSet | ChoiceSet) -> Iterator[tuple[Question, ...]]:
+    """What is asked of each example."""
+    if isinstance(encoded, ChoiceSet):
+        yield from (choice.questions for choice in encoded.items)
+    else:
+        yield from ((Question(item.input_ids, ()),) for item in encoded.items)
 
 
 def _score_set(
-    each: EncodedEvalSet, written: Sequence[str], mode: Mode, seed: int, seconds: float
+    each: EncodedEvalSet, given: Sequence[Answer], mode: Mode, seed: int, seconds: float
 ) -> TaskEvaluation:
     task = each.source.task
     turned = _is_turned(each.source)
     answers = answers_of(
         each.source.examples,
-        written,
+        [answer.text for answer in given],
         options=() if turned else task.options,
         golds=each.golds,
         references=each.references,
@@ -329,13 +196,15 @@ def _score_set(
         options=answers.options,
         scores=tuple(score_answers(name, answers, seed=seed) for name in metrics),
         majority={name: METRICS[name].majority(answers) for name in metrics},
-        predictions=tuple(_predictions(each, answers)),
+        predictions=tuple(_predictions(each, answers, given)),
         seconds=seconds,
         truncated_inputs=each.encoded.truncated_inputs,
         truncated_targets=each.encoded.truncated_targets,
         unknown_inputs=each.encoded.unknown_inputs,
         changed_targets=each.changed_targets,
         skipped=each.source.skipped,
+        ties=sum(answer.is_tied for answer in given),
+        words=each.source.words,
     )
 
 
@@ -350,7 +219,7 @@ def _metrics(kind: Kind, own: Sequence[str], mode: Mode) -> tuple[str, ...]:
     return tuple(dict.fromkeys((mode.headline.get(kind) or own[0], *own)))
 
 
-def _predictions(each: EncodedEvalSet, answers: Answers) -> Iterator[Prediction]:
+def _predictions(each: EncodedEvalSet, answers: Answers, given: Sequence[Answer]) -> Iterator[Prediction]:
     is_number = each.source.task.kind == "number" and not _is_turned(each.source)
     columns = zip(each.source.examples, answers.predictions, answers.accepted, answers.read, strict=True)
     for row, (example, text, accepted, read) in enumerate(columns):
@@ -363,4 +232,5 @@ def _predictions(each: EncodedEvalSet, answers: Answers) -> Iterator[Prediction]
             parsed=parse_number(text) if is_number else read,
             references=answers.references[row] if answers.references else (),
             options=answers.example_options[row] if answers.example_options else (),
+            option_scores=given[row].scores,
         )

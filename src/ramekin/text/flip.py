@@ -21,7 +21,7 @@ from ramekin.text.draw import draw
 from ramekin.text.example import Example
 from ramekin.text.template import Rendered, Span
 
-__all__ = ["Flipped", "channel", "flipped", "wrong_label"]
+__all__ = ["Flipped", "channel", "ending", "flipped", "wrong_label"]
 
 _WORD = re.compile(r"[^\W_]")
 _SENTINEL = re.compile(r"<extra_id_\d+>")
@@ -60,10 +60,15 @@ def flipped(rendered: Rendered, example: Example) -> Flipped:
             got="no options" if not example.options else repr(example.targets),
         )
     body, instruction = _with_sentinels(rendered.inputs, example.provenance.id)
-    under = tuple(f"input: {body}\noutput: {label}" for label in example.options)
+    under = tuple(f"input: {body}\n{ending(label)}" for label in example.options)
     inputs = under[example.options.index(example.targets)]
     flipped = example._replace(inputs=inputs, targets=instruction, references=(), answer=example.targets)
     return Flipped(flipped, under)
+
+
+def ending(label: str) -> str:
+    """What the encoder reads after the record's texts: the part that a cut must never reach."""
+    return f"output: {label}"
 
 
 def channel(example: Example) -> Example:

@@ -1,0 +1,257 @@
+"""What a ranking mode asks about each example, and which option the log-probabilities choose.
+
+Either all options are scored given the prompt (rank classification), or the instruction is scored given the
+input under each option (FLIPPED, Ye et al. 2022, arXiv 2210.02969). Knows nothing of models.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, final
+
+from ramekin.errors import DataError
+from ramekin.evaluate.mode import Mode
+from ramekin.tensors.encode import encode
+from ramekin.tensors.tokenizer import EOS_ID, has_unknown, token_ids
+from ramekin.text.example import Example
+from ramekin.text.flip import Flipped, ending
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = [
+    "Answer",
+    "Choice",
+    "ChoiceSet",
+    "Ids",
+    "Question",
+    "check_rankable",
+    "choose",
+    "encode_choices",
+    "encode_flipped",
+]
+
+Ids: TypeAlias = tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One input, and what is scored given it."""
+
+    input_ids: Ids
+    scored: tuple[Ids, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One example as a ranking mode puts it to a model."""
+
+    options: tuple[str, ...]
+    """Each once."""
+    questions: tuple[Question, ...]
+    """Their log-probabilities, one after the other, are those of the options."""
+    divisors: tuple[int, ...]
+    """What each option's log-probability is divided by."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChoiceSet:
+    """Examples as choices, in order, and how many of them lost something on the way."""
+
+    items: tuple[Choice, ...]
+    truncated_inputs: int
+    """Examples with an input that was cut."""
+    truncated_targets: int
+    """Examples of which something that is scored was cut at the right end."""
+    unknown_inputs: int
+    """Examples with an `<unk>` in an input."""
+    unknown_targets: int
+    """Examples with an `<unk>` in what is scored."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an example was answered with."""
+
+    text: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Where options are ranked, what each was ranked by: its log-probability, divided by the mode's rule."""
+    is_tied: bool = False
+    """Whether several options have the highest score; then the first of them is the answer."""
+
+
+def choose(choice: Choice, log_probs: Sequence[float]) -> Answer:
+    """The option of the highest score, the first among equals.
+
+    >>> yes_no = Choice(("yes", "no"), (), (1, 2))
+    >>> choose(yes_no, [-1.5, -2.0])
+    Answer(text='no', scores={'yes': -1.5, 'no': -1.0}, is_tied=False)
+    """
+    values = [value / divisor for value, divisor in zip(log_probs, choice.divisors, strict=True)]
+    best = max(values)
+    scores = dict(zip(choice.options, values, strict=True))
+    return Answer(choice.options[values.index(best)], scores, values.count(best) > 1)
+
+
+def check_rankable(examples: Iterable[Example], mode: Mode) -> None:
+    """Refuse examples whose answer cannot be chosen among options.
+
+    Raises:
+        DataError: one has no options, or its answer is none of them; it is named, and the mode to use.
+    """
+    for example in examples:
+        if not example.options:
+            raise DataError(
+                f"there are no options for mode '{mode.name}' to rank",
+                where=example.provenance.id,
+                expected="a prompt whose answer is among options",
+                got=f"the answer {example.targets[:80]!r}",
+                fix="use mode=generate, which compares texts",
+            )
+        if not {example.targets, *example.references}.intersection(example.options):
+            raise DataError(
+                f"the answer is not among the options that mode '{mode.name}' ranks",
+                where=example.provenance.id,
+                expected=f"one of {', '.join(map(repr, example.options[:8]))}",
+                got=repr(example.targets[:80]),
+                fix="use mode=generate, which compares texts, or correct the row",
+            )
+
+
+def encode_choices(
+    examples: Sequence[Example],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    mode: Mode,
+    max_input_tokens: int = 512,
+) -> ChoiceSet:
+    """The prompt of each example with all its options.
+
+    Raises:
+        DataError: an example cannot be ranked, is empty after tokenising, or has two options of equal tokens.
+    """
+    check_rankable(examples, mode)
+    prompts = encode(
+        examples,
+        tokenizer,
+        max_input_tokens=max_input_tokens,
+        max_target_tokens=mode.max_target_tokens,
+        input_eos=mode.input_eos,
+    )
+    whole = _ids_of(tokenizer, (option for example in examples for option in example.options))
+    room = _room(mode)
+    ids = {option: each[:room] for option, each in whole.items()}
+    choices = []
+    for example, prompt in zip(examples, prompts.items, strict=True):
+        options = _distinct_options(example, ids)
+        scored = tuple(_scored(ids[option], mode) for option in options)
+        divisors = tuple(_divisor(*each, mode) for each in zip(options, scored, strict=True))
+        choices.append(Choice(options, (Question(prompt.input_ids, scored),), divisors))
+    return ChoiceSet(
+        tuple(choices),
+        prompts.truncated_inputs,
+        sum(any(len(whole[option]) > room for option in example.options) for example in examples),
+        prompts.unknown_inputs,
+        sum(any(has_unknown(whole[option]) for option in example.options) for example in examples),
+    )
+
+
+def encode_flipped(
+    examples: Sequence[Flipped],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    mode: Mode,
+    max_input_tokens: int = 512,
+) -> ChoiceSet:
+    """The input of each example under each of its options, with the instruction.
+
+    An input that is too long loses the end of the record's texts and keeps its label: cut at the right end it
+    would be the same under all labels.
+
+    Raises:
+        DataError: an example has two options of equal tokens, or an empty one.
+    """
+    labels = _ids_of(tokenizer, (option for each in examples for option in each.example.options))
+    endings = _ids_of(tokenizer, map(ending, labels))
+    instructions = _ids_of(tokenizer, (each.example.targets for each in examples))
+    inputs = _ids_of(tokenizer, (text for each in examples for text in each.under))
+    room = max_input_tokens - int(mode.input_eos)
+    input_end = (EOS_ID,) if mode.input_eos else ()
+    choices = []
+    for each in examples:
+        options = _distinct_options(each.example, labels)
+        scored = _scored(instructions[each.example.targets], mode)
+        questions = tuple(
+            Question(
+                (*_cut(inputs[each.inputs_under(option)], len(endings[ending(option)]), room), *input_end),
+                (scored,),
+            )
+            for option in options
+        )
+        divisor = _divisor(each.example.targets, scored, mode)
+        choices.append(Choice(options, questions, (divisor,) * len(options)))
+    return ChoiceSet(
+        tuple(choices),
+        sum(any(len(inputs[text]) > room for text in each.under) for each in examples),
+        sum(len(instructions[each.example.targets]) > _room(mode) for each in examples),
+        sum(any(has_unknown(inputs[text]) for text in each.under) for each in examples),
+        sum(has_unknown(instructions[each.example.targets]) for each in examples),
+    )
+
+
+def _ids_of(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Ids]:
+    """The ids of each distinct text, whole and without `</s>`."""
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, map(tuple, token_ids(tokenizer, distinct)), strict=True))
+
+
+def _distinct_options(example: Example, ids: Mapping[str, Ids]) -> tuple[str, ...]:
+    """The example's options, each once.
+
+    Raises:
+        DataError: one has no tokens, or two have the same: the model cannot tell them apart.
+    """
+    by_ids: dict[Ids, str] = {}
+    for option in example.options:
+        if not ids[option]:
+            raise DataError(
+                "an option is empty after tokenising", where=example.provenance.id, got=repr(option)
+            )
+        other = by_ids.setdefault(ids[option], option)
+        if other != option:
+            raise DataError(
+                "two options are the same to the model",
+                where=example.provenance.id,
+                expected="options of different tokens",
+                got=f"{other!r} and {option!r}",
+                fix="word them otherwise, or use mode=generate",
+            )
+    return tuple(by_ids.values())
+
+
+def _room(mode: Mode) -> int:
+    """Tokens of what is scored, its `</s>` left out."""
+    return mode.max_target_tokens - int(mode.option_eos)
+
+
+def _scored(ids: Ids, mode: Mode) -> Ids:
+    return (*ids[: _room(mode)], *((EOS_ID,) if mode.option_eos else ()))
+
+
+def _divisor(text: str, scored: Ids, mode: Mode) -> int:
+    if mode.normalisation == "tokens":
+        return len(scored)
+    if mode.normalisation == "characters":
+        return len(text)
+    return len(text.encode()) if mode.normalisation == "bytes" else 1
+
+
+def _cut(ids: Ids, kept: int, room: int) -> Ids:
+    """At most `room` of the ids, the last `kept` among them."""
+    if len(ids) <= room:
+        return ids
+    kept = min(kept, room)
+    return (*ids[: room - kept], *ids[len(ids) - kept :])
