@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ramekin.errors import DataError
-from ramekin.recipes.data import read_task, template_names, training_examples
+from ramekin.evaluate.mode import MODES
+from ramekin.recipes.data import evaluation_sets, read_task, template_names, training_examples
 from ramekin.recipes.places import Places
 from ramekin.sources.rows import BadRows
-from ramekin.text.render import Style
+from ramekin.text.render import PLAIN, Style
 
 TASK = """
 source: {local: own/wet, obtain: made here, splits: {train: train, validation: "train[-2:]"}}
@@ -112,3 +113,72 @@ def test_a_split_without_a_row_of_the_task(places: Places) -> None:
     path.write_text(TASK.replace("label != -1", "label == 7"))
     with pytest.raises(DataError, match="no rows of this task: own/none train: got .*6 rows of others"):
         read_task("own/none", split="train", templates="first", limit=None, places=places)
+
+
+def sets(places: Places, mode: str, *, templates: str = "first", style: Style = PLAIN):
+    return evaluation_sets(
+        ["own/wet"],
+        split="train",
+        templates=templates,
+        limit=None,
+        places=places,
+        mode=MODES[mode],
+        style=style,
+    )
+
+
+def test_a_flipped_mode_gets_the_flipped_form_of_each_example(places: Places) -> None:
+    (plain,) = sets(places, "rank")
+    assert (plain.flipped, plain.words) == ((), {})
+    found = sets(places, "flipped", templates="all", style=Style(words={"yes": "aye"}))
+    assert [each.template for each in found] == ["ask", "say"]
+    for each in found:
+        assert [e.targets for e in each.examples] == ["aye", "no", "aye", "no"]
+        assert [form.example.provenance for form in each.flipped] == [e.provenance for e in each.examples]
+        assert each.words == {"yes": "aye"}
+    assert found[0].flipped[0].under == (
+        "input: <extra_id_0> rain\noutput: no",
+        "input: <extra_id_0> rain\noutput: aye",
+    )
+    assert found[1].flipped[1].example.targets == "<extra_id_0> . Is it wet?"
+
+
+def test_a_preview_shows_what_is_ranked(places: Places) -> None:
+    (plain,) = sets(places, "rank")
+    assert plain.preview() == plain.preview(MODES["generate"])
+    assert plain.preview(MODES["rank"])[2:] == [
+        "    inputs Wet? rain",
+        "    options no | yes",
+        "    target yes",
+    ]
+    (turned,) = sets(places, "flipped")
+    assert turned.preview(MODES["flipped"])[2:] == [
+        "    inputs input: <extra_id_0> rain\noutput: no",
+        "    inputs input: <extra_id_0> rain\noutput: yes",
+        "    instruction <extra_id_0> Wet?",
+        "    target yes",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["rank", "flipped"])
+def test_a_row_that_cannot_be_ranked_is_a_bad_row(places: Places, mode: str) -> None:
+    pick = TASK.replace('["no", "yes"]', "choices").replace("classification", "multiple_choice")
+    pick = pick.replace("label: integer}", "label: integer, choices: list}").replace("own/wet", "own/pick")
+    (places.tasks_root[0] / "own" / "pick.yaml").write_text(pick)
+    assert places.data_root is not None
+    (places.data_root / "own" / "pick").mkdir()
+    rows = [
+        {"text": "rain", "label": n, "choices": [] if n == 1 else ["dry", "wet", "hot"]} for n in range(3)
+    ]
+    (places.data_root / "own" / "pick" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+
+    def found(places: Places):
+        return evaluation_sets(
+            ["own/pick"], split="train", templates="first", limit=None, places=places, mode=MODES[mode]
+        )
+
+    with pytest.raises(DataError, match=f"no options for mode '{mode}' to rank.*train/1.*use mode=generate"):
+        found(Places(places.data_root, places.tasks_root))
+    (skipping,) = found(places)
+    assert ([e.targets for e in skipping.examples], skipping.skipped) == (["dry", "hot"], 1)
+    assert len(skipping.flipped) == (2 if mode == "flipped" else 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
 from ramekin.text.example import Example, Provenance
-from ramekin.text.flip import channel, flipped, wrong_label
+from ramekin.text.flip import channel, ending, flipped, wrong_label
 from ramekin.text.render import Style, render_spans
 from ramekin.text.strict_yaml import parse_document
 from ramekin.text.task import Task
@@ -177,3 +177,9 @@ def test_every_built_in_prompt_whose_answer_is_among_options_flips() -> None:
                 )
                 assert found.example.inputs.endswith(f"\noutput: {example.targets}")
     assert count > 2500
+
+
+def test_every_input_ends_with_its_label_on_a_line_of_its_own():
+    form = flip("both")
+    assert [text.rpartition("\n")[2] for text in form.under] == [ending("bad"), ending("good")]
+    assert ending("good") == "output: good"

@@ -2,19 +2,22 @@
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
+from ramekin.evaluate.choices import check_rankable
+from ramekin.evaluate.mode import Mode
 from ramekin.recipes.places import Places
 from ramekin.report.values import DataOrigin
 from ramekin.sources.records import Records, read_records
 from ramekin.sources.rows import BadRow, gather, show
 from ramekin.text.example import Example, Record
+from ramekin.text.flip import Flipped, flipped
 from ramekin.text.reading import belongs
-from ramekin.text.render import PLAIN, Style, render_or_skip
+from ramekin.text.render import PLAIN, Style, render_or_skip, render_spans
 from ramekin.text.task import Task
 from ramekin.text.task_yaml import check_template
 
@@ -46,16 +49,30 @@ class TaskExamples:
     """Bad rows that were left out, in reading or in rendering."""
     left_out: int
     """Rows that are not the task's, or that a template has nothing to ask about."""
+    flipped: tuple[Flipped, ...] = ()
+    """The same examples in flipped form, where the mode ranks that."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Options and the words that stand for them instead."""
 
-    def preview(self) -> list[str]:
-        """What a dry run shows of it: its rows, where they are from, and the first prompt."""
+    def preview(self, mode: Mode | None = None) -> list[str]:
+        """What a dry run shows of it: its rows, where they are from, and the first prompt.
+
+        Where the mode ranks, also the options, or the inputs under each of them with the instruction.
+        """
         first = self.examples[0]
-        return [
+        lines = [
             f"  {self.task.name}#{self.template} {self.split}: {len(self.examples)} rows",
             f"    from   {self.records.origin}",
-            f"    inputs {first.inputs}",
-            f"    target {first.targets}",
         ]
+        if self.flipped:
+            form = self.flipped[0]
+            lines += [f"    inputs {text}" for text in form.under]
+            lines.append(f"    instruction {form.example.targets}")
+        else:
+            lines.append(f"    inputs {first.inputs}")
+            if mode is not None and mode.ranks:
+                lines.append(f"    options {' | '.join(first.options)}")
+        return [*lines, f"    target {first.targets}"]
 
     @property
     def origin(self) -> DataOrigin:
@@ -96,24 +113,41 @@ def read_task(
 
 
 def _sets(
-    task: Task, split: str, templates: str, limit: int | None, places: Places, style: Style
+    task: Task,
+    split: str,
+    templates: str,
+    limit: int | None,
+    places: Places,
+    style: Style,
+    mode: Mode | None = None,
 ) -> tuple[TaskExamples, ...]:
     rows = read_rows(task, split, limit, places)
     return tuple(
-        _rendered(task, split, template, [template], rows, places, style)
+        _rendered(task, split, template, [template], rows, places, style, mode)
         for template in template_names(task, templates)
     )
 
 
 def evaluation_sets(
-    names: Sequence[str], *, split: str, templates: str, limit: int | None, places: Places
+    names: Sequence[str],
+    *,
+    split: str,
+    templates: str,
+    limit: int | None,
+    places: Places,
+    mode: Mode,
+    style: Style = PLAIN,
 ) -> tuple[TaskExamples, ...]:
-    """Every task under every template asked for, one set each."""
+    """Every task under every template asked for, one set each, in the form that the mode scores.
+
+    Raises:
+        DataError: a row cannot be used, which is one without options where the mode ranks them too.
+    """
     catalog = Catalog(places.tasks_root)
     return tuple(
         examples
         for name in names
-        for examples in _sets(catalog[name], split, templates, limit, places, PLAIN)
+        for examples in _sets(catalog[name], split, templates, limit, places, style, mode)
     )
 
 
@@ -143,6 +177,15 @@ class TaskRows(NamedTuple):
     """Rows of the split that are not the task's."""
 
 
+@final
+class _Prepared(NamedTuple):
+    """A row in words."""
+
+    example: Example
+    form: Flipped | None
+    """In flipped form, where that is what the mode scores."""
+
+
 def _rendered(
     task: Task,
     split: str,
@@ -151,29 +194,55 @@ def _rendered(
     rows: TaskRows,
     places: Places,
     style: Style,
+    mode: Mode | None = None,
 ) -> TaskExamples:
     """The rows rendered, the templates taking turns; rows that cannot be rendered are dealt with as bad."""
     for name in templates:
         check_template(task, task.template(name))
     left_out = rows.left_out
 
-    def examples() -> Iterator[Example | BadRow]:
+    def prepared() -> Iterator[_Prepared | BadRow]:
         nonlocal left_out
         for row, record in zip(rows.positions, rows.records.rows, strict=True):
             template = templates[row % len(templates)]
             try:
-                example = render_or_skip(task, record, template=template, split=split, row=row, style=style)
+                found = _prepared(task, record, template, split, row, style, mode)
             except DataError as error:
                 yield refused_row(error, record)
                 continue
-            if example is None:
+            if found is None:
                 left_out += 1
             else:
-                yield example
+                yield found
 
     origin = f"{rows.records.origin} as {task.name}#{title}"
-    made, bad = gather(examples(), origin=origin, limit=None, bad_rows=places.bad_rows)
-    return TaskExamples(task, split, title, made, rows.records, rows.records.skipped + bad, left_out)
+    made, bad = gather(prepared(), origin=origin, limit=None, bad_rows=places.bad_rows)
+    return TaskExamples(
+        task,
+        split,
+        title,
+        tuple(each.example for each in made),
+        rows.records,
+        rows.records.skipped + bad,
+        left_out,
+        tuple(each.form for each in made if each.form is not None),
+        style.words,
+    )
+
+
+def _prepared(
+    task: Task, record: Record, template: str, split: str, row: int, style: Style, mode: Mode | None
+) -> _Prepared | None:
+    """A row as the mode scores it; None where the template has nothing to ask."""
+    example = render_or_skip(task, record, template=template, split=split, row=row, style=style)
+    if example is None:
+        return None
+    if mode is not None and mode.ranks:
+        check_rankable([example], mode)
+    if mode is None or mode.direction != "flipped":
+        return _Prepared(example, None)
+    spans, _ = render_spans(task, record, template=template, split=split, row=row, style=style)
+    return _Prepared(example, flipped(spans, example))
 
 
 def refused_row(error: DataError, record: Record) -> BadRow:

@@ -4,12 +4,14 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ramekin.evaluate.mode import MODES, Mode
 from ramekin.recipes.data import TaskExamples, evaluation_sets
 from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import (
+    caption_of,
     columns_of,
     counters_of,
     evaluation_sets_of,
@@ -20,17 +22,21 @@ from ramekin.recipes.results import (
 from ramekin.recipes.runs import command_line, fresh_folder, run_folder
 from ramekin.recipes.schema import EvaluateConfig
 from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
+from ramekin.text.render import Style
 
 __all__ = ["execute", "plan"]
 
 
 def plan(config: EvaluateConfig) -> Outcome:
     """What would be evaluated: the rows and their first prompts; no weights are loaded."""
-    sets = _sets(config)
+    sets, mode = _sets(config), MODES[config.mode]
     lines = [f"evaluate {config.model} by the rules of '{config.mode}':"]
-    values = [{"task": e.task.name, "template": e.template, "rows": len(e.examples)} for e in sets]
+    values = [
+        {"task": e.task.name, "template": e.template, "rows": len(e.examples), **_ranked(e, mode)}
+        for e in sets
+    ]
     for each in sets:
-        lines += each.preview()
+        lines += each.preview(mode)
     return Outcome({"model": config.model, "mode": config.mode, "sets": values}, "\n".join(lines))
 
 
@@ -80,6 +86,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
         f"{config.model} on {', '.join(config.task_names)}",
         columns_of(evaluation),
         (score_row(config.model, evaluation),),
+        caption=caption_of(evaluation),
     )
     facts = RunFacts(
         command=command_line(),
@@ -116,4 +123,20 @@ def _sets(config: EvaluateConfig) -> tuple[TaskExamples, ...]:
         templates=config.templates,
         limit=config.limit,
         places=places_of(config),
+        mode=MODES[config.mode],
+        style=Style(words=config.words),
     )
+
+
+def _ranked(examples: TaskExamples, mode: Mode) -> dict[str, object]:
+    """What is ranked of the first row, where the mode ranks."""
+    if not mode.ranks:
+        return {}
+    options = examples.examples[0].options
+    if not examples.flipped:
+        return {"options": list(options)}
+    form = examples.flipped[0]
+    return {
+        "inputs_under": dict(zip(options, form.under, strict=True)),
+        "instruction": form.example.targets,
+    }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import UsageError
+from ramekin.evaluate.mode import MODES
 from ramekin.files import refuse_existing, write_json
 from ramekin.recipes.data import TaskExamples, evaluation_sets
 from ramekin.recipes.merge import method_settings, model_input, plan_text, run_merge
@@ -58,7 +59,7 @@ def plan(config: FuseConfig) -> Outcome:
         values["merge"] = dataclasses.asdict(planned)
     lines.append(f"then evaluate on {config.taskpool.name}:")
     for each in sets:
-        lines += each.preview()
+        lines += each.preview(MODES[config.taskpool.mode])
     values["rows"] = {each.task.name: len(each.examples) for each in sets}
     return Outcome(values, "\n".join(lines))
 
@@ -119,6 +120,7 @@ def _sets(config: FuseConfig, places: Places) -> tuple[TaskExamples, ...]:
         templates="first",
         limit=config.limit,
         places=places,
+        mode=MODES[config.taskpool.mode],
     )
 
 

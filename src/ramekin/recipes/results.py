@@ -17,6 +17,7 @@ from ramekin.report.values import AVERAGE, Cell, Counter, Report, TableRow, aver
 from ramekin.report.write import write_report
 
 __all__ = [
+    "caption_of",
     "columns_of",
     "counters_of",
     "evaluation_sets_of",
@@ -64,14 +65,26 @@ def counters_of(evaluation: Evaluation) -> tuple[Counter, ...]:
         "targets the vocabulary cannot write": sum(part.changed_targets for part in evaluation.tasks),
         "rows skipped": sum(part.skipped for part in evaluation.tasks),
         "answers that could not be read": sum(part.headline.unparsable for part in evaluation.tasks),
+        "ties between options, the first taken": sum(part.ties for part in evaluation.tasks),
     }
     return tuple(Counter(name, count, total) for name, count in sums.items() if count)
+
+
+def caption_of(evaluation: Evaluation) -> str:
+    """What a reader of the scores must know: the rules where options are ranked, and other label words."""
+    told = [f"Options are ranked by the rules of '{evaluation.mode.name}'."] if evaluation.mode.ranks else []
+    words = {option: word for part in evaluation.tasks for option, word in part.words.items()}
+    if words:
+        listed = ", ".join(f"'{option}' is '{word}'" for option, word in words.items())
+        told.append(f"Label words: {listed}.")
+    return " ".join(told)
 
 
 def evaluation_sets_of(examples: Sequence[TaskExamples]) -> tuple[EvalSet, ...]:
     """Rendered splits as what `evaluate` takes."""
     return tuple(
-        EvalSet(e.task, e.template, e.split, e.examples, e.records.origin, e.skipped) for e in examples
+        EvalSet(e.task, e.template, e.split, e.examples, e.records.origin, e.skipped, e.flipped, e.words)
+        for e in examples
     )
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from ramekin.evaluate.mode import MODES
 from ramekin.recipes.base import (
     MINI_BASE,
     MadeBase,
@@ -94,7 +95,12 @@ def walk(config: RunConfig, folder: Path, progress: AbstractProgress) -> Walk:
     found = Walk(road, base, road.base.name, started)
     found.timings.append(Timing("make the base", time.perf_counter() - clock))
     validation = evaluation_sets(
-        road.tasks, split=road.split, templates="first", limit=road.eval_rows, places=places
+        road.tasks,
+        split=road.split,
+        templates="first",
+        limit=road.eval_rows,
+        places=places,
+        mode=MODES[road.mode],
     )
     found.origins = tuple(each.origin for each in validation)
     examination = Examination(

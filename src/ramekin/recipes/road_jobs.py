@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from ramekin.evaluate.mode import MODES
 from ramekin.files import write_json
 from ramekin.recipes.data import evaluation_sets, training_examples
 from ramekin.recipes.merge import method_settings
@@ -253,23 +254,21 @@ def _tokenizer(folder: Path) -> Any:
 @lru_cache(maxsize=2)
 def _encoded(examination: Examination) -> "tuple[EncodedEvalSet, ...]":
     """The rows of an examination as tokens: read and encoded once a process."""
-    from ramekin.evaluate.mode import MODES
     from ramekin.evaluate.runner import encode_sets
 
+    mode = MODES[examination.mode]
     sets = evaluation_sets(
         examination.tasks,
         split=examination.split,
         templates="first",
         limit=examination.rows,
         places=examination.places,
+        mode=mode,
     )
-    return encode_sets(
-        evaluation_sets_of(sets), _tokenizer(examination.tokenizer), mode=MODES[examination.mode]
-    )
+    return encode_sets(evaluation_sets_of(sets), _tokenizer(examination.tokenizer), mode=mode)
 
 
 def _evaluate(model: Any, examination: Examination) -> "Evaluation":
-    from ramekin.evaluate.mode import MODES
     from ramekin.evaluate.runner import evaluate_encoded
 
     return evaluate_encoded(

@@ -2,6 +2,7 @@
 
 import json
 
+from ramekin.evaluate.mode import MODES
 from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
@@ -19,9 +20,14 @@ __all__ = ["execute", "plan"]
 
 def plan(config: RunConfig) -> Outcome:
     """The stages of the recipe and the rows it evaluates on; nothing is trained."""
-    road = config.recipe
+    road, mode = config.recipe, MODES[config.recipe.mode]
     sets = evaluation_sets(
-        road.tasks, split=road.split, templates="first", limit=road.eval_rows, places=places_of(config)
+        road.tasks,
+        split=road.split,
+        templates="first",
+        limit=road.eval_rows,
+        places=places_of(config),
+        mode=mode,
     )
     kinds = [name for name, recipe in (("whole", road.full), ("LoRA", road.lora)) if recipe is not None]
     factors = len(road.sweep.factors) if road.sweep else 0
@@ -34,7 +40,7 @@ def plan(config: RunConfig) -> Outcome:
     ]
     lines = [f"{road.title}:", *(f"  {i}. {stage}" for i, stage in enumerate(stages, start=1))]
     for each in sets:
-        lines += each.preview()
+        lines += each.preview(mode)
     return Outcome({"recipe": road.name, "stages": stages}, "\n".join(lines))
 
 

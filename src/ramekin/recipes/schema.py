@@ -4,10 +4,11 @@ What they share is in `settings`. Importing this module loads pydantic and nothi
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.merge.words import parse_method
 from ramekin.recipes.settings import (
@@ -18,8 +19,11 @@ from ramekin.recipes.settings import (
     Natural,
     PositiveInt,
     UserPath,
+    all_or_value_error,
+    named_tasks,
     refuse_unknown_tasks,
 )
+from ramekin.text.substitution import check_words
 from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
@@ -113,9 +117,27 @@ class EvaluateConfig(AbstractTaskVerbConfig):
     base: str | None = None
     split: str = "validation"
     mode: ModeName = "fusionbench"
+    words: dict[str, str] = Field(default_factory=dict)
+    """Other words for options, in prompt and answer alike: `words={yes: agree, no: disagree}`."""
     limit: PositiveInt | None = None
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512
+
+    @field_validator("words")
+    @classmethod
+    def _are_of_each_task(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        root = info.data.get("tasks_root")
+        all_or_value_error(
+            lambda name: check_words(value, load_task(name, tasks_root=root).options, where=name),
+            named_tasks(info) if value else (),
+        )
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        if not self.task_names:
+            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
+        return self
 
 
 @final

@@ -31,6 +31,8 @@ __all__ = [
     "Natural",
     "PositiveInt",
     "UserPath",
+    "all_or_value_error",
+    "named_tasks",
     "refuse_unknown_tasks",
 ]
 
@@ -52,10 +54,10 @@ Natural: TypeAlias = Annotated[int, Field(ge=0)]
 
 def refuse_unknown_tasks(names: Sequence[str], tasks_root: TasksRoot) -> None:
     """Refuse names of tasks that the catalogue does not have, all at once."""
-    _all_or_value_error(lambda name: load_task(name, tasks_root=tasks_root), names)
+    all_or_value_error(lambda name: load_task(name, tasks_root=tasks_root), names)
 
 
-def _all_or_value_error(check: Callable[[str], object], names: Sequence[str]) -> None:
+def all_or_value_error(check: Callable[[str], object], names: Sequence[str]) -> None:
     """Check every name, then raise all that was wrong as the one ValueError that pydantic reports."""
     problems = []
     for name in names:
@@ -65,6 +67,12 @@ def _all_or_value_error(check: Callable[[str], object], names: Sequence[str]) ->
             problems.append(str(error))
     if problems:
         raise ValueError("; ".join(dict.fromkeys(problems)))
+
+
+def named_tasks(info: ValidationInfo) -> tuple[str, ...]:
+    """The tasks that were asked for, as far as they have been checked."""
+    task = info.data.get("task")
+    return (*((task,) if task else ()), *info.data.get("tasks", ()))
 
 
 def _known_mode(mode: str) -> str:
@@ -130,10 +138,9 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
     @field_validator("templates")
     @classmethod
     def _is_of_each_task(cls, value: str, info: ValidationInfo) -> str:
-        task, root = info.data.get("task"), info.data.get("tasks_root")
-        names = (*((task,) if task else ()), *info.data.get("tasks", ()))
+        names, root = named_tasks(info), info.data.get("tasks_root")
         if value not in ("first", "all"):
-            _all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)
+            all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)
         return value
 
     @property

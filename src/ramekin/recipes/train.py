@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import DataError, LockedError, UsageError, WeightsError
+from ramekin.evaluate.mode import MODES
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
 from ramekin.recipes.models import open_named
@@ -21,6 +22,7 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import (
+    caption_of,
     columns_of,
     counters_of,
     evaluation_sets_of,
@@ -200,7 +202,6 @@ def _evaluator(
     """What scores the model during training, on `eval_split`; None when `eval_split` is empty."""
     if not config.eval_split:
         return None
-    from ramekin.evaluate.mode import MODES
     from ramekin.evaluate.runner import encode_sets, evaluate_encoded
 
     mode = MODES[config.mode]
@@ -210,6 +211,7 @@ def _evaluator(
         templates="first" if config.templates == "all" else config.templates,
         limit=config.eval_limit,
         places=places,
+        mode=mode,
     )
     longest = config.training.max_input_tokens
     encoded = encode_sets(evaluation_sets_of(sets), tokenizer, mode=mode, max_input_tokens=longest)
@@ -277,7 +279,12 @@ def _report(
     if evaluations:
         last = evaluations[-1]
         tables = (
-            ScoreTable(f"{config.eval_split} scores", columns_of(last), (score_row(output.name, last),)),
+            ScoreTable(
+                f"{config.eval_split} scores",
+                columns_of(last),
+                (score_row(output.name, last),),
+                caption=caption_of(last),
+            ),
         )
         counters += counters_of(last)
     return Report(
