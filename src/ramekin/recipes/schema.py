@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.merge.words import parse_method
+from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.settings import (
     AbstractSettings,
     AbstractTaskVerbConfig,
@@ -24,6 +25,7 @@ from ramekin.recipes.settings import (
     refuse_unknown_tasks,
 )
 from ramekin.text.substitution import check_words
+from ramekin.train.objective_recipe import ObjectiveRecipe
 from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
@@ -74,16 +76,49 @@ class TrainConfig(AbstractTaskVerbConfig):
     """`ramekin train`. The keys of `training` may be written without it: `max_steps=200`."""
 
     LIFTED: ClassVar[tuple[str, ...]] = ("training",)
+    NAMED: ClassVar[tuple[str, ...]] = ("mixture",)
 
     model: str
+    mixture: MixtureConfig | None = None
+    """Instead of tasks: `mixture=flan_2021`, and `mixture.KEY=` for what is changed of it."""
     split: str = "train"
-    eval_split: str = "validation"
     limit: PositiveInt | None = None
+    input_eos: bool = True
+    """Whether inputs end with `</s>`: T5's and Flan-T5's do, T0's do not."""
+    objective: ObjectiveRecipe = ObjectiveRecipe()
+    eval_tasks: tuple[str, ...] = ()
+    """What is evaluated on; empty: the tasks that are trained, or of a mixture nothing."""
+    eval_split: str = "validation"
     eval_limit: PositiveInt | None = 500
+    eval_with: tuple[Literal["scores", "loss"], ...] = ("scores",)
+    """`scores` by the mode, the mean `loss` of the targets, or both."""
+    samples: Natural = 0
+    """Answers that are shown at each evaluation."""
     mode: ModeName = "fusionbench"
     adapter: AdapterConfig = AdapterConfig()
     training: TrainingNumbers = Recipe(epochs=3)
     resume: Literal["auto", "never"] = "auto"
+    cache: UserPath | None = None
+    """Where a mixture's tokens are kept; None: in the user's cache."""
+    workers: Natural = 0
+    """Processes that read and tokenise a mixture side by side; 0 takes one a core."""
+
+    @field_validator("eval_tasks")
+    @classmethod
+    def _eval_tasks_exist(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        refuse_unknown_tasks(value, info.data.get("tasks_root"))
+        return value
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Self:
+        if bool(self.task_names) == (self.mixture is not None):
+            raise ValueError("needs a task or a mixture: task=glue/rte, tasks=[…], or mixture=flan_2021")
+        return self
+
+    @property
+    def evaluated_tasks(self) -> tuple[str, ...]:
+        """The tasks that are evaluated on."""
+        return self.eval_tasks or self.task_names
 
 
 def _known_method(method: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""What a training reads: tasks, whose examples are held in memory, or a mixture, which is drawn from shards."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from ramekin.recipes.data import TaskExamples, training_examples
+from ramekin.recipes.mixtures.build import How
+from ramekin.recipes.mixtures.index import LeafEntry, MixtureIndex
+from ramekin.recipes.mixtures.prepare import prepare_mixture, shards_folder
+from ramekin.recipes.mixtures.tokens import tokens_of
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.schema import TrainConfig
+from ramekin.report.values import Counter, DataOrigin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ramekin.tensors.encode import EncodedSet
+    from ramekin.train.feed import Feed
+
+__all__ = ["TrainingData", "data_lines", "read_training_data", "task_examples"]
+
+_NAMES = {
+    "skipped": "training rows skipped",
+    "left_out": "training rows left out",
+    "truncated_inputs": "training inputs truncated",
+    "truncated_targets": "training targets truncated",
+    "unknown_inputs": "training inputs with unknown characters",
+    "unknown_targets": "training targets with unknown characters",
+    "pruned_exemplars": "exemplars that did not fit",
+}
+
+
+@final
+@dataclass(frozen=True)
+class TrainingData:
+    """The examples of a training, and what is to be told of them."""
+
+    feed: "Feed"
+    title: str
+    """Such as `glue/rte`, or `mixture flan_2021`."""
+    origins: tuple[DataOrigin, ...]
+    counters: tuple[Counter, ...]
+    """What was lost on the way."""
+    settings: Mapping[str, Any]
+    """What the lineage keeps."""
+    warnings: tuple[str, ...] = ()
+
+
+def read_training_data(
+    config: TrainConfig, tokenizer_folder: "Path", places: Places, progress: AbstractProgress
+) -> TrainingData:
+    """The data of a training, read, rendered and tokenised.
+
+    Raises:
+        DataError: rows cannot be read or rendered; of a mixture all such tasks are named.
+    """
+    if config.mixture is not None:
+        return _of_mixture(config, tokenizer_folder, places, progress)
+    from ramekin.tensors.encode import encode
+    from ramekin.tensors.tokenizer import load_tokenizer
+    from ramekin.train.feed import Listed
+
+    examples = task_examples(config, places)
+    encoded = encode(
+        [example for each in examples for example in each.examples],
+        load_tokenizer(tokenizer_folder),
+        max_input_tokens=config.training.max_input_tokens,
+        max_target_tokens=config.training.max_target_tokens,
+        input_eos=config.input_eos,
+    )
+    return TrainingData(
+        Listed(encoded.items),
+        ", ".join(config.task_names),
+        tuple(each.origin for each in examples),
+        _counters(_lost(examples, encoded), len(encoded.items)),
+        {
+            "tasks": list(config.task_names),
+            "templates": config.templates,
+            "data": [dataclasses.asdict(each.origin) for each in examples],
+        },
+    )
+
+
+def task_examples(config: TrainConfig, places: Places) -> tuple[TaskExamples, ...]:
+    """The rendered rows of the tasks that are named."""
+    return training_examples(
+        config.task_names, split=config.split, templates=config.templates, limit=config.limit, places=places
+    )
+
+
+def data_lines(config: TrainConfig, places: Places) -> tuple[int | None, list[str]]:
+    """What a dry run shows: how many examples one pass has, where that is known, and the first prompts."""
+    if config.mixture is not None:
+        return None, [f"  mixture {config.mixture.name} (ramekin mix plan and preview show what it draws)"]
+    examples = task_examples(config, places)
+    lines = [line for each in examples for line in each.preview()]
+    return sum(len(each.examples) for each in examples), lines
+
+
+def _of_mixture(
+    config: TrainConfig, tokenizer_folder: "Path", places: Places, progress: AbstractProgress
+) -> TrainingData:
+    from ramekin.train.mixture_feed import LeafShards, MixtureFeed
+
+    assert config.mixture is not None
+    recipe = config.training
+    tokens = tokens_of(
+        None,
+        tokenizer_folder,
+        places,
+        progress,
+        max_input_tokens=recipe.max_input_tokens,
+        max_target_tokens=recipe.max_target_tokens,
+        input_eos=config.input_eos,
+    )
+    leave_out = config.mixture.missing == "leave_out"
+    how = How(tokens, places, config.mixture.prompt_seed, config.objective.name, leave_out_missing=leave_out)
+    index = prepare_mixture(
+        config.mixture,
+        how,
+        draws=lambda examples: recipe.total_steps(examples) * recipe.global_batch,
+        cache=config.cache,
+        num_workers=config.workers,
+        progress=progress,
+    )
+    leaves = [
+        LeafShards(each.name, each.rate, each.shards, each.sizes, each.num_variants) for each in index.leaves
+    ]
+    feed = MixtureFeed(leaves, folder=shards_folder(config.cache), epoch_examples=index.epoch_examples)
+    return TrainingData(
+        feed,
+        f"mixture {index.mixture}",
+        _origins(index.leaves),
+        _counters(_lost_of(index), sum(sum(leaf.sizes) for leaf in index.leaves)),
+        {"mixture": config.mixture.model_dump(mode="json"), "mixture_sha256": index.sha256},
+        tuple(f"left out {name}: {reason}" for name, reason in index.missing.items()),
+    )
+
+
+def _origins(leaves: Sequence[LeafEntry]) -> tuple[DataOrigin, ...]:
+    """Where each task's rows are from, each task once."""
+    found = {
+        leaf.task: DataOrigin(
+            f"{leaf.task} train", leaf.origin, leaf.examples, leaf.lost.get("skipped", 0), leaf.data_sha256
+        )
+        for leaf in leaves
+    }
+    return tuple(found.values())
+
+
+def _lost(examples: Sequence[TaskExamples], encoded: "EncodedSet") -> dict[str, int]:
+    return {
+        "skipped": sum(each.skipped for each in examples),
+        "left_out": sum(each.left_out for each in examples),
+        **{name: getattr(encoded, name) for name in _NAMES if hasattr(encoded, name)},
+    }
+
+
+def _lost_of(index: MixtureIndex) -> dict[str, int]:
+    return {name: sum(leaf.lost.get(name, 0) for leaf in index.leaves) for name in _NAMES}
+
+
+def _counters(lost: Mapping[str, int], total: int) -> tuple[Counter, ...]:
+    return tuple(Counter(_NAMES[name], count, total) for name, count in lost.items() if count)
