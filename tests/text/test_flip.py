@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
 from ramekin.text.example import Example, Provenance
-from ramekin.text.flip import channel, ending, flipped, wrong_label
+from ramekin.text.flip import channel, ending, flipped, taught, wrong_label
 from ramekin.text.render import Style, render_spans
 from ramekin.text.strict_yaml import parse_document
 from ramekin.text.task import Task
@@ -137,6 +137,39 @@ class TestWrongLabel:
     def test_without_another_label(self) -> None:
         with pytest.raises(DataError, match="no wrong label"):
             wrong_label(Example("x", "a", ("a",), WHERE))
+
+
+class TestTaught:
+    @staticmethod
+    def of(objective: str, *key: object, template: str = "both") -> Example:
+        return taught(*render_spans(film(), ROW, template=template, split="train", row=0), objective, *key)
+
+    def test_direct_is_the_example_itself_and_channel_its_turn(self) -> None:
+        _, example = render_spans(film(), ROW, template="write", split="train", row=0)
+        assert self.of("direct", template="write") == example
+        assert self.of("channel", template="write") == channel(example)
+
+    def test_flipped_has_the_inputs_under_a_wrong_label_too(self) -> None:
+        example = self.of("flipped", 0, "row")
+        assert example == flip("both").example._replace(wrong_inputs=example.wrong_inputs)
+        assert example.inputs.endswith("\noutput: bad") and example.wrong_inputs.endswith("\noutput: good")
+        assert example.wrong_inputs.removesuffix("good") == example.inputs.removesuffix("bad")
+
+    def test_the_wrong_label_is_drawn_by_the_key(self) -> None:
+        options = tuple("abcdef")
+        spans = Rendered((Span("Which? ", "instruction"), Span("x", "field")), ())
+        example = Example("Which? x", "c", options, WHERE)
+        drawn = [taught(spans, example, "flipped", 0, row).wrong_inputs[-1] for row in range(200)]
+        assert set(drawn) == set(options) - {"c"}
+        assert drawn == [taught(spans, example, "flipped", 0, row).wrong_inputs[-1] for row in range(200)]
+        assert drawn != [taught(spans, example, "flipped", 1, row).wrong_inputs[-1] for row in range(200)]
+
+    def test_what_cannot_be_flipped_is_an_error(self) -> None:
+        with pytest.raises(DataError, match="got no options"):
+            self.of("flipped", template="write")
+        spans = Rendered((Span("Which? ", "instruction"),), ())
+        with pytest.raises(DataError, match="no wrong label"):
+            taught(spans, Example("Which?", "a", ("a",), WHERE), "flipped")
 
 
 WORDS = st.text(st.sampled_from("ab?,. \n"), max_size=6)

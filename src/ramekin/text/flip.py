@@ -14,14 +14,18 @@ Knows nothing of losses.
 
 import re
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, TypeAlias, final
 
 from ramekin.errors import DataError
 from ramekin.text.draw import draw
 from ramekin.text.example import Example
 from ramekin.text.template import Rendered, Span
 
-__all__ = ["Flipped", "channel", "ending", "flipped", "wrong_label"]
+__all__ = ["Flipped", "ObjectiveName", "channel", "ending", "flipped", "taught", "wrong_label"]
+
+ObjectiveName: TypeAlias = Literal["direct", "channel", "flipped"]
+"""What is learned from a prompt with its answer: the answer; the prompt, from the answer; the instruction,
+from the record and the answer."""
 
 _WORD = re.compile(r"[^\W_]")
 _SENTINEL = re.compile(r"<extra_id_\d+>")
@@ -76,6 +80,27 @@ def channel(example: Example) -> Example:
     return example._replace(
         inputs=example.targets, targets=example.inputs, references=(), options=(), answer=""
     )
+
+
+def taught(rendered: Rendered, example: Example, objective: ObjectiveName, *key: object) -> Example:
+    """The example that an objective learns a rendered record from.
+
+    Args:
+        rendered: the prompt, span by span; only `flipped` reads it.
+        example: the same prompt.
+        objective: `direct` takes the example itself, `channel` and `flipped` turn it; a flipped one has
+            `wrong_inputs`, too.
+        key: of the draw of the wrong label, such as (seed, task, row, epoch).
+
+    Raises:
+        DataError: the prompt cannot be flipped (as `flipped` says), or there is no wrong label.
+    """
+    if objective == "direct":
+        return example
+    if objective == "channel":
+        return channel(example)
+    form = flipped(rendered, example)
+    return form.example._replace(wrong_inputs=form.inputs_under(wrong_label(form.example, *key)))
 
 
 def wrong_label(example: Example, *key: object) -> str:
