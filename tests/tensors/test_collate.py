@@ -1,7 +1,9 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ramekin.errors import DataError
 from ramekin.tensors.collate import IGNORED_LABEL, collate, collate_inputs
 from ramekin.tensors.encode import Encoded
 from ramekin.text.example import Provenance
@@ -59,3 +61,22 @@ def test_moving_keeps_every_tensor():
     batch = collate([Encoded((5, 1), (7, 1), ORIGIN)])
     moved = batch.to("meta")
     assert moved.labels.device.type == moved.target_positions.device.type == "meta"
+
+
+def test_inputs_under_a_wrong_label_are_rows_of_their_own():
+    items = [
+        Encoded((5, 6, 1), (7, 1), ORIGIN, (5, 9, 9, 1)),
+        Encoded((8, 1), (9, 4, 1), ORIGIN, (8, 2, 1)),
+    ]
+    batch = collate(items)
+    assert batch.input_ids.tolist() == [[5, 6, 1, 0], [8, 1, 0, 0], [5, 9, 9, 1], [8, 2, 1, 0]]
+    assert batch.labels.tolist() == 2 * [[7, 1, -100], [9, 4, 1]]
+    assert batch.example_of_target.tolist() == 2 * [0, 0, 1, 1, 1]
+    assert batch.under_wrong_label.tolist() == [False] * 5 + [True] * 5
+
+
+def test_an_example_without_its_wrong_inputs_is_named():
+    pair = Encoded((5, 1), (7, 1), ORIGIN, (6, 1))
+    single = Encoded((5, 1), (7, 1), ORIGIN._replace(row=7))
+    with pytest.raises(DataError, match="toy/wet#ask/train/7: expected wrong_inputs in all examples"):
+        collate([pair, single])

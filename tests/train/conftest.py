@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,6 +29,14 @@ def make_items(n, *, seed=0, longest_input=20, longest_target=5):
     ]
 
 
+def make_pairs(n, *, seed=0, longest_input=20, longest_target=5):
+    """Items with inputs under a wrong label."""
+    sizes = {"longest_input": longest_input, "longest_target": longest_target}
+    others = make_items(n, seed=seed + 1000, **sizes)
+    items = make_items(n, seed=seed, **sizes)
+    return [replace(i, wrong_input_ids=o.input_ids) for i, o in zip(items, others, strict=True)]
+
+
 def make_model(*, seed=1, tied=False, **sizes):
     sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, **sizes}
     return build_model(t5_config(vocab_size=VOCAB, **sizes), seed=seed, tied=tied)
@@ -49,6 +58,11 @@ def _one_thread():
 @pytest.fixture(name="make_items")
 def _make_items():
     return make_items
+
+
+@pytest.fixture(name="make_pairs")
+def _make_pairs():
+    return make_pairs
 
 
 @pytest.fixture(name="make_model")

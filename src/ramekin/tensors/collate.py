@@ -11,6 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from ramekin.errors import DataError
 from ramekin.tensors.encode import Encoded
 from ramekin.tensors.tokenizer import PAD_ID
 
@@ -52,15 +53,27 @@ class Batch:
 
 
 def collate(items: Sequence[Encoded], *, pad_id: int = PAD_ID, decoder_start_id: int = 0) -> Batch:
-    """Pad encoded examples to the longest of them; inputs under a wrong label follow as rows of their own."""
+    """Pad encoded examples to the longest of them; inputs under a wrong label follow as rows of their own.
+
+    Raises:
+        DataError: some examples have inputs under a wrong label and others have none.
+    """
     pairs = [item for item in items if item.wrong_input_ids]
+    if pairs and len(pairs) < len(items):
+        lacking = next(item for item in items if not item.wrong_input_ids)
+        raise DataError(
+            "some examples have inputs under a wrong label and this one has none",
+            where=lacking.provenance.id,
+            expected="wrong_inputs in all examples or in none",
+            fix="make all of them by one objective",
+        )
     inputs = [*(item.input_ids for item in items), *(item.wrong_input_ids for item in pairs)]
     input_ids, attention_mask = collate_inputs(inputs, pad_id=pad_id)
     targets = [item.target_ids for item in (*items, *pairs)]
     width = max(map(len, targets))
     shifted = [(decoder_start_id, *ids[:-1]) for ids in targets]
     positions = [row * width + column for row, ids in enumerate(targets) for column in range(len(ids))]
-    examples = [*range(len(items)), *(place for place, item in enumerate(items) if item.wrong_input_ids)]
+    examples = [*range(len(items)), *range(len(pairs))]
     owners = [example for example, ids in zip(examples, targets, strict=True) for _ in ids]
     num_right = sum(len(item.target_ids) for item in items)
     return Batch(

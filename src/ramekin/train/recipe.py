@@ -9,6 +9,7 @@ from typing import Literal, final, get_args
 
 from ramekin.errors import UsageError
 from ramekin.registry import unknown_name
+from ramekin.train.ranges import out_of_range
 
 __all__ = ["FP16_REFUSED", "OptimizerName", "Precision", "Recipe", "ScheduleName"]
 
@@ -129,17 +130,7 @@ def _wrong_numbers(recipe: Recipe) -> list[str]:
         problems.append("eval_every, eval_every_epochs: expected one of them, got both")
     if recipe.patience is not None and recipe.best_metric is None:
         problems.append("patience: expected a best_metric to wait for, got none")
-    values = asdict(recipe)
-    for key, (low, high, low_is_in) in _RANGES.items():
-        value = values[key]
-        if value is None:
-            continue
-        inside = (low <= value if low_is_in else low < value) and value <= high
-        if not inside:
-            sign = ">=" if low_is_in else ">"
-            bound = "" if high == math.inf else f" and <= {high:g}"
-            problems.append(f"{key}: expected {sign} {low:g}{bound}, got {value}")
-    return problems
+    return [*problems, *out_of_range(asdict(recipe), _RANGES)]
 
 
 def _given(recipe: Recipe) -> str:
