@@ -7,7 +7,7 @@ from pydantic import model_validator
 from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.schema import TrainingNumbers
 from ramekin.recipes.settings import AbstractVerbConfig, Natural, PositiveInt, UserPath
-from ramekin.train.objective_recipe import ObjectiveName
+from ramekin.train.objectives.recipe import ObjectiveName
 from ramekin.train.recipe import Recipe
 
 __all__ = ["MixConfig"]

@@ -25,7 +25,7 @@ from ramekin.recipes.settings import (
     refuse_unknown_tasks,
 )
 from ramekin.text.substitution import check_words
-from ramekin.train.objective_recipe import ObjectiveRecipe
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [

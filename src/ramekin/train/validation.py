@@ -8,7 +8,8 @@ import torch
 from ramekin.tensors.collate import collate
 from ramekin.tensors.encode import Encoded
 from ramekin.tensors.plan import micro_batches
-from ramekin.train.objective import Likelihood, sum_by_example
+from ramekin.train.objectives.likelihood import Likelihood
+from ramekin.train.objectives.losses import sum_by_example
 from ramekin.train.tally import TaskLoss, by_task
 
 __all__ = ["mean_losses"]
