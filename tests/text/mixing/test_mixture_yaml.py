@@ -75,6 +75,11 @@ def test_names_and_patterns() -> None:
     [
         ("[glue/rte]", "expected a mapping with tasks or mixtures, got list"),
         ("description: x", "m.yaml: got 'tasks' or 'mixtures' must say what is mixed"),
+        ("mixtures: [t0]\nforms: [{shots: 2}]", "m.yaml:2: got 'forms' says nothing of 'mixtures'"),
+        (
+            "mixtures: [t0]\nlimit_examples: 5",
+            "'limit_examples' says nothing of 'mixtures', which have their",
+        ),
         ("tasks: [a/b]\nmixin: {}", "m.yaml:2: got unknown key 'mixin': did you mean 'mixing'"),
         ("tasks: a/b", "m.yaml: got line 1: 'tasks' must be a list, not 'a/b'"),
         ("tasks: [3]", "m.yaml:1: got a task must be a name, a pattern or a mapping, not 3"),

@@ -109,6 +109,8 @@ _KEYS: Final[Mapping[str, Any]] = {
     "missing": dict,
     **_OF_A_TASK,
 }
+_OF_TASKS: Final = ("exclude", "mixing", "forms", *_OF_A_TASK)
+"""Keys that mean the file's own tasks alone."""
 _ENTRY_KEYS: Final[Mapping[str, Any]] = {
     "task": str,
     "collection": str,
@@ -144,6 +146,12 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
     data = reader.sound(data, _KEYS, ())
     if not data.get("tasks") and not data.get("mixtures"):
         reader.problems.append((None, "'tasks' or 'mixtures' must say what is mixed"))
+    elif not data.get("tasks"):
+        reader.problems += [
+            (document.line(key), f"'{key}' says nothing of 'mixtures', which have their own")
+            for key in data
+            if key in _OF_TASKS
+        ]
     file = MixtureFile(
         where,
         data.get("description", ""),
