@@ -7,10 +7,10 @@ from ramekin.catalog import Catalog
 from ramekin.recipes.mix_schema import MixConfig
 from ramekin.recipes.mixtures.build import How, Survey, survey_mixture
 from ramekin.recipes.mixtures.index import MixtureIndex
-from ramekin.recipes.mixtures.leaf import Counts
+from ramekin.recipes.mixtures.leaf import Counts, Teaching
 from ramekin.recipes.mixtures.plan import MixturePlan, planned, table
 from ramekin.recipes.mixtures.prepare import prepare_mixture, resolved_mixture, shards_folder
-from ramekin.recipes.mixtures.shards import TaskJob, reader_of
+from ramekin.recipes.mixtures.shards import reader_of
 from ramekin.recipes.mixtures.tokens import tokens_of
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
@@ -83,7 +83,7 @@ def _how(config: MixConfig, progress: AbstractProgress) -> How:
         tokens,
         places,
         config.mixture.prompt_seed,
-        config.objective,
+        Teaching.of(config.objective),
         leave_out_missing=config.mixture.missing == "leave_out",
     )
 
@@ -110,16 +110,7 @@ def _first_examples(config: MixConfig, how: How, survey: Survey) -> Iterator[tup
         visit = walked(nth, [rated[leaf_place].examples] * variants, config.seed, str(leaf))
         key = (leaf, visit.epoch % variants)
         if key not in made:
-            job = TaskJob(
-                leaf.task,
-                leaf.limit_examples,
-                (),
-                shards_folder(config.cache),
-                how.tokens,
-                how.places,
-                how.seed,
-                how.objective,
-            )
+            job = how.job(leaf.task, leaf.split, leaf.limit_examples, (), shards_folder(config.cache))
             made[key] = list(reader_of(job).examples(leaf, key[1], Counts()))
         yield leaf, made[key][visit.place]
 
@@ -139,12 +130,12 @@ def _built(index: MixtureIndex) -> dict[str, Any]:
         "target_tokens": sum(leaf.target_tokens for leaf in index.leaves),
         "draws": index.draws,
         "epoch_examples": index.epoch_examples,
-        "lost": lost_of(index),
+        "lost": _lost_of(index),
         "missing": dict(index.missing),
     }
 
 
-def lost_of(index: MixtureIndex) -> dict[str, int]:
+def _lost_of(index: MixtureIndex) -> dict[str, int]:
     """What was truncated, unknown or left out, over all leaves."""
     found: dict[str, int] = {}
     for leaf in index.leaves:

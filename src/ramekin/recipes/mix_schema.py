@@ -7,7 +7,7 @@ from pydantic import model_validator
 from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.schema import TrainingNumbers
 from ramekin.recipes.settings import AbstractVerbConfig, Natural, PositiveInt, UserPath
-from ramekin.train.objectives.recipe import ObjectiveName
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.recipe import Recipe
 
 __all__ = ["MixConfig"]
@@ -27,7 +27,7 @@ class MixConfig(AbstractVerbConfig):
     """A folder with a vocabulary."""
     input_eos: bool = True
     """Whether inputs end with `</s>`: T5's and Flan-T5's do, T0's do not."""
-    objective: ObjectiveName = "direct"
+    objective: ObjectiveRecipe = ObjectiveRecipe()
     training: TrainingNumbers = Recipe(epochs=1)
     rows: PositiveInt = 8
     """Examples that a preview shows."""

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from ramekin.train.events import TrainEvent
     from ramekin.train.loop import TrainReport
 
-__all__ = ["lora_recipe", "loss_row", "stage_listener"]
+__all__ = ["LOSS", "lora_recipe", "loss_row", "stage_listener"]
+
+LOSS = "loss"
+"""What the mean loss of the evaluated targets is called among metrics."""
 
 
 def lora_recipe(config: AdapterConfig) -> Any:
@@ -36,16 +39,22 @@ def stage_listener(stage: AbstractStage, progress: AbstractProgress) -> Any:
         nonlocal done
         match event:
             case StepDone():
-                rate = f"{event.examples_per_second:.0f} examples/s"
-                stage.advance(event.step - done, f"loss {event.loss:.3f}, {rate}")
+                parts = "".join(f", {name} {value:.3f}" for name, value in event.parts.items())
+                rate = f"{event.tokens_per_second:,.0f} tokens/s, {event.padding_share:.0%} padding"
+                stage.advance(event.step - done, f"loss {event.loss:.3f}{parts}, {rate}")
                 done = event.step
             case EvalDone():
-                shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in event.metrics.items())
-                progress.say(f"step {event.step}: {shown}")
+                shown = ", ".join(f"{name} {_shown(name, value)}" for name, value in event.metrics.items())
+                progress.say(f"step {event.step}: {shown}{', the best so far' if event.is_best else ''}")
             case Notice():
                 progress.say(f"step {event.step}: {event.message}")
 
     return listen
+
+
+def _shown(metric: str, value: float) -> str:
+    """A loss as it is, a score in hundredths."""
+    return f"{value:.4f}" if metric.rpartition(" ")[2] == LOSS else f"{100 * value:.1f}"
 
 
 def loss_row(label: str, trained: "TrainReport") -> LossRow:

@@ -1,4 +1,4 @@
-"""What a training reads: tasks, whose examples are held in memory, or a mixture, which is drawn from shards."""
+"""What a training reads: tasks, with their examples in memory, or a mixture, drawn from shards."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.mixtures.build import How
 from ramekin.recipes.mixtures.index import LeafEntry, MixtureIndex
+from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.prepare import prepare_mixture, shards_folder
 from ramekin.recipes.mixtures.tokens import tokens_of
 from ramekin.recipes.places import Places
@@ -118,7 +119,7 @@ def _of_mixture(
         input_eos=config.input_eos,
     )
     leave_out = config.mixture.missing == "leave_out"
-    how = How(tokens, places, config.mixture.prompt_seed, config.objective.name, leave_out_missing=leave_out)
+    how = How(tokens, places, config.mixture.prompt_seed, Teaching.of(config.objective), leave_out)
     index = prepare_mixture(
         config.mixture,
         how,

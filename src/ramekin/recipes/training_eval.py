@@ -13,6 +13,7 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import evaluation_sets_of
 from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.training import LOSS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from ramekin.evaluate.evaluation import Evaluation
     from ramekin.weights.opening import Opened
 
-__all__ = ["AVERAGE", "LOSS", "TrainingEvaluator", "training_evaluator"]
+__all__ = ["AVERAGE", "TrainingEvaluator", "training_evaluator"]
 
-AVERAGE, LOSS = "average", "loss"
-"""Metrics over all tasks: the mean of their headlines, and the mean loss of a target token."""
+AVERAGE = "average"
+"""The mean of the tasks' headlines."""
 
 
 @final

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, final
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
 from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex, input_files
-from ramekin.recipes.mixtures.leaf import training_split
+from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.shards import ShardWork, TaskJob, Tokens, make_shards, shard_name
 from ramekin.recipes.mixtures.sizes import LeafSize, measure_task
 from ramekin.recipes.places import Places
@@ -62,9 +62,15 @@ class How:
     places: Places
     seed: int
     """Of what is drawn for each row: exemplars, option forms, wrong labels."""
-    objective: str
+    teaching: Teaching
     leave_out_missing: bool = False
     """Go on without tasks whose data cannot be read; they are named."""
+
+    def job(
+        self, task: str, split: str, limit: int | None, shards: tuple[ShardWork, ...], folder: Path
+    ) -> TaskJob:
+        """The job of making shards of one task."""
+        return TaskJob(task, split, limit, shards, folder, self.tokens, self.places, self.seed, self.teaching)
 
 
 def build_mixture(
@@ -133,7 +139,7 @@ class _Building:
         self.mixture, self.how, self.folder = mixture, how, folder
         self.pool, self.progress = pool, progress
         self.catalog = Catalog(how.places.tasks_root)
-        self.states: dict[str, DataState] = {}
+        self.states: dict[tuple[str, str], DataState] = {}
         self.files: dict[str, tuple[Path, ...]] = {}
         self.missing: dict[str, str] = {}
         self.made: dict[Leaf, list[ShardFacts]] = {}
@@ -193,13 +199,13 @@ class _Building:
         places = self.how.places
         for leaf in leaves(self.mixture):
             name = leaf.task
-            if name in self.states or name in self.missing:
+            if (name, leaf.split) in self.states or name in self.missing:
                 continue
-            task = self.catalog[name]
+            source = self.catalog[name].source
             self.files[name] = self.catalog.files(name)
             try:
-                self.states[name] = data_state(
-                    task.source, training_split(task), data_root=places.data_root, seed=places.world_seed
+                self.states[name, leaf.split] = data_state(
+                    source, leaf.split, data_root=places.data_root, seed=places.world_seed
                 )
             except DataError as error:
                 self.missing[name] = str(error)
@@ -263,15 +269,13 @@ class _Building:
             self.names.setdefault(work.leaf, []).append(work.name)
 
     def _jobs(self, wanted: Iterable[tuple[Leaf, int]]) -> Iterator[TaskJob]:
-        grouped: dict[tuple[str, int | None], list[ShardWork]] = {}
+        grouped: dict[tuple[str, str, int | None], list[ShardWork]] = {}
         for leaf, epoch in wanted:
             work = ShardWork(leaf, epoch, self._shard_name(leaf, epoch))
-            grouped.setdefault((leaf.task, leaf.limit_examples), []).append(work)
+            grouped.setdefault((leaf.task, leaf.split, leaf.limit_examples), []).append(work)
         how = self.how
-        for (task, limit), shards in grouped.items():
-            yield TaskJob(
-                task, limit, tuple(shards), self.folder, how.tokens, how.places, how.seed, how.objective
-            )
+        for (task, split, limit), shards in grouped.items():
+            yield how.job(task, split, limit, tuple(shards), self.folder)
 
     def _shard_name(self, leaf: Leaf, epoch: int) -> str:
         how = self.how
@@ -279,11 +283,11 @@ class _Building:
             leaf,
             epoch,
             task_sha256=self._task_sha256(leaf.task),
-            data=self.states[leaf.task].told,
+            data=self.states[leaf.task, leaf.split].told,
             tokens=how.tokens,
             places=how.places,
             seed=how.seed,
-            objective=how.objective,
+            teaching=how.teaching,
         )
 
     def _task_sha256(self, name: str) -> str:
@@ -318,7 +322,9 @@ class _Building:
     def _inputs(self, files: Iterable[Path]) -> tuple[InputFile, ...]:
         kept = {leaf.task for leaf in leaves(self.mixture)}
         tasks = (path for name in kept for path in self.files[name])
-        data = (state.file for name, state in self.states.items() if name in kept and state.file is not None)
+        data = (
+            state.file for (name, _), state in self.states.items() if name in kept and state.file is not None
+        )
         return input_files([*files, *self.how.places.tasks_root, *sorted(tasks), *sorted(data)])
 
 

@@ -15,13 +15,31 @@ from ramekin.recipes.exemplars import ExemplarPool
 from ramekin.recipes.places import Places
 from ramekin.sources.rows import BadRow, gather
 from ramekin.text.example import Example, Record
+from ramekin.text.flip import ObjectiveName, taught
 from ramekin.text.mixing.form import PromptForm, prompting
 from ramekin.text.mixing.mixture import Leaf, leaf_templates, template_at
 from ramekin.text.prompting.prompt import Prompting, prompt_spans
 from ramekin.text.render import render_or_skip
 from ramekin.text.task import Task
+from ramekin.text.template import Rendered
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 
-__all__ = ["Counts", "LeafReader", "training_split"]
+__all__ = ["Counts", "LeafReader", "Teaching"]
+
+
+@final
+@dataclass(frozen=True)
+class Teaching:
+    """What of an objective shapes its examples."""
+
+    objective: ObjectiveName = "direct"
+    wrong_inputs: bool = False
+    """Whether examples need inputs under a wrong label."""
+
+    @classmethod
+    def of(cls, recipe: ObjectiveRecipe) -> "Teaching":
+        """That of an objective with its numbers."""
+        return cls(recipe.name, recipe.needs_wrong_inputs)
 
 
 @final
@@ -30,8 +48,8 @@ class Counts:
     """What was lost on the way to a leaf's examples; filled while they are made."""
 
     left_out: int = 0
-    """Rows that a template has nothing to ask about, that have no reasoning to show, or that are not the
-    task's."""
+    """Rows that a template has nothing to ask about, that have no reasoning to show, that cannot be flipped,
+    or that are not the task's."""
     skipped: int = 0
     """Bad rows."""
     pruned_exemplars: int = 0
@@ -44,9 +62,11 @@ class LeafReader:
 
     Args:
         task: whose rows.
+        split: which of them, by our name.
         limit: use only so many of them; None: all.
         places: where they are.
         seed: of what is drawn for each row.
+        teaching: what examples are made for.
         max_input_tokens: that exemplars are pruned to.
         count_tokens: of a text.
     """
@@ -55,16 +75,18 @@ class LeafReader:
         self,
         task: Task,
         *,
+        split: str,
         limit: int | None,
         places: Places,
         seed: int,
+        teaching: Teaching,
         max_input_tokens: int,
         count_tokens: Callable[[str], int],
     ) -> None:
-        self.task, self.places, self.seed = task, places, seed
+        self.task, self.places, self.seed, self.teaching = task, places, seed, teaching
         self.max_input_tokens, self.count_tokens = max_input_tokens, count_tokens
-        self.split = training_split(task)
-        self.rows = read_rows(task, self.split, limit, places)
+        self.split = split
+        self.rows = read_rows(task, split, limit, places)
 
     def examples(self, leaf: Leaf, epoch: int, counts: Counts) -> Iterator[Example]:
         """The leaf's examples in an epoch, in the order of the split.
@@ -75,7 +97,9 @@ class LeafReader:
         counts.left_out += self.rows.left_out
         counts.skipped += self.rows.records.skipped
         templates = leaf_templates(leaf, self.task)
-        how = prompting(leaf.form, seed=self.seed, epoch=epoch, max_tokens=self.max_input_tokens - 1)
+        how = prompting(
+            leaf.form, seed=self.seed, epoch=epoch, split=self.split, max_tokens=self.max_input_tokens - 1
+        )
         made = self._made(leaf, templates, how, counts)
         origin = f"{self.rows.records.origin} as {leaf}"
         found, bad = gather(made, origin=origin, limit=None, bad_rows=self.places.bad_rows)
@@ -85,7 +109,7 @@ class LeafReader:
     def _made(
         self, leaf: Leaf, templates: tuple[str, ...], how: Prompting, counts: Counts
     ) -> Iterator[Example | BadRow]:
-        is_plain = _is_plain(leaf.form)
+        is_plain = _is_plain(leaf.form) and self.teaching.objective == "direct"
         for row, record in zip(self.rows.positions, self.rows.records.rows, strict=True):
             template = template_at(templates, row, how.style.epoch)
             try:
@@ -122,7 +146,7 @@ class LeafReader:
             never=row,
             usable=lambda place, other: self._can_show(place, other, template, how),
         )
-        _, shot = prompt_spans(
+        rendered, shot = prompt_spans(
             self.task,
             record,
             template=template,
@@ -133,7 +157,15 @@ class LeafReader:
             count_tokens=self.count_tokens,
         )
         counts.pruned_exemplars += shot.pruned
-        return shot.example
+        return self._taught(rendered, shot.example, *key)
+
+    def _taught(self, rendered: Rendered, example: Example, *key: object) -> Example | None:
+        """What the objective learns from; None where a prompt has nothing to flip."""
+        try:
+            found = taught(rendered, example, self.teaching.objective, *key)
+        except DataError:
+            return None
+        return found if self.teaching.wrong_inputs else found._replace(wrong_inputs="")
 
     def _can_show(self, row: int, record: Record, template: str, how: Prompting) -> bool:
         example = render_or_skip(
@@ -148,12 +180,6 @@ class LeafReader:
     @cached_property
     def _pool(self) -> ExemplarPool:
         return ExemplarPool(self.rows)
-
-
-def training_split(task: Task) -> str:
-    """`train`, or else the task's first split."""
-    splits = task.source.splits
-    return "train" if not splits or "train" in splits else next(iter(splits))
 
 
 def _is_plain(form: PromptForm) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ramekin.catalog import Catalog
-from ramekin.recipes.mixtures.leaf import Counts, LeafReader
+from ramekin.recipes.mixtures.leaf import Counts, LeafReader, Teaching
 from ramekin.recipes.places import Places
 from ramekin.text.example import Example
 from ramekin.text.mixing.mixture import Leaf
@@ -63,6 +63,7 @@ class TaskJob:
     """The shards of one task, whose rows are read once for all of them."""
 
     task: str
+    split: str
     limit_examples: int | None
     shards: tuple[ShardWork, ...]
     folder: Path
@@ -70,7 +71,7 @@ class TaskJob:
     places: Places
     seed: int
     """Of what is drawn for each row."""
-    objective: str
+    teaching: Teaching
 
 
 def shard_name(
@@ -82,7 +83,7 @@ def shard_name(
     tokens: Tokens,
     places: Places,
     seed: int,
-    objective: str,
+    teaching: Teaching,
 ) -> str:
     """The file name of a leaf's shard: `glue-rte-0-4f0c….safetensors`."""
     import ramekin
@@ -97,7 +98,7 @@ def shard_name(
         "tokens": {**asdict(replace(tokens, tokenizer=Path())), "tokenizer": None},
         "bad_rows": places.bad_rows.action,
         "seed": seed,
-        "objective": objective,
+        "teaching": asdict(teaching),
     }
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
     return f"{leaf.task.replace('/', '-')}-{epoch}-{digest[:24]}.safetensors"
@@ -131,9 +132,11 @@ def reader_of(job: TaskJob) -> LeafReader:
     tokenizer = tokenizer_of(job.tokens.tokenizer)
     return LeafReader(
         Catalog(job.places.tasks_root)[job.task],
+        split=job.split,
         limit=job.limit_examples,
         places=job.places,
         seed=job.seed,
+        teaching=job.teaching,
         max_input_tokens=job.tokens.max_input_tokens,
         count_tokens=lambda text: len(token_ids(tokenizer, [text])[0]),
     )

@@ -8,7 +8,7 @@ from ramekin.recipes.models import locate_tokenizer
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 
-__all__ = ["tokens_of"]
+__all__ = ["tokenizer_sha256", "tokens_of"]
 
 
 def tokens_of(
