@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -20,11 +21,45 @@ def test_micro_batches_are_a_partition_within_the_budget(lengths, budget, rows):
         assert len(batch) == 1 or padded_tokens(lengths, batch, rows=rows) <= budget
 
 
-def test_sorting_saves_padding():
-    lengths = [(n * 7919 % 200 + 10, 3) for n in range(256)]
+def cost(lengths, batches, budget):
+    return sum(padded_tokens(lengths, batch) + budget // 16 for batch in batches)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 12)), min_size=1, max_size=8), budgets)
+def test_no_cut_in_the_order_of_the_inputs_costs_less(lengths, budget):
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    possible = []
+    for bounds in itertools.product([False, True], repeat=len(lengths) - 1):
+        ends = [i + 1 for i, is_cut in enumerate(bounds) if is_cut]
+        cut = [order[i:j] for i, j in zip([0, *ends], [*ends, len(order)], strict=True)]
+        if all(len(batch) == 1 or padded_tokens(lengths, batch) <= budget for batch in cut):
+            possible.append(cost(lengths, cut, budget))
+    assert cost(lengths, micro_batches(lengths, max_tokens=budget), budget) <= min(possible)
+
+
+@given(lengths_of, budgets)
+def test_the_largest_micro_batch_comes_first(lengths, budget):
+    sizes = [padded_tokens(lengths, batch) for batch in micro_batches(lengths, max_tokens=budget)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_long_targets_stand_apart():
+    short, long = [(100 + n, 2) for n in range(20)], [(100 + n, 60) for n in range(0, 20, 4)]
+    lengths = short + long
+    for batch in micro_batches(lengths, max_tokens=1600):
+        assert len({lengths[i][1] for i in batch}) == 1
+
+
+def test_cutting_saves_padding():
+    lengths = [(n * 7919 % 200 + 10, 3 + n % 13) for n in range(256)]
     batches = micro_batches(lengths, max_tokens=2048)
     spent = sum(padded_tokens(lengths, batch) for batch in batches)
-    assert sum(map(sum, lengths)) / spent > 0.85
+    assert sum(map(sum, lengths)) / spent > 0.9
+    assert len(batches) < 40
+
+
+def test_nothing_needs_no_micro_batch():
+    assert micro_batches([], max_tokens=10) == ()
 
 
 def test_what_a_batch_costs():

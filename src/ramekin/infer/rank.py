@@ -16,7 +16,7 @@ from ramekin.infer.option_tree import OptionTree, Tokens, option_trees
 from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, start_token
 from ramekin.infer.score_trees import tree_log_probs
 from ramekin.tensors.collate import collate_inputs
-from ramekin.tensors.plan import micro_batches
+from ramekin.tensors.plan import batches_by_lengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,7 +84,7 @@ def rank(
     start_id = start_token(model)
     refuse_fp16(model)
     questions = _questions(inputs, options, start_id)
-    plan = micro_batches([each.lengths for each in questions], max_tokens=batch_tokens)
+    plan = batches_by_lengths([each.lengths for each in questions], max_tokens=batch_tokens)
     answers: dict[int, list[float]] = {index: list(values) for index, values in (known or {}).items()}
     with in_evaluation_mode(model):
         for batch in plan:

@@ -7,31 +7,93 @@ on how the step is cut. Sorting before drawing would save slightly more padding 
 This module knows only lengths; it holds no tokens and no tensors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ramekin.errors import UsageError
 
-__all__ = ["batches_by_length", "micro_batches", "padded_tokens", "shares"]
+__all__ = ["batches_by_length", "batches_by_lengths", "micro_batches", "padded_tokens", "shares"]
+
+_Lengths: TypeAlias = NDArray[np.int64]
+
+_OPENING = 16
+"""A forward and backward pass takes a while before its first token, as long as for so many tokens' padding:
+a sixteenth of the budget. That is what was measured on a CPU (docs/results/training-speed.md), where budgets
+are small, and has the right order on a GPU, where both are some ten times larger."""
 
 
 def micro_batches(
     lengths: Sequence[tuple[int, int]], *, max_tokens: int, rows: int = 1
 ) -> tuple[tuple[int, ...], ...]:
-    """All indices in micro-batches of at most `max_tokens` padded tokens, longest first.
+    """All indices in micro-batches of at most `max_tokens` padded tokens, the largest first.
 
-    A micro-batch of n examples costs n x rows x (longest input + longest target) padded tokens; an example
-    that alone exceeds the budget gets a micro-batch of its own.
+    A micro-batch of n examples costs n x rows x (longest input + longest target) padded tokens, and a
+    sixteenth of `max_tokens` for being one more; an example that alone exceeds the budget gets a micro-batch
+    of its own. Of all ways to cut the examples in the order of their inputs the cheapest is taken, and so of
+    the orders in which those with long targets stand apart.
 
     Args:
         lengths: (input tokens, target tokens) of each example of a step.
         max_tokens: padded tokens, both sides together, in a forward pass.
         rows: of a batch that each example takes (flipped learning: two).
 
-    >>> micro_batches([(3, 1), (9, 1), (4, 1), (2, 1)], max_tokens=10)
-    ((1,), (2, 0), (3,))
+    >>> micro_batches([(30, 1), (90, 1), (33, 1), (20, 1)], max_tokens=160)
+    ((1,), (0, 2), (3,))
     """
     _check_positive("max_tokens", max_tokens)
-    return _cut(lengths, max_tokens // rows)
+    if not lengths:
+        return ()
+    table = np.array(lengths, dtype=np.int64)
+    room = max_tokens // rows
+    cuts = (_cheapest_cut(table[order], order, room) for order in _orders(table))
+    _, batches = min(cuts, key=lambda cut: cut[0])
+    return tuple(sorted(batches, key=lambda batch: -padded_tokens(lengths, batch)))
+
+
+def _orders(lengths: _Lengths) -> Iterator[_Lengths]:
+    """Orders in which neighbours are alike, for a range of bounds.
+
+    Examples with targets above the bound go from the longest input to the shortest, the others back from the
+    shortest to the longest.
+    """
+    inputs, targets = lengths.T
+    longest = int(targets.max())
+    for bound in (*(1 << power for power in range(longest.bit_length()) if 1 << power < longest), longest):
+        is_long = targets > bound
+        order: _Lengths = np.lexsort((targets, np.where(is_long, -inputs, inputs), ~is_long))
+        yield order
+
+
+def _cheapest_cut(lengths: _Lengths, indices: _Lengths, room: int) -> tuple[int, list[tuple[int, ...]]]:
+    """The cheapest way to cut examples, in the order given, into batches, by dynamic programming.
+
+    Returns what it costs, and the batches as those of `indices` that are in each.
+    """
+    count, (inputs, targets) = len(lengths), lengths.T
+    reach = max(1, room // int(lengths.sum(axis=1).min()))
+    # The least cost of the first so many examples, and where the last batch of that cut begins.
+    costs = np.zeros(count + 1, dtype=np.int64)
+    costs[1:] = np.iinfo(np.int64).max
+    begins = np.zeros(count + 1, dtype=np.int64)
+    for begin in range(count):
+        stop = min(count, begin + reach)
+        widths = np.maximum.accumulate(inputs[begin:stop]) + np.maximum.accumulate(targets[begin:stop])
+        tokens = widths * np.arange(1, stop - begin + 1)
+        fitting = max(1, int(np.searchsorted(tokens, room, side="right")))
+        here = slice(begin + 1, begin + 1 + fitting)
+        offered = costs[begin] + tokens[:fitting] + room // _OPENING
+        begins[here] = np.where(offered < costs[here], begin, begins[here])
+        costs[here] = np.minimum(offered, costs[here])
+    batches: list[tuple[int, ...]] = []
+    end = count
+    while end:
+        begin = int(begins[end])
+        batches.append(tuple(indices[begin:end].tolist()))
+        end = begin
+    return int(costs[count]), batches
 
 
 def padded_tokens(lengths: Sequence[tuple[int, int]], batch: Sequence[int], *, rows: int = 1) -> int:
@@ -95,11 +157,19 @@ def batches_by_length(lengths: Sequence[int], *, max_tokens: int) -> tuple[tuple
     ((1,), (2, 0), (3,))
     """
     _check_positive("max_tokens", max_tokens)
-    return _cut([(length, 0) for length in lengths], max_tokens)
+    return batches_by_lengths([(length, 0) for length in lengths], max_tokens=max_tokens)
 
 
-def _cut(lengths: Sequence[tuple[int, int]], max_tokens: int) -> tuple[tuple[int, ...], ...]:
-    """Sort by length, longest first, and fill batches greedily; ties keep the smaller index first."""
+def batches_by_lengths(lengths: Sequence[tuple[int, int]], *, max_tokens: int) -> tuple[tuple[int, ...], ...]:
+    """As `batches_by_length` where an index has two sides, each padded to the longest of its kind.
+
+    Batches are filled greedily, ties keeping the smaller index first: any number of indices is cut at once,
+    where `micro_batches` looks for the cheapest cut of a step.
+
+    >>> batches_by_lengths([(3, 2), (9, 1), (4, 6)], max_tokens=20)
+    ((1,), (2, 0))
+    """
+    _check_positive("max_tokens", max_tokens)
     batches: list[tuple[int, ...]] = []
     batch: list[int] = []
     longest_input = longest_target = 0

@@ -7,7 +7,7 @@ import torch
 
 from ramekin.tensors.collate import collate
 from ramekin.tensors.encode import Encoded
-from ramekin.tensors.plan import micro_batches
+from ramekin.tensors.plan import batches_by_lengths
 from ramekin.train.objectives.likelihood import Likelihood
 from ramekin.train.objectives.losses import sum_by_example
 from ramekin.train.tally import TaskLoss, by_task
@@ -29,7 +29,7 @@ def mean_losses(model: Any, examples: Sequence[Encoded], *, max_tokens: int) -> 
     device = next(model.parameters()).device
     objective = Likelihood()
     rows: list[tuple[str, int, float]] = []
-    for places in micro_batches([item.lengths for item in examples], max_tokens=max_tokens):
+    for places in batches_by_lengths([item.lengths for item in examples], max_tokens=max_tokens):
         items = [examples[place] for place in places]
         batch = collate(items).to(device)
         sums = sum_by_example(objective(model, batch).values, batch, num_examples=len(items)).tolist()
