@@ -53,16 +53,27 @@ def test_unscaled_adafactor_has_the_meaning_of_the_trainer(make_recipe):
         assert update_rms(model, build_optimizer(model, recipe)) == pytest.approx(1e-3, rel=0.05)
 
 
-def test_scaled_adafactor_equals_that_of_transformers(make_recipe):
+@pytest.mark.parametrize("gradient_rms", [1.0, 1e-4, 1e-6, 1e-8])
+def test_scaled_adafactor_equals_that_of_transformers(make_recipe, gradient_rms):
+    """Also where gradients are as small as those of a large model; rows without any stay as they are."""
     from transformers.optimization import Adafactor
 
-    ours, theirs = Kernel(0.3), Kernel(0.3)
+    ours, theirs = Kernel(0.05), Kernel(0.05)
     mine = build_optimizer(ours, make_recipe(optimizer="adafactor", learning_rate=1e-3))
     other = Adafactor(theirs.parameters(), lr=1e-3, scale_parameter=True, relative_step=False)
-    for _ in range(20):
-        update_rms(ours, mine)
-        update_rms(theirs, other)
-    torch.testing.assert_close(ours.weight, theirs.weight, rtol=0, atol=1e-6)
+    rows = torch.linspace(0, 3, 64)[:, None]  # of very different sizes, the first without a gradient
+    for step in range(20):
+        for model, optimizer in ((ours, mine), (theirs, other)):
+            generator = torch.Generator().manual_seed(step)
+            for parameter in model.parameters():
+                noise = torch.randn(parameter.shape, generator=generator) * gradient_rms
+                parameter.grad = noise * rows if parameter.ndim == 2 else noise
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight, rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        ours.norm, theirs.norm, rtol=0, atol=2e-7
+    )  # near 1, where fp32 has steps of 1e-7
+    assert torch.equal(ours.weight[0], Kernel(0.05).weight[0])
 
 
 def test_adamw_equals_the_plain_one(make_recipe):

@@ -19,6 +19,11 @@ from ramekin.train.recipe import Recipe
 __all__ = ["OptimizerState", "build_optimizer", "read_state", "trainable_parameters", "write_state"]
 
 _SEPARATOR = "::"
+_SMALLEST = 1e-18
+# What torch's Adafactor takes for the least mean of squared gradients, and squared for the least of each. Its
+# own default, 1.2e-7, is more than those of a large model: clipped to norm 1, the gradient of 77 million
+# parameters has an RMS of 1e-4, and at 1e-5 the factors divide nothing any more: what is left is the gradient
+# itself. T5X and transformers add 1e-30. Squared, this is still a normal number of fp32.
 
 
 @final
@@ -60,7 +65,7 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
         return _adamw(groups, recipe.learning_rate)
     if recipe.scale_parameter:
-        return torch.optim.Adafactor(groups, lr=recipe.learning_rate, foreach=True)
+        return torch.optim.Adafactor(groups, lr=recipe.learning_rate, eps=(_SMALLEST, 1e-3), foreach=True)
     from transformers.optimization import Adafactor
 
     unscaled: torch.optim.Optimizer = Adafactor(
