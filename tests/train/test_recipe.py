@@ -35,6 +35,11 @@ def test_names_are_checked_with_the_nearest():
         ("learning_rate", math.inf),
         ("warmup_steps", -1),
         ("weight_decay", -0.1),
+        ("beta1", 1.0),
+        ("beta2", -0.1),
+        ("epsilon", 0.0),
+        ("decay_rate", 0.0),
+        ("final_learning_rate", -1e-5),
         ("max_grad_norm", 0.0),
         ("dropout", 1.0),
         ("dropout", -0.1),
@@ -48,6 +53,24 @@ def test_names_are_checked_with_the_nearest():
 def test_numbers_out_of_range_are_named(key, value):
     with pytest.raises(UsageError, match=f"{key}: expected >"):
         Recipe(**{"max_steps": 1, key: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"optimizer": "adafactor", "beta2": 0.99}, "beta2: the optimizer 'adafactor' has none, got 0.99"),
+        ({"optimizer": "adafactor", "beta1": 0.0}, "beta1: the optimizer 'adafactor' has none, got 0.0"),
+        ({"decay_rate": 0.8}, "decay_rate: the optimizer 'adamw' has none"),
+        (
+            {"schedule": "constant", "final_learning_rate": 1e-5},
+            "final_learning_rate: the schedule 'constant' has none",
+        ),
+        ({"learning_rate": 1e-3, "final_learning_rate": 2e-3}, "expected <= learning_rate, got 0.002"),
+    ],
+)
+def test_a_number_that_would_do_nothing_is_refused(settings, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Recipe(max_steps=1, **settings)
 
 
 def test_all_problems_are_shown_at_once():

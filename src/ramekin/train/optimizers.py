@@ -1,19 +1,21 @@
 """Optimizers by name, and their state as tensors and numbers that need no pickle.
 
 AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101. Adafactor: Shazeer & Stern 2018, arXiv 1804.04235, in the
-two meanings in use. T5X multiplies the rate by each tensor's root mean square (`torch.optim.Adafactor`);
-the Hugging Face Trainer does not, and 1e-3 there is twenty times more on a kernel of RMS 0.05. This module
-knows nothing of schedules or files.
+two meanings in use. T5X multiplies the rate by each tensor's root mean square (`torch.optim.Adafactor`,
+which also never takes a rate above 1/√t); the Hugging Face Trainer does not, and 1e-3 there is twenty times
+more on a kernel of RMS 0.05. AdamWScale is in `adamwscale`. This module knows nothing of schedules or files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from ramekin.errors import UsageError, WeightsError
+from ramekin.train.adamwscale import AdamWScale
 from ramekin.train.recipe import Recipe
 
 __all__ = ["OptimizerState", "build_optimizer", "read_state", "trainable_parameters", "write_state"]
@@ -52,33 +54,76 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the trainable parameters; weight decay stays off norms and biases."""
+    """The recipe's optimizer over the trainable parameters.
+
+    Weight decay stays off norms, biases and IA3's vectors.
+    """
     parameters = trainable_parameters(model)
-    # T5's norm scales and any bias are its only one-dimensional tensors.
-    decayed = [p for p in parameters.values() if p.ndim >= 2]
-    kept = [p for p in parameters.values() if p.ndim < 2]
+    decayed = [p for name, p in parameters.items() if not _is_scale(name, p)]
+    kept = [p for name, p in parameters.items() if _is_scale(name, p)]
     groups = [
         {"params": group, "weight_decay": decay}
         for group, decay in ((decayed, recipe.weight_decay), (kept, 0.0))
         if group
     ]
-    if recipe.optimizer == "adamw":
-        return _adamw(groups, recipe.learning_rate)
+    return _BUILDERS[recipe.optimizer](groups, recipe)
+
+
+def _is_scale(name: str, parameter: nn.Parameter) -> bool:
+    """Whether a tensor scales or shifts features one by one, as norms, biases and IA3's vectors do."""
+    return parameter.ndim < 2 or ".ia3_l." in name  # PEFT keeps these as (features, 1) or (1, features)
+
+
+def _adamw(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    build = partial(
+        torch.optim.AdamW,
+        groups,
+        lr=recipe.learning_rate,
+        betas=_betas(recipe),
+        eps=_or(recipe.epsilon, 1e-8),
+    )
+    try:
+        return build(fused=True)
+    except RuntimeError:  # no fused kernel for the device or the type
+        return build()
+
+
+def _adamwscale(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    return AdamWScale(groups, lr=recipe.learning_rate, betas=_betas(recipe), eps=_or(recipe.epsilon, 1e-6))
+
+
+def _adafactor(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    decay = -_or(recipe.decay_rate, 0.8)
     if recipe.scale_parameter:
-        return torch.optim.Adafactor(groups, lr=recipe.learning_rate, eps=(_SMALLEST, 1e-3), foreach=True)
+        return torch.optim.Adafactor(
+            groups, lr=recipe.learning_rate, beta2_decay=decay, eps=(_SMALLEST, 1e-3), foreach=True
+        )
     from transformers.optimization import Adafactor
 
     unscaled: torch.optim.Optimizer = Adafactor(
-        groups, lr=recipe.learning_rate, scale_parameter=False, relative_step=False, warmup_init=False
+        groups,
+        lr=recipe.learning_rate,
+        decay_rate=decay,
+        scale_parameter=False,
+        relative_step=False,
+        warmup_init=False,
     )
     return unscaled
 
 
-def _adamw(groups: list[dict[str, Any]], learning_rate: float) -> torch.optim.AdamW:
-    try:
-        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
-    except RuntimeError:  # no fused kernel for the device or the type
-        return torch.optim.AdamW(groups, lr=learning_rate)
+def _betas(recipe: Recipe) -> tuple[float, float]:
+    return _or(recipe.beta1, 0.9), _or(recipe.beta2, 0.999)
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+_BUILDERS: dict[str, Callable[[list[dict[str, Any]], Recipe], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adamwscale": _adamwscale,
+    "adafactor": _adafactor,
+}
 
 
 def read_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> OptimizerState:

@@ -13,8 +13,8 @@ from ramekin.train.ranges import out_of_range
 
 __all__ = ["FP16_REFUSED", "OptimizerName", "Precision", "Recipe", "ScheduleName"]
 
-OptimizerName = Literal["adamw", "adafactor"]
-ScheduleName = Literal["constant", "linear"]
+OptimizerName = Literal["adamw", "adafactor", "adamwscale"]
+ScheduleName = Literal["constant", "linear", "inverse_square_root", "cosine"]
 Precision = Literal["auto", "fp32", "bf16"]
 Best = Literal["highest", "lowest"]
 
@@ -46,11 +46,23 @@ class Recipe:
     learning_rate: float = 3e-4
     """The highest learning rate of the schedule."""
     optimizer: OptimizerName = "adamw"
-    """`adafactor` has T5X's meaning: the rate is relative to each tensor's size (constant 1e-3 is usual)."""
+    """`adafactor` has T5X's meaning: the rate is relative to each tensor's size (constant 1e-3 is usual).
+
+    `adamwscale` is nanoT5's AdamW with a rate relative to each tensor's size."""
     scale_parameter: bool = True
     """Adafactor only; False is the Hugging Face Trainer's meaning, where the rate is absolute."""
+    beta1: float | None = None
+    """AdamW and AdamWScale: the decay of the mean of gradients; None is 0.9."""
+    beta2: float | None = None
+    """AdamW and AdamWScale: the decay of the mean of squared gradients; None is 0.999."""
+    epsilon: float | None = None
+    """AdamW and AdamWScale: added to the root of that mean; None is 1e-8 in AdamW, 1e-6 in AdamWScale."""
+    decay_rate: float | None = None
+    """Adafactor only: at step t squared gradients decay by 1 - t ** -decay_rate; None is 0.8."""
     schedule: ScheduleName = "linear"
-    """After the warm-up: `constant`, or `linear` down to zero."""
+    """After the warm-up: `constant`, or down by a line, half a cosine, or the inverse square root."""
+    final_learning_rate: float = 0.0
+    """Where `linear` and `cosine` end, as a rate."""
     warmup_steps: int = 0
     """Steps of linear warm-up."""
     weight_decay: float = 0.0
@@ -83,7 +95,7 @@ class Recipe:
     """Steps a line of the event log stands for."""
 
     def __post_init__(self) -> None:
-        problems = [*_wrong_names(self), *_wrong_numbers(self)]
+        problems = [*_wrong_names(self), *_wrong_numbers(self), *_idle_numbers(self)]
         if problems:
             raise UsageError.of_problems(problems)
 
@@ -133,6 +145,23 @@ def _wrong_numbers(recipe: Recipe) -> list[str]:
     return [*problems, *out_of_range(asdict(recipe), _RANGES)]
 
 
+def _idle_numbers(recipe: Recipe) -> list[str]:
+    """Numbers given to an optimizer or a schedule that has no use for them."""
+    adafactor = recipe.optimizer == "adafactor"
+    idle = ("beta1", "beta2", "epsilon") if adafactor else ("decay_rate",)
+    problems = [
+        f"{key}: the optimizer '{recipe.optimizer}' has none, got {getattr(recipe, key)}"
+        for key in idle
+        if getattr(recipe, key) is not None
+    ]
+    final = recipe.final_learning_rate
+    if final and recipe.schedule not in ("linear", "cosine"):
+        problems.append(f"final_learning_rate: the schedule '{recipe.schedule}' has none, got {final}")
+    elif 0 < recipe.learning_rate < final:
+        problems.append(f"final_learning_rate: expected <= learning_rate, got {final}")
+    return problems
+
+
 def _given(recipe: Recipe) -> str:
     return "neither" if recipe.max_steps is None else "both"
 
@@ -144,6 +173,11 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "global_batch": (1, math.inf, True),
     "micro_batch_tokens": (1, math.inf, True),
     "learning_rate": (0, _LARGEST, False),
+    "beta1": (0, 0.999999, True),
+    "beta2": (0, 0.999999, True),
+    "epsilon": (0, 1, False),
+    "decay_rate": (0, 1, False),
+    "final_learning_rate": (0, _LARGEST, True),
     "warmup_steps": (0, math.inf, True),
     "weight_decay": (0, _LARGEST, True),
     "max_grad_norm": (0, _LARGEST, False),
