@@ -1,10 +1,14 @@
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ramekin.errors import UsageError
+from ramekin.train.loop import finetune
 from ramekin.train.placement import place
+from ramekin.train.state import load_newest
 
 
 def test_a_cpu_trains_in_fp32():
@@ -14,12 +18,53 @@ def test_a_cpu_trains_in_fp32():
         assert not torch.is_autocast_enabled("cpu")
 
 
-def test_bf16_on_a_cpu_is_done_and_said():
+@pytest.mark.parametrize(
+    ("cpuinfo", "slow"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\n", False),
+        ("flags\t\t: fpu amx_bf16\n", False),
+        ("Features\t: fp asimd\n", True),
+        ("Features\t: fp asimd bf16\n", False),
+        ("", False),  # nothing tells, as on a Mac
+    ],
+)
+def test_bf16_on_a_cpu_is_done_and_said_where_it_is_slow(monkeypatch, cpuinfo, slow):
+    monkeypatch.setattr("ramekin.train.placement._processor", lambda: cpuinfo)
     placement = place("bf16", device="cpu")
     assert placement.precision == "bf16"
-    assert "twelve times slower" in placement.notice
+    assert (placement.notice is not None and "twelve times slower" in placement.notice) is slow
+    assert place("fp32", device="cpu").notice is None
     with placement.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no /proc/cpuinfo")
+def test_the_flags_of_this_processor_are_found():
+    from ramekin.train.placement import _has_bf16, _processor
+
+    text = _processor()
+    assert _has_bf16(text) is bool(
+        re.search(r"(?m)^(flags|Features)\s*:.*\b(avx512_bf16|amx_bf16|bf16)\b", text)
+    )
+
+
+def test_bf16_trains_fp32_weights(make_model, make_items, make_recipe, tmp_path):
+    """The loss falls as in fp32; weights, gradients' memory and saved states stay fp32."""
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        model = make_model()
+        recipe = make_recipe(precision=precision, max_steps=12, global_batch=16, dropout=0.0)
+        report = finetune(model, make_items(16), recipe, run_dir=tmp_path / precision, resume=False)
+        assert report.precision == precision
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        saved = load_newest(tmp_path / precision / "state")
+        for tensors in (saved.weights, saved.optimizer.tensors):
+            assert {t.dtype for t in tensors.values()} == {torch.float32}
+        losses[precision] = [epoch.loss for epoch in report.epochs]
+    assert losses["bf16"][-1] < 0.9 * losses["bf16"][0]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+    assert losses["bf16"] != losses["fp32"]
 
 
 @pytest.mark.parametrize(("supported", "precision"), [(True, "bf16"), (False, "fp32")])
