@@ -79,6 +79,10 @@ class Recipe:
     """Targets are cut to this many tokens before training."""
     precision: Precision = "auto"
     """`auto` is bf16 autocast where the device has it and fp32 elsewhere; weights stay fp32."""
+    gradient_checkpointing: bool = False
+    """Run each block again in the backward pass instead of keeping its activations: the same gradient."""
+    compile: bool = False
+    """Compile the blocks with `torch.compile`: for long runs on a GPU; on a CPU it is slower."""
     checkpoint_every: int | None = None
     """Steps between saved states; the end is always saved."""
     eval_every: int | None = None
