@@ -111,7 +111,7 @@ def _ramekin(model: Any, items: list, parts: int, processes: int) -> tuple[int, 
     import torch
 
     from ramekin.train.gradient import accumulate, cut_step
-    from ramekin.train.objective import Likelihood
+    from ramekin.train.objectives.likelihood import Likelihood
     from ramekin.train.placement import Placement
     from ramekin.train.team import team_of
 

@@ -10,7 +10,7 @@ import torch
 from ramekin.errors import WeightsError
 from ramekin.tensors.collate import collate
 from ramekin.train.blocks import blocks_as, compiled, gradient_checkpointing
-from ramekin.train.objective import direct
+from ramekin.train.objectives.likelihood import Likelihood
 from ramekin.weights.adapter import LoraRecipe, attach_lora
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model, set_dropout
@@ -43,7 +43,7 @@ def gradients(model, items, context):
     with context, torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = direct(model, collate(items)).sum()
+            loss = Likelihood()(model, collate(items)).values.sum()
         loss.backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)

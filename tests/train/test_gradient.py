@@ -6,7 +6,7 @@ import torch
 from ramekin.errors import ResourceError
 from ramekin.tensors.collate import collate
 from ramekin.train.gradient import accumulate, clip, cut_step, measure, within_memory
-from ramekin.train.objective import Likelihood
+from ramekin.train.objectives.likelihood import Likelihood
 from ramekin.train.placement import Placement
 from ramekin.train.team import AbstractTeam, Alone
 

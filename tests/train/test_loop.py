@@ -14,7 +14,8 @@ from ramekin.errors import DataError, LockedError, ResourceError, StoppedError, 
 from ramekin.files import folder_lock
 from ramekin.train.events import EvalDone, Notice, StepDone
 from ramekin.train.loop import finetune
-from ramekin.train.objective import Likelihood, Losses
+from ramekin.train.objectives.likelihood import Likelihood
+from ramekin.train.objectives.losses import Losses
 from ramekin.weights.adapter import LoraRecipe, attach_lora
 
 KILL = Path(__file__).parents[2] / "benchmarks" / "kill_resume.py"

@@ -23,6 +23,7 @@ from ramekin.errors import StoppedError, WeightsError
 from ramekin.files import folder_lock
 from ramekin.tensors.encode import Encoded
 from ramekin.train.account import Account
+from ramekin.train.blocks import blocks_as
 from ramekin.train.evaluation import OnEval, evaluate, is_due
 from ramekin.train.events import EvalDone, Progress
 from ramekin.train.feed import Feed, Listed
@@ -94,7 +95,7 @@ def finetune(
         run = _Run(model, feed, recipe, learned, placement, team, run_dir, on_eval, progress, stop)
         try:
             run.start(resume=resume)
-            with _dropout(model, recipe.dropout):
+            with _dropout(model, recipe.dropout), blocks_as(recipe, model):
                 run.steps()
             run.take_best()
             return run.report()

@@ -23,6 +23,7 @@ from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.workers import Workers, workers
 from ramekin.sources.records import DataState, data_state
 from ramekin.text.mixing.adjustments import Adjustments, adjusted
+from ramekin.text.mixing.draws import MixtureDraws
 from ramekin.text.mixing.mixture import Leaf, Mixture, leaf_templates, leaves
 from ramekin.text.mixing.rates import LeafRate, Mixed, Size, mix
 
@@ -41,7 +42,7 @@ class _HasExamples(Protocol):
 
 R = TypeVar("R", bound=_HasExamples)
 
-_MARGIN = 8  # draws: no leaf is further than this from its rate (text.mixing.draws)
+_MARGIN = 8  # draws: at the end of a block no leaf is further than this from its rate (text.mixing.draws)
 _LOST = (
     "truncated_inputs",
     "truncated_targets",
@@ -167,7 +168,9 @@ class _Building:
         return mixed.leaves, mixed.epoch_examples
 
     def make_epochs(self, rated: Sequence[LeafRate], draws: int) -> None:
-        """The further epochs that the draws reach."""
+        """The further epochs that the draws reach, whatever their seed."""
+        block = MixtureDraws([each.rate for each in rated], seed=0).block_draws
+        draws = -(-draws // block) * block  # within a block the seed decides which leaf's turn comes sooner
         while True:
             wanted = [
                 (each.leaf, len(self.made[each.leaf]))

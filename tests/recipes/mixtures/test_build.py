@@ -1,0 +1,208 @@
+"""A built mixture: what is made, what is kept, what is made again, and what cannot be read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ramekin.catalog import Catalog
+from ramekin.catalog.mixtures import load_mixture
+from ramekin.errors import DataError
+from ramekin.recipes.mixtures.build import How, build_mixture, survey_mixture
+from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.mixtures.index import MixtureIndex, is_current, read_index
+from ramekin.recipes.mixtures.plan import planned, table
+from ramekin.recipes.mixtures.prepare import prepare_mixture
+from ramekin.recipes.progress import SilentProgress
+from ramekin.tensors.cache import open_shard
+from ramekin.text.mixing.mixture import Mixture, mixture_files
+
+Build = Callable[..., MixtureIndex]
+
+
+@pytest.fixture
+def mixture(world: Path, make_how: Callable[..., How]) -> Mixture:
+    return load_mixture(world / "two.yaml", Catalog(make_how().places.tasks_root))
+
+
+@pytest.fixture
+def build(world: Path, mixture: Mixture, make_how: Callable[..., How]) -> Build:
+    def build(draws: int = 12, **changes: object) -> MixtureIndex:
+        return build_mixture(
+            mixture,
+            map(Path, mixture_files(mixture)),
+            make_how(**changes),
+            draws=lambda _: draws,
+            folder=world / "cache",
+            num_workers=1,
+            progress=SilentProgress(),
+        )
+
+    return build
+
+
+def shards(world: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (world / "cache").glob("*.safetensors")}
+
+
+def test_rates_come_from_the_examples_that_there_are(build: Build) -> None:
+    index = build()
+    wet, dry = index.leaves
+    assert (wet.task, wet.examples, dry.task, dry.examples) == ("own/wet", 10, "own/dry", 4)
+    assert (wet.rate, dry.rate) == (8 / 12, 4 / 12)
+    assert (wet.is_capped, dry.is_capped) == (True, False)
+    assert index.epoch_examples == 12
+    assert wet.num_variants == 3
+
+
+def test_as_many_epochs_are_made_as_are_drawn(build: Build, world: Path) -> None:
+    assert all(len(leaf.shards) == 3 for leaf in build(draws=20).leaves)
+    few = build(draws=0)
+    assert [len(leaf.shards) for leaf in few.leaves] == [1, 2], "the order of a block is not known: some more"
+    more = build(draws=20)
+    assert [len(leaf.shards) for leaf in more.leaves] == [3, 3]
+    assert [leaf.shards[0] for leaf in few.leaves] == [leaf.shards[0] for leaf in more.leaves]
+    assert set(shards(world)) == {name for leaf in more.leaves for name in leaf.shards}
+    many = build(draws=10_000)
+    assert [len(leaf.shards) for leaf in many.leaves] == [3, 3], "after the last template they recur"
+
+
+def test_shards_hold_what_they_say(build: Build, world: Path) -> None:
+    for leaf in build().leaves:
+        for name, size in zip(leaf.shards, leaf.sizes, strict=True):
+            shard = open_shard(world / "cache" / name)
+            assert len(shard) == size
+            assert {item.provenance.task for item in shard} == {leaf.task}
+        assert leaf.input_tokens == sum(
+            len(item.input_ids) for name in leaf.shards for item in open_shard(world / "cache" / name)
+        )
+
+
+def test_a_second_build_makes_nothing(build: Build, world: Path) -> None:
+    first = build()
+    before = {path: path.stat().st_mtime_ns for path in (world / "cache").iterdir()}
+    assert build() == first
+    assert {path: path.stat().st_mtime_ns for path in (world / "cache").iterdir()} == before
+
+
+def test_a_lost_shard_is_made_again_with_the_same_bytes(build: Build, world: Path) -> None:
+    build()
+    before = shards(world)
+    (world / "cache" / next(iter(before))).unlink()
+    build()
+    assert shards(world) == before
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"max_input_tokens": 20}], ids=["seed of what is drawn", "length"]
+)
+def test_whatever_shapes_an_example_is_in_the_name(build: Build, changes: dict[str, int]) -> None:
+    names = {name for leaf in build().leaves for name in leaf.shards}
+    assert not names & {name for leaf in build(**changes).leaves for name in leaf.shards}
+
+
+@pytest.mark.parametrize("changed", ["tasks/own/wet.yaml", "own/wet/train.jsonl"])
+def test_a_changed_file_gives_other_shards_to_its_own_task_alone(
+    build: Build, world: Path, changed: str
+) -> None:
+    first = build()
+    assert is_current(first, world / "cache")
+    path = world / changed
+    text = path.read_text()
+    path.write_text(text.replace("Is it wet?", "Is it so wet?") if "yaml" in changed else text + text)
+    assert not is_current(first, world / "cache")
+    second = build()
+    assert first.leaves[0].shards[0] != second.leaves[0].shards[0]
+    assert first.leaves[1].shards[0] == second.leaves[1].shards[0]
+
+
+def test_all_tasks_that_cannot_be_read_are_named(build: Build, world: Path) -> None:
+    (world / "own" / "wet" / "train.jsonl").write_text('{"text": 5}\n')
+    with pytest.raises(DataError, match="(?s)1 of the mixture's tasks cannot be read: two: .*own/wet: "):
+        build()
+    (world / "own" / "dry" / "train.jsonl").unlink()
+    with pytest.raises(DataError, match="(?s)own/dry: .*mixture.missing=leave_out"):
+        build()
+
+
+def test_tasks_without_data_can_be_left_out_by_name(build: Build, world: Path) -> None:
+    (world / "own" / "dry" / "train.jsonl").unlink()
+    index = build(leave_out_missing=True)
+    assert [leaf.task for leaf in index.leaves] == ["own/wet"]
+    assert index.leaves[0].rate == 1.0
+    assert list(index.missing) == ["own/dry"]
+
+
+def test_two_workers_make_the_same(
+    build: Build, mixture: Mixture, make_how: Callable[..., How], world: Path
+) -> None:
+    build()
+    alone = shards(world)
+    build_mixture(
+        mixture,
+        (),
+        make_how(),
+        draws=lambda _: 12,
+        folder=world / "other",
+        num_workers=2,
+        progress=SilentProgress(),
+    )
+    assert {path.name: path.read_bytes() for path in (world / "other").glob("*.safetensors")} == alone
+
+
+# -- surveys and plans
+
+
+def test_a_survey_counts_as_a_build_does_and_makes_no_shard(
+    build: Build, mixture: Mixture, make_how: Callable[..., How], world: Path
+) -> None:
+    survey = survey_mixture(
+        mixture, make_how(), folder=world / "cache", num_workers=1, progress=SilentProgress()
+    )
+    assert not shards(world)
+    built = build()
+    assert [(each.examples, each.rate) for each in survey.mixed.leaves] == [
+        (leaf.examples, leaf.rate) for leaf in built.leaves
+    ]
+    plan = planned(survey, steps=30, global_batch=4, seed=0)
+    assert sum(leaf.draws for leaf in plan.leaves) == plan.draws == 120
+    assert [leaf.draws for leaf in plan.leaves] == [pytest.approx(80, abs=15), pytest.approx(40, abs=15)]
+    assert [leaf.binds for leaf in plan.leaves] == ["cap", ""]
+    assert plan.leaves[1].epochs == plan.leaves[1].draws / 4
+    shown = table(plan)
+    assert "own/wet" in shown and "66.67 %" in shown and "cap" in shown
+    again = survey_mixture(
+        mixture, make_how(), folder=world / "cache", num_workers=1, progress=SilentProgress()
+    )
+    assert again.mixed == survey.mixed, "from the shards this time"
+
+
+# -- the index
+
+
+def test_a_built_mixture_starts_from_its_index(
+    world: Path, make_how: Callable[..., How], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = MixtureConfig(name=str(world / "two.yaml"))
+
+    def prepare(draws: int) -> MixtureIndex:
+        return prepare_mixture(
+            config,
+            make_how(),
+            draws=lambda _: draws,
+            cache=world / "cache",
+            num_workers=1,
+            progress=SilentProgress(),
+        )
+
+    first = prepare(12)
+    (path,) = (world / "cache" / "indexes").iterdir()
+    assert read_index(path) == first
+    with monkeypatch.context() as patched:
+        patched.setattr("ramekin.recipes.mixtures.prepare.build_mixture", None)
+        assert prepare(12) == first
+        assert prepare(3) == first, "fewer draws need nothing more"
+    more = prepare(60)
+    assert more.draws == 60 and sum(map(len, (leaf.shards for leaf in more.leaves))) == 6
+    path.write_bytes(path.read_bytes()[:-9])
+    assert prepare(60) == more, "a damaged index is made again"
