@@ -165,7 +165,8 @@ def test_dropout_mode_and_random_state_are_given_back(train, make_model):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_bf16_on_a_cpu_trains_fp32_weights_and_says_so(train):
+def test_bf16_on_a_cpu_trains_fp32_weights_and_says_so(train, monkeypatch):
+    monkeypatch.setattr("ramekin.train.placement._processor", lambda: "flags : avx2")
     model, report = train(max_steps=2, precision="bf16")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert report.precision == "bf16"

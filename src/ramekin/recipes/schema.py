@@ -24,6 +24,7 @@ from ramekin.recipes.settings import (
     named_tasks,
     refuse_unknown_tasks,
 )
+from ramekin.recipes.tracking import TrackerName
 from ramekin.text.substitution import check_words
 from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.recipe import FP16_REFUSED, Recipe
@@ -98,6 +99,10 @@ class TrainConfig(AbstractTaskVerbConfig):
     adapter: AdapterConfig = AdapterConfig()
     training: TrainingNumbers = Recipe(epochs=3)
     resume: Literal["auto", "never"] = "auto"
+    track: tuple[TrackerName, ...] = ()
+    """Experiment trackers that follow the run."""
+    project: str = "ramekin"
+    """What trackers call the experiment."""
     cache: UserPath | None = None
     """Where a mixture's tokens are kept; None: in the user's cache."""
     workers: Natural = 0

@@ -20,6 +20,7 @@ from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training import lora_recipe, stage_listener
 from ramekin.recipes.training_data import data_lines, read_training_data
 from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
@@ -46,6 +47,7 @@ def plan(config: TrainConfig) -> Outcome:
 
 def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
     """Fine-tune, or continue, and write the checkpoint with its report."""
+    check_trackers(config.track)
     output = config.output or fresh_folder("train")
     text = config_text(config)
     if _is_done(output, text, config):
@@ -120,7 +122,16 @@ def _train(
         attach_lora(opened.model, lora_recipe(config.adapter), seed=config.seed) if is_lora else opened.model
     )
     evaluator = training_evaluator(config, places, opened, tokenizer, progress)
-    with progress.stage("train", recipe.total_steps(data.feed.epoch_examples)) as stage:
+    with (
+        progress.stage("train", recipe.total_steps(data.feed.epoch_examples)) as stage,
+        followed(
+            stage_listener(stage, progress),
+            config.track,
+            project=config.project,
+            folder=output.with_name(f"{output.name}.tracking"),
+            settings=config.model_dump(mode="json"),
+        ) as listener,
+    ):
         trained = finetune(
             model,
             data.feed,
@@ -129,7 +140,7 @@ def _train(
             resume=True,
             objective=config.objective,
             on_eval=evaluator,
-            progress=stage_listener(stage, progress),
+            progress=listener,
         )
     evaluation = _evaluation(evaluator, model, trained)
     lineage = training_lineage(config, opened, data, recipe)

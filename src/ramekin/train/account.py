@@ -4,6 +4,7 @@ Every process keeps the tally; the first alone has a log and a listener. Knows n
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
@@ -11,7 +12,7 @@ from ramekin.train.events import EvalDone, Notice, Progress, StepDone, TrainEven
 from ramekin.train.gradient import Cut, Measured
 from ramekin.train.journal import Journal
 from ramekin.train.recipe import Recipe
-from ramekin.train.tally import Tally, by_task
+from ramekin.train.tally import Tally, TaskLoss, by_task
 
 __all__ = ["Account"]
 
@@ -66,18 +67,19 @@ class Account:
             (item.provenance.task, len(item.target_ids), loss)
             for item, loss in zip(cut.examples, measured.by_example, strict=True)
         )
+        tasks = by_task(rows)
         self.tally = self.tally.after_step(
             cut.count,
             summed_loss=measured.loss * cut.count.target_tokens,
             seconds=seconds,
-            tasks=by_task(rows),
+            tasks=tasks,
             parts=measured.parts,
         )
         if self.tally.step % self._log_every == 0 or self.tally.step == self.total_steps:
             self._log_window(epoch, cut, measured, learning_rate, seconds)
             self.tally = self.tally.after_log()
         if self._progress is not None:
-            self._tell(self._step_done(epoch, cut, measured, learning_rate))
+            self._tell(self._step_done(epoch, cut, measured, tasks, learning_rate))
         if index + 1 == self._steps_per_epoch:
             self.tally = self.tally.after_epoch()
 
@@ -113,7 +115,14 @@ class Account:
             **{name: value / tokens for name, value in tally.window_parts.items()},
         )
 
-    def _step_done(self, epoch: int, cut: Cut, measured: Measured, learning_rate: float) -> StepDone:
+    def _step_done(
+        self,
+        epoch: int,
+        cut: Cut,
+        measured: Measured,
+        tasks: Mapping[str, TaskLoss],
+        learning_rate: float,
+    ) -> StepDone:
         tally, elapsed = self.tally, time.perf_counter() - self._began
         steps = tally.step - self.first_step
         share = steps / tally.step
@@ -129,6 +138,7 @@ class Account:
             padding_share=cut.count.padding_share,
             eta_seconds=(self.total_steps - tally.step) * elapsed / steps,
             parts=measured.parts,
+            task_losses={name: each.loss for name, each in tasks.items()},
         )
 
     def _write(self, event: str, **values: object) -> None:

@@ -32,6 +32,8 @@ class StepDone:
     """Until the last step."""
     parts: Mapping[str, float]
     """What the objective tells beside its loss, such as likelihood and unlikelihood."""
+    task_losses: Mapping[str, float]
+    """Of the tasks in the step, the mean over their target tokens."""
 
 
 @final
