@@ -7,10 +7,11 @@ import pytest
 
 from ramekin.errors import DataError
 from ramekin.evaluate.mode import MODES
-from ramekin.recipes.data import evaluation_sets, read_task, template_names, training_examples
+from ramekin.recipes.data import TaskExamples, evaluation_sets, read_task, template_names, training_examples
 from ramekin.recipes.places import Places
 from ramekin.sources.rows import BadRows
 from ramekin.text.render import PLAIN, Style
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 TASK = """
 source: {local: own/wet, obtain: made here, splits: {train: train, validation: "train[-2:]"}}
@@ -182,3 +183,82 @@ def test_a_row_that_cannot_be_ranked_is_a_bad_row(places: Places, mode: str) -> 
     (skipping,) = found(places)
     assert ([e.targets for e in skipping.examples], skipping.skipped) == (["dry", "hot"], 1)
     assert len(skipping.flipped) == (2 if mode == "flipped" else 0)
+
+
+class TestWhatIsLearned:
+    FLIPPED = ObjectiveRecipe(name="flipped")
+
+    @staticmethod
+    def examples(
+        places: Places, objective: ObjectiveRecipe, *, templates: str = "ask", seed: int = 0
+    ) -> TaskExamples:
+        (found,) = training_examples(
+            ["own/wet"],
+            split="train",
+            templates=templates,
+            limit=None,
+            places=places,
+            objective=objective,
+            seed=seed,
+        )
+        return found
+
+    def test_channel_is_turned(self, places: Places) -> None:
+        found = self.examples(places, ObjectiveRecipe(name="channel"))
+        assert [(e.inputs, e.targets) for e in found.examples[:2]] == [
+            ("yes", "Wet? rain"),
+            ("no", "Wet? sun"),
+        ]
+        assert found.not_flipped == 0
+
+    def test_flipped_has_right_and_wrong_inputs(self, places: Places) -> None:
+        first = self.examples(places, self.FLIPPED).examples[0]
+        assert first.inputs == "input: <extra_id_0> rain\noutput: yes"
+        assert first.wrong_inputs == "input: <extra_id_0> rain\noutput: no"
+        assert first.targets == "<extra_id_0> Wet?"
+
+    def test_without_unlikelihood_there_are_no_wrong_inputs(self, places: Places) -> None:
+        without = ObjectiveRecipe(name="flipped", unlikelihood_weight=0.0)
+        plain, both = self.examples(places, without), self.examples(places, self.FLIPPED)
+        assert [e._replace(wrong_inputs="") for e in both.examples] == list(plain.examples)
+
+    def test_templates_that_are_turned_around_are_for_the_direct_objective_alone(
+        self, places: Places
+    ) -> None:
+        names = {
+            o.name: {e.provenance.template for e in self.examples(places, o, templates="all").examples}
+            for o in (ObjectiveRecipe(), ObjectiveRecipe(name="channel"), self.FLIPPED)
+        }
+        assert names["direct"] == {"ask", "say", "write"}
+        assert names["channel"] == names["flipped"] == {"ask", "say"}
+
+    def test_rows_that_cannot_be_flipped_are_left_out_and_counted(
+        self, places: Places, tmp_path: Path
+    ) -> None:
+        bare = TASK.replace("turned_around:", '  bare: "{{ text }} ||| {{ answer }}"\nturned_around:')
+        (tmp_path / "tasks" / "own" / "wet.yaml").write_text(bare)
+        found = self.examples(places, self.FLIPPED, templates="all")
+        rendered = self.examples(places, ObjectiveRecipe(name="channel"), templates="all").examples
+        left_out = [e for e in rendered if e.provenance.template == "bare"]
+        assert found.not_flipped == len(left_out) > 0
+        assert len(found.examples) == len(rendered) - len(left_out)
+        assert f"{found.not_flipped} left out that cannot be flipped" in found.preview()[0]
+
+    def test_nothing_to_learn_is_an_error_with_the_reason(self, places: Places) -> None:
+        with pytest.raises(
+            DataError, match="'flipped' cannot be learned from any row.*own/wet#write.*no options"
+        ):
+            self.examples(places, self.FLIPPED, templates="write")
+
+    def test_the_seed_draws_the_wrong_labels(self, places: Places, tmp_path: Path) -> None:
+        many = TASK.replace('["no", "yes"]', json.dumps(["no", "yes", *"abcdefgh"]))
+        (tmp_path / "tasks" / "own" / "wet.yaml").write_text(many)
+        drawn = [
+            tuple(e.wrong_inputs for e in self.examples(places, self.FLIPPED, seed=seed).examples)
+            for seed in (0, 0, 1)
+        ]
+        assert drawn[0] == drawn[1] != drawn[2]
+
+    def test_a_preview_shows_both_inputs_and_the_target(self, places: Places) -> None:
+        shown = self.examples(places, self.FLIPPED).preview()
+        assert [line.split()[0] for line in shown[2:]] == ["inputs", "wrong", "target"]

@@ -81,3 +81,24 @@ def test_limits_need_room(tokenizer, limit):
 
 def test_nothing_encodes_to_nothing(tokenizer):
     assert encode([], tokenizer).items == ()
+
+
+def flipped(inputs, wrong_inputs, row=0):
+    return example(inputs, "yes", row)._replace(wrong_inputs=wrong_inputs)
+
+
+def test_inputs_under_a_wrong_label_are_encoded_as_the_right_ones(tokenizer):
+    encoded = encode([flipped("the cat yes", "the cat no")], tokenizer, input_eos=False)
+    (item,) = encoded.items
+    right, wrong = token_ids(tokenizer, ["the cat yes", "the cat no"])
+    assert (item.input_ids, item.wrong_input_ids) == (tuple(right), tuple(wrong))
+    assert encoded.lost_labels == 0
+
+
+def test_an_example_whose_label_was_cut_off_is_left_out_and_counted(tokenizer):
+    """What follows from the right label would be denied under the very same inputs."""
+    examples = [flipped("the cat sat on a mat yes", "the cat sat on a mat no"), flipped("a yes", "a no", 1)]
+    encoded = encode(examples, tokenizer, max_input_tokens=12)
+    assert [item.provenance.row for item in encoded.items] == [1]
+    assert (encoded.lost_labels, encoded.truncated_inputs) == (1, 1)
+    assert encode(examples, tokenizer).lost_labels == 0

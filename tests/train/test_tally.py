@@ -57,3 +57,15 @@ def test_tasks_and_parts_are_kept_until_the_line_is_written():
     assert tally.window_tasks == tally.tasks == {"toy/wet": TaskLoss(4, 8, 16.0)}
     logged = tally.after_log()
     assert (logged.window_parts, logged.window_tasks, logged.tasks) == ({}, {}, tally.tasks)
+
+
+def test_parts_are_means_over_the_epochs_tokens():
+    tally = Tally()
+    for tokens, value in ((4, 0.5), (1, 3.0)):
+        count = StepCount(1, 10, tokens, 14, 20)
+        tally = tally.after_step(count, summed_loss=0.0, seconds=1.0, tasks={}, parts={"likelihood": value})
+    assert tally.loss_table()[0].parts == {"likelihood": (4 * 0.5 + 3.0) / 5}
+    after = tally.after_epoch().after_step(
+        COUNT, summed_loss=0.0, seconds=1.0, tasks={}, parts={"likelihood": 1.0}
+    )
+    assert [row.parts["likelihood"] for row in after.loss_table()] == [1.0, 1.0]

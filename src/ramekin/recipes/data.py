@@ -15,11 +15,12 @@ from ramekin.report.values import DataOrigin
 from ramekin.sources.records import Records, read_records
 from ramekin.sources.rows import BadRow, gather, show
 from ramekin.text.example import Example, Record
-from ramekin.text.flip import Flipped, flipped
+from ramekin.text.flip import Flipped, flipped, taught
 from ramekin.text.reading import belongs
 from ramekin.text.render import PLAIN, Style, render_or_skip, render_spans
 from ramekin.text.task import Task
 from ramekin.text.task_yaml import check_template
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 __all__ = [
     "TaskExamples",
@@ -31,6 +32,8 @@ __all__ = [
     "template_names",
     "training_examples",
 ]
+
+_DIRECT = ObjectiveRecipe()
 
 
 @final
@@ -53,6 +56,8 @@ class TaskExamples:
     """The same examples in flipped form, where the mode ranks that."""
     words: Mapping[str, str] = field(default_factory=dict)
     """Options and the words that stand for them instead."""
+    not_flipped: int = 0
+    """Rows that flipped learning leaves out: there is no wrong label, or no instruction to learn."""
 
     def preview(self, mode: Mode | None = None) -> list[str]:
         """What a dry run shows of it: its rows, where they are from, and the first prompt.
@@ -60,8 +65,9 @@ class TaskExamples:
         Where the mode ranks, also the options, or the inputs under each of them with the instruction.
         """
         first = self.examples[0]
+        unfit = f", {self.not_flipped} left out that cannot be flipped" if self.not_flipped else ""
         lines = [
-            f"  {self.task.name}#{self.template} {self.split}: {len(self.examples)} rows",
+            f"  {self.task.name}#{self.template} {self.split}: {len(self.examples)} rows{unfit}",
             f"    from   {self.records.origin}",
         ]
         if self.flipped:
@@ -70,6 +76,8 @@ class TaskExamples:
             lines.append(f"    instruction {form.example.targets}")
         else:
             lines.append(f"    inputs {first.inputs}")
+            if first.wrong_inputs:
+                lines.append(f"    wrong  {first.wrong_inputs}")
             if mode is not None and mode.ranks:
                 lines.append(f"    options {' | '.join(first.options)}")
         return [*lines, f"    target {first.targets}"]
@@ -152,17 +160,41 @@ def evaluation_sets(
 
 
 def training_examples(
-    names: Sequence[str], *, split: str, templates: str, limit: int | None, places: Places
+    names: Sequence[str],
+    *,
+    split: str,
+    templates: str,
+    limit: int | None,
+    places: Places,
+    objective: ObjectiveRecipe = _DIRECT,
+    seed: int = 0,
 ) -> tuple[TaskExamples, ...]:
-    """Each task's rows once; with `templates=all` the templates take turns over the rows, as FLAN's do."""
+    """Each task's rows once, as an objective learns from them.
+
+    With `templates=all` the templates take turns over the rows, as FLAN's do; those that are turned around
+    already are for the direct objective alone.
+
+    Args:
+        names: of tasks.
+        split: which rows.
+        templates: `first`, `all` or a name.
+        limit: rows of a task.
+        places: where they are.
+        objective: what is learned; rows that it cannot be learned from are left out and counted.
+        seed: of the wrong labels.
+
+    Raises:
+        DataError: the rows cannot be read, or the objective can be learned from none of them.
+    """
     found = []
     catalog = Catalog(places.tasks_root)
     for name in names:
         task = catalog[name]
-        chosen = template_names(task, templates, turned=True)
+        chosen = template_names(task, templates, turned=objective.name == "direct")
         title = templates if len(chosen) > 1 else chosen[0]
         rows = read_rows(task, split, limit, places)
-        found.append(_rendered(task, split, title, chosen, rows, places, PLAIN))
+        rendered = _rendered(task, split, title, chosen, rows, places, PLAIN)
+        found.append(rendered if objective.name == "direct" else _taught(rendered, rows, objective, seed))
     return tuple(found)
 
 
@@ -243,6 +275,32 @@ def _prepared(
         return _Prepared(example, None)
     spans, _ = render_spans(task, record, template=template, split=split, row=row, style=style)
     return _Prepared(example, flipped(spans, example))
+
+
+def _taught(found: TaskExamples, rows: TaskRows, objective: ObjectiveRecipe, seed: int) -> TaskExamples:
+    """The examples that an objective learns from; those that it cannot learn from are counted."""
+    records = dict(zip(rows.positions, rows.records.rows, strict=True))
+    kept: list[Example] = []
+    unfit: list[DataError] = []
+    for example in found.examples:
+        where = example.provenance
+        spans, _ = render_spans(
+            found.task, records[where.row], template=where.template, split=where.split, row=where.row
+        )
+        try:
+            turned = taught(spans, example, objective.name, seed, where.id)
+        except DataError as error:
+            unfit.append(error)
+        else:
+            kept.append(turned if objective.needs_wrong_inputs else turned._replace(wrong_inputs=""))
+    if not kept:
+        raise DataError(
+            f"the objective '{objective.name}' cannot be learned from any row",
+            where=f"{found.task.name}#{found.template} {found.split}",
+            got=f"{len(unfit)} rows; of the first: {unfit[0]}",
+            fix="choose another template, a task with options, or objective=direct",
+        )
+    return dataclasses.replace(found, examples=tuple(kept), not_flipped=len(unfit))
 
 
 def refused_row(error: DataError, record: Record) -> BadRow:

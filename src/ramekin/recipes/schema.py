@@ -125,6 +125,15 @@ class TrainConfig(AbstractTaskVerbConfig):
         """The tasks that are evaluated on."""
         return self.eval_tasks or self.task_names
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_scored_as_it_learned(cls, given: Any) -> Any:
+        """A model that learns flipped ranks flipped, unless another mode is asked for."""
+        objective = given.get("objective") if isinstance(given, Mapping) else None
+        if isinstance(objective, Mapping) and objective.get("name") == "flipped" and "mode" not in given:
+            return {**given, "mode": "flipped"}
+        return given
+
 
 def _known_method(method: dict[str, Any]) -> dict[str, Any]:
     """Refuse an unknown method or setting, in the words of the merge unit."""

@@ -21,7 +21,7 @@ from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tracking import check_trackers, followed
-from ramekin.recipes.training import lora_recipe, stage_listener
+from ramekin.recipes.training import lora_recipe, objective_text, stage_listener
 from ramekin.recipes.training_data import data_lines, read_training_data
 from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
 from ramekin.recipes.training_report import run_files, training_lineage, training_report
@@ -41,7 +41,8 @@ def plan(config: TrainConfig) -> Outcome:
     how = "whole" if config.adapter.kind == "none" else f"with {config.adapter.kind} r={config.adapter.rank}"
     rows = "a mixture" if count is None else f"{count} rows"
     length = f"{recipe.epochs} passes" if steps is None else f"{steps} steps"
-    lines = [f"train {config.model} {how} on {rows} for {length} of {recipe.global_batch}:", *data]
+    learns = "" if config.objective.name == "direct" else f" ({objective_text(config.objective)})"
+    lines = [f"train {config.model} {how} on {rows} for {length} of {recipe.global_batch}{learns}:", *data]
     return Outcome({"model": config.model, "rows": count, "steps": steps}, "\n".join(lines))
 
 
@@ -164,6 +165,7 @@ def _train(
         "output": str(output),
         "steps": trained.steps,
         "loss": trained.final_loss,
+        **trained.epochs[-1].parts,
         "seconds": trained.seconds,
         "scores": {p.task: p.headline.value for p in evaluation.tasks} if evaluation is not None else {},
     }

@@ -1,16 +1,18 @@
 """What recipes that train share: the adapter's form, the listener to the loop, the loss table's row."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ramekin.recipes.progress import AbstractProgress, AbstractStage
 from ramekin.recipes.schema import AdapterConfig
 from ramekin.report.values import LossRow
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 if TYPE_CHECKING:
     from ramekin.train.events import TrainEvent
     from ramekin.train.loop import TrainReport
 
-__all__ = ["LOSS", "lora_recipe", "loss_row", "stage_listener"]
+__all__ = ["LOSS", "lora_recipe", "loss_row", "loss_rows", "objective_text", "stage_listener"]
 
 LOSS = "loss"
 """What the mean loss of the evaluated targets is called among metrics."""
@@ -60,3 +62,25 @@ def _shown(metric: str, value: float) -> str:
 def loss_row(label: str, trained: "TrainReport") -> LossRow:
     """A run's loss, epoch by epoch."""
     return LossRow(label, tuple(epoch.loss for epoch in trained.epochs))
+
+
+def loss_rows(label: str, trained: "TrainReport") -> tuple[LossRow, ...]:
+    """A run's loss, and what its objective tells beside it."""
+    parts = (
+        LossRow(f"{label}, {name}", tuple(epoch.parts[name] for epoch in trained.epochs))
+        for name in trained.epochs[-1].parts
+    )
+    return (loss_row(label, trained), *parts)
+
+
+def objective_text(objective: ObjectiveRecipe) -> str:
+    """An objective with the numbers that it uses, in a few words.
+
+    >>> objective_text(ObjectiveRecipe(name="flipped"))
+    'flipped, unlikelihood_weight 3, clamp 1e-06'
+    """
+    unused = {"name", *(() if objective.needs_wrong_inputs else ("clamp",))}
+    unused |= {"unlikelihood_weight"} if objective.name != "flipped" else set()
+    numbers = {key: value for key, value in asdict(objective).items() if key not in unused}
+    shown = (f"{key} {value:g}" for key, value in numbers.items() if value or key != "label_smoothing")
+    return ", ".join((objective.name, *shown))

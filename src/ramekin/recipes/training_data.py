@@ -27,6 +27,8 @@ __all__ = ["TrainingData", "data_lines", "read_training_data", "task_examples"]
 _NAMES = {
     "skipped": "training rows skipped",
     "left_out": "training rows left out",
+    "not_flipped": "training rows that cannot be flipped",
+    "lost_labels": "training rows whose label was cut off",
     "truncated_inputs": "training inputs truncated",
     "truncated_targets": "training targets truncated",
     "unknown_inputs": "training inputs with unknown characters",
@@ -89,7 +91,13 @@ def read_training_data(
 def task_examples(config: TrainConfig, places: Places) -> tuple[TaskExamples, ...]:
     """The rendered rows of the tasks that are named."""
     return training_examples(
-        config.task_names, split=config.split, templates=config.templates, limit=config.limit, places=places
+        config.task_names,
+        split=config.split,
+        templates=config.templates,
+        limit=config.limit,
+        places=places,
+        objective=config.objective,
+        seed=config.seed,
     )
 
 
@@ -157,6 +165,7 @@ def _lost(examples: Sequence[TaskExamples], encoded: "EncodedSet") -> dict[str, 
     return {
         "skipped": sum(each.skipped for each in examples),
         "left_out": sum(each.left_out for each in examples),
+        "not_flipped": sum(each.not_flipped for each in examples),
         **{name: getattr(encoded, name) for name in _NAMES if hasattr(encoded, name)},
     }
 

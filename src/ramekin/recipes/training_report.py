@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ramekin.recipes.results import caption_of, columns_of, counters_of, machine, score_row
 from ramekin.recipes.runs import command_line
 from ramekin.recipes.schema import TrainConfig
-from ramekin.recipes.training import loss_row
+from ramekin.recipes.training import loss_rows, objective_text
 from ramekin.recipes.training_data import TrainingData
 from ramekin.report.values import CheckpointFact, LossTable, Report, RunFacts, ScoreTable, Timing
 from ramekin.report.write import write_report
@@ -63,9 +63,9 @@ def training_report(
         counters += counters_of(evaluation)
     return Report(
         title=f"{output.name}: {config.model} fine-tuned on {data.title}",
-        summary=(_sentence(trained),),
+        summary=(_sentence(trained), f"Objective: {objective_text(config.objective)}."),
         tables=tables,
-        losses=(LossTable("Loss a target token", (loss_row(output.name, trained),)),),
+        losses=(LossTable("Loss a target token", loss_rows(output.name, trained)),),
         timings=(Timing("training", trained.seconds),),
         facts=RunFacts(
             command=command_line(),

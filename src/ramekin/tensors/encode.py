@@ -58,6 +58,8 @@ class EncodedSet:
     """Examples with an `<unk>` in their inputs."""
     unknown_targets: int
     """Examples with an `<unk>` in their targets: a model cannot write those, nor be scored on them."""
+    lost_labels: int = 0
+    """Flipped examples that were left out: their inputs, once cut, are the same under either label."""
 
 
 def encode(
@@ -91,20 +93,24 @@ def encode(
     input_room = max_input_tokens - int(input_eos)
     target_room = max_target_tokens - 1
     input_end = (EOS_ID,) if input_eos else ()
+    items = [
+        Encoded(
+            (*i[:input_room], *input_end),
+            (*t[:target_room], EOS_ID),
+            example.provenance,
+            (*w[:input_room], *input_end) if example.wrong_inputs else (),
+        )
+        for example, i, w, t in zip(examples, inputs, wrong, targets, strict=True)
+    ]
+    # What follows from the right label must not be denied under the same words.
+    told = tuple(item for item in items if item.wrong_input_ids != item.input_ids)
     return EncodedSet(
-        items=tuple(
-            Encoded(
-                (*i[:input_room], *input_end),
-                (*t[:target_room], EOS_ID),
-                example.provenance,
-                (*w[:input_room], *input_end) if example.wrong_inputs else (),
-            )
-            for example, i, w, t in zip(examples, inputs, wrong, targets, strict=True)
-        ),
+        items=told,
         truncated_inputs=sum(max(len(i), len(w)) > input_room for i, w in zip(inputs, wrong, strict=True)),
         truncated_targets=sum(len(ids) > target_room for ids in targets),
         unknown_inputs=sum(map(has_unknown, inputs)),
         unknown_targets=sum(map(has_unknown, targets)),
+        lost_labels=len(items) - len(told),
     )
 
 

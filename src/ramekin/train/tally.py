@@ -27,6 +27,8 @@ class EpochLoss:
     """Mean over the real target tokens of the epoch."""
     seconds: float
     """Of training alone, without evaluation and saving."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Means, over the same tokens, of what the objective tells beside its loss."""
 
 
 @final
@@ -87,6 +89,10 @@ def _added(before: Mapping[str, TaskLoss], more: Mapping[str, TaskLoss]) -> dict
     }
 
 
+def _summed(before: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    return {name: before.get(name, 0.0) + value for name, value in more.items()}
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -110,6 +116,8 @@ class Tally:
     """Of each task, since the first step."""
     epoch_loss: float = 0.0
     """Summed token losses since the epoch began."""
+    epoch_parts: Mapping[str, float] = field(default_factory=dict)
+    """Sums of what the objective tells beside its loss, since the epoch began."""
     epoch_tokens: int = 0
     epoch_examples: int = 0
     epoch_steps: int = 0
@@ -140,10 +148,11 @@ class Tally:
             seconds=self.seconds + seconds,
             window_loss=self.window_loss + summed_loss,
             window_tokens=self.window_tokens + count.target_tokens,
-            window_parts={name: self.window_parts.get(name, 0.0) + value for name, value in more.items()},
+            window_parts=_summed(self.window_parts, more),
             window_tasks=_added(self.window_tasks, tasks),
             tasks=_added(self.tasks, tasks),
             epoch_loss=self.epoch_loss + summed_loss,
+            epoch_parts=_summed(self.epoch_parts, more),
             epoch_tokens=self.epoch_tokens + count.target_tokens,
             epoch_examples=self.epoch_examples + count.examples,
             epoch_steps=self.epoch_steps + 1,
@@ -160,6 +169,7 @@ class Tally:
             self,
             epochs=self.loss_table(),
             epoch_loss=0.0,
+            epoch_parts={},
             epoch_tokens=0,
             epoch_examples=0,
             epoch_steps=0,
@@ -181,6 +191,7 @@ class Tally:
             target_tokens=self.epoch_tokens,
             loss=self.epoch_loss / self.epoch_tokens,
             seconds=self.epoch_seconds,
+            parts={name: total / self.epoch_tokens for name, total in self.epoch_parts.items()},
         )
         return (*self.epochs, current)
 

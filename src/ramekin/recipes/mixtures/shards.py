@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ShardWork", "TaskJob", "Tokens", "make_shards", "reader_of", "shard_name", "tokenizer_of"]
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 512  # examples that are tokenised together
 
 
@@ -173,7 +173,8 @@ def _encoded(
     from ramekin.tensors.encode import encode
 
     counts = Counts()
-    lost = {"truncated_inputs": 0, "truncated_targets": 0, "unknown_inputs": 0, "unknown_targets": 0}
+    lost = {name: 0 for name in ("lost_labels", "truncated_inputs", "truncated_targets")}
+    lost |= {"unknown_inputs": 0, "unknown_targets": 0}
     for chunk in _chunks(reader.examples(work.leaf, work.epoch, counts)):
         encoded = encode(
             chunk,
