@@ -46,7 +46,11 @@ def reference(model, inputs, max_new_tokens, batch):
         width = max(map(len, part))
         ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in part])
         written = model.generate(
-            ids, attention_mask=(ids != 0).long(), do_sample=False, num_beams=1, max_new_tokens=max_new_tokens
+            input_ids=ids,
+            attention_mask=(ids != 0).long(),
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=max_new_tokens,
         ).tolist()
         rows += [row[1 : row.index(1) + 1] if 1 in row else row[1:] for row in written]
     return rows
@@ -230,9 +234,28 @@ def test_adapters_inside_the_model_keep_working():
     assert ours != generate(plain, prompts(12), max_new_tokens=7, batch_tokens=200)
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")  # PEFT reads it
+@pytest.mark.parametrize("model", [tiny(), tiny(tied=True), tiny("mt5"), tiny("umt5", seed=3)])
+def test_a_soft_prompt_is_read_as_by_pefts_generate(model):
+    from peft import PromptTuningConfig, get_peft_model
+
+    from ramekin.weights.seq2seq import copy_model
+    from ramekin.weights.soft_prompt import put_prompt
+
+    prompt = model.shared.weight[10:15] + 0.5
+    config = PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=5, num_transformer_submodules=1)
+    theirs, ours = get_peft_model(copy_model(model), config), copy_model(model)
+    theirs.prompt_encoder["default"].embedding.weight.data.copy_(prompt)
+    put_prompt(ours, prompt)
+    written = generate(ours, prompts(33), max_new_tokens=9, batch_tokens=400)
+    assert written == reference(theirs, prompts(33), 9, 8)
+    assert written == reference(ours, prompts(33), 9, 33)
+    assert written != generate(model, prompts(33), max_new_tokens=9, batch_tokens=400)
+
+
 @pytest.mark.slow
 def test_a_peft_model_is_decoded_in_its_wrapper():
-    from ramekin.weights.adapter import LoraRecipe, attach_lora, merge_lora
+    from ramekin.weights.adapter import LoraRecipe, attach_lora, merge_attached
 
     wrapped = attach_lora(tiny(), LoraRecipe(rank=4), seed=0)
     with torch.no_grad():
@@ -241,4 +264,4 @@ def test_a_peft_model_is_decoded_in_its_wrapper():
                 parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     ours = generate(wrapped, prompts(12), max_new_tokens=7, batch_tokens=200)
     assert ours != generate(tiny(), prompts(12), max_new_tokens=7, batch_tokens=200)
-    assert ours == generate(merge_lora(wrapped), prompts(12), max_new_tokens=7, batch_tokens=200)
+    assert ours == generate(merge_attached(wrapped), prompts(12), max_new_tokens=7, batch_tokens=200)

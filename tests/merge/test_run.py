@@ -150,7 +150,7 @@ def test_models_of_several_dtypes_keep_the_bases(world) -> None:
 
 @pytest.mark.parametrize(("method", "settings"), CASES[:4])
 def test_adapters_merge_as_their_dense_models(world, method, settings) -> None:
-    from ramekin.weights.lowrank import read_adapter
+    from ramekin.weights.adapter_folder import read_adapter
 
     base = world.save("base")
     start = world.load(base)
@@ -159,7 +159,7 @@ def test_adapters_merge_as_their_dense_models(world, method, settings) -> None:
     for seed in range(3):
         folder = world.adapter(f"ad{seed}", [Q, V], shapes, seed=seed)
         adapters.append(ModelInput(f"ad{seed}", folder, base if seed else None))
-        deltas = read_adapter(folder).deltas
+        deltas = read_adapter(folder).changes
         full = {n: t + deltas[n].dense() if n in deltas else t for n, t in start.items()}
         dense.append(ModelInput(f"ad{seed}", world.save(f"dense{seed}", full)))
     streamed = _merge(world, base, adapters, method, settings, name="adapters")

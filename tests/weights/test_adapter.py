@@ -11,15 +11,20 @@ import torch
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.weights.adapter import (
+    AdapterRecipe,
+    IA3Recipe,
     LoraRecipe,
+    PromptRecipe,
+    attach_adapter,
     attach_lora,
     is_adapter,
     load_adapter,
     merge_adapter,
-    merge_lora,
+    merge_attached,
     read_adapter,
     save_adapter,
 )
+from ramekin.weights.change import LowRank
 from ramekin.weights.checkpoint import Lineage, Parent, save_checkpoint, verify_checkpoint
 from ramekin.weights.seq2seq import (
     copy_model,
@@ -40,13 +45,13 @@ LINEAGE = Lineage(
 RANK_4 = LoraRecipe(rank=4)
 
 
-def trained(model: Any, recipe: LoraRecipe = RANK_4, seed: int = 0) -> Any:
-    """A model with an adapter that does something: B is not zero."""
-    wrapped = attach_lora(copy_model(model), recipe, seed=seed).eval()
+def trained(model: Any, recipe: AdapterRecipe = RANK_4, seed: int = 0) -> Any:
+    """A model with an adapter that does something: all but A has moved."""
+    wrapped = attach_adapter(copy_model(model), recipe, seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in wrapped.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(0, 0.3, generator=generator)
+        if parameter.requires_grad and "lora_A" not in name:
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
     return wrapped
 
 
@@ -70,6 +75,9 @@ RECIPES = [
     pytest.param(
         LoraRecipe(rank=2, alpha=0.5, targets=("q", "k", "v", "o", "wi_0", "wi_1", "wo")), id="all layers"
     ),
+    pytest.param(LoraRecipe(rank=3, dora=True, rslora=True, targets=("all-linear",)), id="DoRA"),
+    pytest.param(IA3Recipe(), id="IA3"),
+    pytest.param(IA3Recipe(targets=("o", "wo", r"decoder\..*\.q"), feed_forward=("o",)), id="IA3 elsewhere"),
 ]
 
 
@@ -78,7 +86,7 @@ RECIPES = [
     ("model_type", "tied"), [("t5", True), ("t5", False), ("umt5", False), ("mt5", False)]
 )
 def test_our_merge_is_pefts_and_the_head_stays(
-    tiny: Make, logits: Logits, tmp_path: Path, recipe: LoraRecipe, model_type: str, tied: bool
+    tiny: Make, logits: Logits, tmp_path: Path, recipe: AdapterRecipe, model_type: str, tied: bool
 ) -> None:
     base = tiny(tied=tied, model_type=model_type)
     wrapped = trained(base, recipe)
@@ -93,7 +101,7 @@ def test_our_merge_is_pefts_and_the_head_stays(
     theirs = peft_opens(base, tmp_path / "a").merge_and_unload()
     for name, tensor in tensors_of(loaded).items():
         assert relative(tensor, dict(theirs.named_parameters())[name].detach()) < 1e-6, name
-    assert torch.equal(logits(merge_lora(wrapped)), logits(loaded))
+    assert torch.equal(logits(merge_attached(wrapped)), logits(loaded))
     again = copy_model(loaded)
     again.tie_weights()
     assert torch.equal(logits(again), logits(loaded))
@@ -102,12 +110,13 @@ def test_our_merge_is_pefts_and_the_head_stays(
 def test_the_merge_is_exact_against_double_precision(tiny: Make, tmp_path: Path) -> None:
     base = tiny(d_model=32)
     save_adapter(trained(base, LoraRecipe(rank=8)), tmp_path / "a", base="b", lineage=LINEAGE)
-    loaded, deltas = tensors_of(load_adapter(base, tmp_path / "a")), read_adapter(tmp_path / "a").deltas
+    loaded, deltas = tensors_of(load_adapter(base, tmp_path / "a")), read_adapter(tmp_path / "a").changes
     for name, tensor in tensors_of(base).items():
         if name not in deltas:
             assert torch.equal(loaded[name], tensor)
             continue
         delta = deltas[name]
+        assert isinstance(delta, LowRank)
         exact = tensor.double() + delta.scale * delta.b.double() @ delta.a.double()
         assert relative(loaded[name].double(), exact) < 1e-6
 
@@ -116,27 +125,30 @@ def test_a_bf16_base_is_merged_in_fp32_and_rounded_once(tiny: Make, saved: Make,
     model = tiny()
     base = load_model(saved(model=model), dtype="bf16")
     save_adapter(trained(model), tmp_path / "a", base="b", lineage=LINEAGE)
-    loaded, deltas = tensors_of(load_adapter(base, tmp_path / "a")), read_adapter(tmp_path / "a").deltas
+    loaded, deltas = tensors_of(load_adapter(base, tmp_path / "a")), read_adapter(tmp_path / "a").changes
     for name, delta in deltas.items():
-        assert torch.equal(loaded[name], (tensors_of(base)[name].float() + delta.dense()).bfloat16())
+        assert torch.equal(loaded[name], delta.merged(tensors_of(base)[name].float()).bfloat16())
 
 
-def test_merging_leaves_base_and_adapter_as_they_were(tiny: Make, logits: Logits, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", [RANK_4, IA3Recipe(), PromptRecipe(num_virtual_tokens=3)])
+def test_merging_leaves_base_and_adapter_as_they_were(
+    tiny: Make, logits: Logits, tmp_path: Path, recipe: AdapterRecipe
+) -> None:
     base = tiny()
-    wrapped = trained(base)
+    wrapped = trained(base, recipe)
     before, attached = logits(base), logits(wrapped)
     save_adapter(wrapped, tmp_path / "a", base="b", lineage=LINEAGE)
     load_adapter(base, tmp_path / "a")
-    merged = merge_lora(wrapped)
+    merged = merge_attached(wrapped)
     assert torch.equal(logits(base), before) and torch.equal(logits(wrapped), attached)
     assert all(parameter.requires_grad for parameter in merged.parameters())
-    assert not [name for name, _ in merged.named_parameters() if "lora" in name]
+    assert not [name for name, _ in merged.named_parameters() if "lora" in name or "ia3" in name]
 
 
 def test_a_merged_adapter_can_be_saved_and_opened(
     tiny: Make, logits: Logits, library_load: Make, tmp_path: Path
 ) -> None:
-    merged = merge_lora(trained(tiny()))
+    merged = merge_attached(trained(tiny()))
     save_checkpoint(merged, tmp_path / "x", tokenizer_folder=None, lineage=LINEAGE)
     for opened in (load_model(tmp_path / "x"), library_load(tmp_path / "x")):
         assert torch.equal(logits(opened), logits(merged))
@@ -274,7 +286,10 @@ def test_a_recipe_that_cannot_be_is_refused(settings: dict[str, Any], sentence: 
     ("target", "sentence"),
     [
         ("wi", "did you mean 'wi_"),
-        ("lm_head", "of k, o, q, v, wi_0, wi_1, wo, got 'lm_head'"),
+        (
+            "lm_head",
+            "of k, o, q, v, wi_0, wi_1, wo, all-linear, or an expression for whole names, got 'lm_head'",
+        ),
         ("query", "got 'query'"),
     ],
 )

@@ -10,10 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ramekin.errors import WeightsError
-from ramekin.weights.lowrank import LowRank, deltas_of, read_adapter
+from ramekin.weights.adapter_folder import read_adapter
+from ramekin.weights.change import Decomposed, LowRank
+from ramekin.weights.lowrank import low_rank_changes
 
 Make = Callable[..., Any]
-A, B = ".lora_A.weight", ".lora_B.weight"
+A, B, M = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 Q = "base_model.model.encoder.block.0.layer.0.SelfAttention.q"
 V = "base_model.model.decoder.block.1.layer.1.EncDecAttention.v"
 
@@ -48,9 +50,9 @@ def test_every_pair_is_a_change_of_a_file_key(folder: Path) -> None:
     adapter = read_adapter(folder)
     assert adapter.base == "google/flan-t5-base" and adapter.base_sha256 is None
     q = "encoder.block.0.layer.0.SelfAttention.q.weight"
-    assert set(adapter.deltas) == {q, "decoder.block.1.layer.1.EncDecAttention.v.weight"}
+    assert set(adapter.changes) == {q, "decoder.block.1.layer.1.EncDecAttention.v.weight"}
     tensors = load_file(folder / "adapter_model.safetensors")
-    delta = adapter.deltas[q]
+    delta = adapter.changes[q]
     assert delta.scale == 1.5 and delta.shape == (16, 16)
     assert torch.equal(delta.a, tensors[Q + A]) and torch.equal(delta.b, tensors[Q + B])
     assert torch.allclose(delta.dense(), 1.5 * tensors[Q + B] @ tensors[Q + A])
@@ -76,7 +78,7 @@ def test_the_scale_follows_alpha_rank_and_patterns(
     folder: Path, keys: dict[str, Any], scale_q: float, scale_v: float
 ) -> None:
     configure(folder, **keys)
-    deltas = read_adapter(folder).deltas
+    deltas = read_adapter(folder).changes
     assert [
         delta.scale for delta in (deltas[min(deltas, key=lambda n: n[0] != "e")], deltas[min(deltas)])
     ] == [
@@ -91,7 +93,7 @@ def test_ranks_may_differ_by_pattern(folder: Path) -> None:
 
     retensor(folder, narrow)
     configure(folder, rank_pattern={"v": 2})
-    deltas = read_adapter(folder).deltas
+    deltas = read_adapter(folder).changes
     assert sorted((delta.a.shape[0], delta.scale) for delta in deltas.values()) == [(2, 3.0), (4, 1.5)]
     configure(folder)
     with pytest.raises(
@@ -103,8 +105,7 @@ def test_ranks_may_differ_by_pattern(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"peft_type": "IA3"}, "kind of adapter is not supported: FILE#peft_type: expected LORA, got 'IA3'"),
-        ({"use_dora": True}, "cannot be merged exactly: FILE#use_dora"),
+        ({"use_dora": True, "use_rslora": True, "use_bdlora": {"x": 1}}, "FILE#use_bdlora"),
         ({"lora_bias": True}, "FILE#lora_bias"),
         ({"bias": "all"}, "FILE#bias"),
         ({"modules_to_save": ["lm_head"]}, "FILE#modules_to_save"),
@@ -146,7 +147,7 @@ def test_what_is_switched_off_is_accepted(folder: Path, key: str) -> None:
         target_modules=["q"],
         lora_dropout=0.1,
     )
-    assert len(read_adapter(folder).deltas) == 2
+    assert len(read_adapter(folder).changes) == 2
 
 
 @pytest.mark.parametrize(
@@ -178,6 +179,40 @@ def test_tensors_that_are_no_pairs_are_refused(folder: Path, change: Any, senten
     assert sentence.replace("FILE", str(folder / "adapter_model.safetensors")) in str(caught.value)
 
 
+def test_lengths_make_a_pair_dora(folder: Path) -> None:
+    lengths = {Q + M: torch.rand(16), V + M: torch.rand(16)}
+    retensor(folder, lambda tensors: tensors.update(lengths))
+    configure(folder, use_dora=True, use_rslora=True)
+    adapter = read_adapter(folder)
+    assert adapter.kind == "dora"
+    change = adapter.changes["encoder.block.0.layer.0.SelfAttention.q.weight"]
+    assert isinstance(change, Decomposed) and torch.equal(change.magnitude, lengths[Q + M])
+    assert change.low_rank.scale == 3.0 and change.shape == (16, 16)
+    configure(folder)
+    with pytest.raises(WeightsError, match="not the A or B of a linear layer: .*lora_magnitude_vector"):
+        read_adapter(folder)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "got"), [(None, "none"), (torch.ones(15), r"\[15\]"), (torch.ones(16, 1), "not the A or B")]
+)
+def test_a_dora_without_the_right_lengths_is_refused(
+    folder: Path, lengths: torch.Tensor | None, got: str
+) -> None:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[V + M] = torch.ones(16)
+        if lengths is not None:
+            tensors[Q + M] = lengths
+
+    retensor(folder, change)
+    configure(folder, use_dora=True)
+    with pytest.raises(
+        WeightsError, match=rf"{got}|expected lora_magnitude_vector \[16\], got {got}"
+    ) as caught:
+        read_adapter(folder)
+    assert "SelfAttention.q" in str(caught.value)
+
+
 def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path, folder: Path) -> None:
     (folder / "adapter_model.safetensors").unlink()
     (folder / "adapter_model.bin").write_bytes(b"")
@@ -193,6 +228,6 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path, folder: Path) ->
 
 def test_rsloras_rank_is_exact_for_any_rank() -> None:
     tensors = {"base_model.model.q" + A: torch.ones(3, 2), "base_model.model.q" + B: torch.ones(2, 3)}
-    (delta,) = deltas_of(Path("x"), tensors, {"r": 3, "lora_alpha": 1, "use_rslora": True}).values()
+    (delta,) = low_rank_changes(Path("x"), tensors, {"r": 3, "lora_alpha": 1, "use_rslora": True}).values()
     assert delta.scale == pytest.approx(3**-0.5, rel=1e-15)
     assert LowRank(delta.a, delta.b, 2.0).dense().tolist() == [[6.0, 6.0], [6.0, 6.0]]

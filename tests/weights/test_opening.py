@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ramekin.errors import WeightsError
-from ramekin.weights.adapter import LoraRecipe, attach_lora, merge_lora, save_adapter
+from ramekin.weights.adapter import LoraRecipe, attach_lora, merge_attached, save_adapter
+from ramekin.weights.adapter_folder import Adapter
 from ramekin.weights.checkpoint import Lineage, Parent, weights_sha256
-from ramekin.weights.lowrank import Adapter
 from ramekin.weights.opening import check_base, open_model
 from ramekin.weights.seq2seq import copy_model
 
@@ -52,7 +52,7 @@ def test_a_whole_checkpoint(hub_root: Path, tiny: Make, logits: Logits) -> None:
 def test_an_adapter_is_opened_on_the_base_it_records(hub_root: Path, tiny: Make, logits: Logits) -> None:
     wrapped = adapt(hub_root, tiny(seed=1), base="org/base", sha256=weights_sha256(hub_root / "org/base"))
     opened = open_model("org/lora", hub_root=hub_root)
-    assert torch.equal(logits(opened.model), logits(merge_lora(wrapped)))
+    assert torch.equal(logits(opened.model), logits(merge_attached(wrapped)))
     assert opened.base_folder == opened.tokenizer_folder == hub_root / "org/base"
     assert opened.lineage is not None and opened.lineage.kind == "adapter"
     (hub_root / "org/lora/tokenizer.json").write_text("{}")

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.weights import streaming
-from ramekin.weights.lowrank import Adapter, LowRank
+from ramekin.weights.adapter_folder import Adapter
+from ramekin.weights.change import Decomposed, LowRank, Rescaled
 from ramekin.weights.streaming import (
     CheckpointReader,
     CheckpointWriter,
@@ -166,7 +167,7 @@ def test_an_adapter_reads_as_its_dense_merge(tmp_path: Path) -> None:
         assert reader.names() == base.names()
         assert reader.info("b.weight") == base.info("b.weight")
         assert "a on " in reader.where
-        dense = (tensors["b.weight"] + adapter.deltas["b.weight"].dense()).flatten()
+        dense = (tensors["b.weight"] + adapter.changes["b.weight"].dense()).flatten()
         assert torch.equal(reader.read("b.weight", 0, 35), dense)
         assert torch.equal(reader.read("c", 0, 11), tensors["c"])
         for start, stop in ((0, 0), (0, 1), (4, 6), (3, 35), (17, 18)):
@@ -182,10 +183,35 @@ def test_slices_of_an_adapter_do_not_depend_on_the_slices_asked_for(
         CheckpointReader(_save(tmp_path / "m", {"w": tensor})), adapter, folder=tmp_path
     ) as reader:
         whole = reader.read("w", 0, 3200)
-        torch.testing.assert_close(whole.view(50, 64), tensor + adapter.deltas["w"].dense())
+        torch.testing.assert_close(whole.view(50, 64), tensor + adapter.changes["w"].dense())
         for size in (1, 63, 64, 100, 1000):
             parts = [reader.read("w", start, min(3200, start + size)) for start in range(0, 3200, size)]
             assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "fix"),
+    [
+        (Adapter("b", None, {"b.weight": Rescaled(torch.ones(7, 1))}, "ia3"), "make a whole model of it"),
+        (
+            Adapter(
+                "b",
+                None,
+                {"b.weight": Decomposed(LowRank(torch.ones(1, 5), torch.ones(7, 1), 1.0), torch.ones(7))},
+                "dora",
+            ),
+            "open_model, then save_checkpoint",
+        ),
+        (Adapter("b", None, {}, "prompt", torch.ones(2, 5)), "no weights to merge"),
+    ],
+)
+def test_adapters_that_are_no_sums_are_refused(tmp_path: Path, adapter: Adapter, fix: str) -> None:
+    base = CheckpointReader(_save(tmp_path / "m", _tensors()))
+    with (
+        base,
+        pytest.raises(UsageError, match=f"of this kind cannot be merged.*got {adapter.kind}; fix: .*{fix}"),
+    ):
+        LoraReader(base, adapter, folder=tmp_path / "ad")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from ramekin.errors import WeightsError
 from ramekin.weights.config import SUPPORTED
 from ramekin.weights.seq2seq import tie_state
+from ramekin.weights.soft_prompt import covering
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,7 +49,7 @@ class DecoderLayers:
         self._scale = seq2seq.config.d_model**-0.5 if tie_state(seq2seq).scaled else None
         self._heads: int = seq2seq.config.num_heads
         hidden = seq2seq.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        self._mask = _additive_mask(attention_mask, hidden.dtype)
+        self._mask = _additive_mask(covering(attention_mask, hidden), hidden.dtype)
         self._blocks = [tuple(block.layer) for block in seq2seq.decoder.block]
         cross = [layers[1].EncDecAttention for layers in self._blocks]
         self._cross = [(self._split(a.k(hidden)), self._split(a.v(hidden))) for a in cross]

@@ -12,9 +12,9 @@ from pathlib import Path
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.inputs import ModelInput, unique_names
 from ramekin.merge.stream import NamedReader
+from ramekin.weights.adapter_folder import read_adapter
 from ramekin.weights.config import read_config, says_scaled
 from ramekin.weights.layout import HEAD, SHARED, read_json
-from ramekin.weights.lowrank import read_adapter
 
 __all__ = ["check_adapter_base", "check_configs", "check_list", "check_tensors", "check_tokenizers"]
 

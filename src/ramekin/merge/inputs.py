@@ -15,8 +15,8 @@ import torch
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.stream import NamedReader
+from ramekin.weights.adapter_folder import read_adapter
 from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED, UNUSED_KEYS, is_adapter
-from ramekin.weights.lowrank import read_adapter
 from ramekin.weights.streaming import AbstractTensorReader, CheckpointReader, LoraReader
 
 __all__ = [

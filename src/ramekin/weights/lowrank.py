@@ -1,192 +1,119 @@
-"""LoRA adapter folders read as what they are: one low-rank change for each tensor.
+"""LoRA and DoRA adapters: the pairs of tensors in their file as one change for each tensor of the base.
 
-    W + scale · B A,  scale = alpha / rank, or alpha / √rank (rsLoRA)
-    (Hu et al. 2021, https://arxiv.org/abs/2106.09685; Kalajdzievski 2023, https://arxiv.org/abs/2312.03732)
-
-Variants whose merge is anything but that sum (DoRA, biases, trained embeddings, initialisations that change
-the base) are refused: peft 0.21.2 combines several of them wrongly without a word. This module needs neither
-PEFT nor a model.
+The scale is alpha / rank, or alpha / √rank (rsLoRA: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732).
+Variants whose merge is anything but LoRA's sum or DoRA's rows (biases, trained embeddings, initialisations
+that change the base) are refused. This module needs neither PEFT nor a model.
 """
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, final
 
 from torch import Tensor
 
 from ramekin.errors import WeightsError
-from ramekin.weights.data import check_finite, read_tensors
-from ramekin.weights.header import read_header
-from ramekin.weights.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_weights, read_json
-from ramekin.weights.lineage import read_lineage
-from ramekin.weights.verify import check_digest, verify_small_files
+from ramekin.weights.adapter_config import PREFIX, refuse_switched_on, variant_error
+from ramekin.weights.change import Decomposed, LowRank
+from ramekin.weights.layout import ADAPTER_CONFIG
 
-__all__ = ["Adapter", "LowRank", "deltas_of", "read_adapter"]
+__all__ = ["check_lora", "low_rank_changes"]
 
-_PREFIX = "base_model.model."
-_SUFFIXES = (".lora_A.weight", ".lora_B.weight")
+_A, _B, _MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+_DIMENSIONS = {_A: 2, _B: 2, _MAGNITUDE: 1}
+_MERGEABLE = "a plain, rank-stabilised or weight-decomposed LoRA"
 _PLAIN_INITS = (True, False, "gaussian", "eva", "orthogonal")  # the others subtract from the base weights
-_FREE_KEYS = frozenset(  # keys of adapter_config.json that leave W + scale·BA as it is, whatever they say
+_FREE_KEYS = frozenset(
     {
         "alpha_pattern",
-        "auto_mapping",
-        "base_model_name_or_path",
         "bias",
         "eva_config",
         "exclude_modules",
-        "inference_mode",
         "init_lora_weights",
         "layers_pattern",
         "layers_to_transform",
         "lora_alpha",
         "lora_dropout",
         "megatron_core",
-        "peft_type",
-        "peft_version",
         "qalora_group_size",
         "r",
         "rank_pattern",
-        "revision",
-        "runtime_config",
         "target_modules",
-        "task_type",
+        "use_dora",
         "use_rslora",
     }
 )
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class LowRank:
-    """One tensor's change, `scale · b @ a`."""
-
-    a: Tensor
-    """`(rank, in)`, fp32."""
-    b: Tensor
-    """`(out, rank)`, fp32."""
-    scale: float
-    """The factor; alpha and the rank are already in it."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """`(out, in)`: the shape of the tensor it changes."""
-        return (self.b.shape[0], self.a.shape[1])
-
-    def dense(self) -> Tensor:
-        """The change as a matrix, `(out, in)`, fp32."""
-        return (self.b @ self.a) * self.scale
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """An adapter folder in memory."""
-
-    base: str | None
-    """The name of the base it was trained on, as recorded."""
-    base_sha256: str | None
-    """`weights_sha256` of that base, when it was recorded."""
-    deltas: Mapping[str, LowRank]
-    """The change of each tensor, under the tensor's name in a checkpoint file."""
-
-
-def read_adapter(folder: Path, *, verify: bool = True) -> Adapter:
-    """Read an adapter folder without a model and without PEFT.
-
-    Raises:
-        WeightsError: a file is missing or damaged, the adapter is of a kind whose merge is not
-            W + scale·BA, or its tensors do not form pairs of the recorded rank.
-    """
-    folder = Path(folder)
-    manifest = verify_small_files(folder) if verify else None
-    config = _adapter_config(folder)
-    path = adapter_weights(folder)
-    digest = hashlib.sha256() if manifest is not None else None
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in read_tensors(path, read_header(path), digest):
-        check_finite(tensor, where=f"{path}#{name}", fix="use another adapter")
-        tensors[name] = tensor.float()
-    if manifest is not None and digest is not None:
-        check_digest(folder, ADAPTER_WEIGHTS, digest.hexdigest(), manifest)
-    lineage = read_lineage(folder)
-    parents = () if lineage is None else lineage.parents
-    base_sha256 = next((parent.sha256 for parent in parents if parent.role == "base"), None)
-    recorded = None if lineage is None else lineage.base
-    base = cast("str | None", config.get("base_model_name_or_path")) or recorded or None
-    return Adapter(base, base_sha256, deltas_of(path, tensors, config))
-
-
-def deltas_of(path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> dict[str, LowRank]:
-    """The change of every tensor, from the tensors of an adapter file and its configuration.
+def check_lora(path: Path, config: Mapping[str, object]) -> None:
+    """Refuse a configuration of LoRA that cannot be merged exactly.
 
     Args:
-        path: the file, for messages.
-        tensors: A and B by their names in the file.
+        path: of adapter_config.json.
+        config: its content.
+
+    Raises:
+        WeightsError: names the key.
+    """
+    refuse_switched_on(path, config, free=_FREE_KEYS, expected=_MERGEABLE)
+    if config.get("bias", "none") != "none":
+        raise variant_error(path, "bias", config["bias"], _MERGEABLE)
+    if config.get("init_lora_weights", True) not in _PLAIN_INITS:
+        raise variant_error(path, "init_lora_weights", config["init_lora_weights"], _MERGEABLE)
+
+
+def low_rank_changes(
+    path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, object]
+) -> dict[str, LowRank | Decomposed]:
+    """The change of every tensor, under its name in a checkpoint file.
+
+    Args:
+        path: the adapter's file, for messages.
+        tensors: A, B and DoRA's magnitudes by their names in the file, fp32.
         config: the content of adapter_config.json.
 
     Raises:
-        WeightsError: a tensor is neither A nor B of a linear layer, or a pair does not fit its rank.
+        WeightsError: a tensor is none of these of a linear layer, or a layer's do not fit each other.
     """
-    modules: dict[str, dict[str, Tensor]] = {}
+    layers: dict[str, dict[str, Tensor]] = {}
+    known = [_A, _B, _MAGNITUDE] if config.get("use_dora") else [_A, _B]
     for name, tensor in tensors.items():
-        suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
-        if suffix is None or not name.startswith(_PREFIX) or tensor.dim() != 2:
+        suffix = next((s for s in known if name.endswith(s)), None)
+        if suffix is None or not name.startswith(PREFIX) or tensor.dim() != _DIMENSIONS[suffix]:
             raise WeightsError(
                 "the adapter holds a tensor that is not the A or B of a linear layer",
                 where=f"{path}#{name}",
                 fix="merge it into its base with the tool it was trained with, and use the whole model",
             )
-        modules.setdefault(name.removeprefix(_PREFIX).removesuffix(suffix), {})[suffix] = tensor
-    if not modules:
+        layers.setdefault(name.removeprefix(PREFIX).removesuffix(suffix), {})[suffix] = tensor
+    if not layers:
         raise WeightsError("the adapter holds no tensors", where=str(path))
-    return {
-        f"{module}.weight": _low_rank(path, module, found, config)
-        for module, found in sorted(modules.items())
-    }
+    return {f"{layer}.weight": _change(path, layer, found, config) for layer, found in sorted(layers.items())}
 
 
-def _adapter_config(folder: Path) -> dict[str, object]:
-    path = folder / ADAPTER_CONFIG
-    if not path.is_file():
-        raise WeightsError("the folder holds no adapter", where=str(folder), expected=ADAPTER_CONFIG)
-    config = read_json(path)
-    if config.get("peft_type") != "LORA":
+def _change(
+    path: Path, layer: str, found: Mapping[str, Tensor], config: Mapping[str, object]
+) -> LowRank | Decomposed:
+    low_rank = _low_rank(path, layer, found, config)
+    if not config.get("use_dora"):
+        return low_rank
+    magnitude = found.get(_MAGNITUDE)
+    if magnitude is None or magnitude.shape[0] != low_rank.shape[0]:
         raise WeightsError(
-            "this kind of adapter is not supported",
-            where=f"{path}#peft_type",
-            expected="LORA",
-            got=repr(config.get("peft_type")),
+            "a layer's DoRA lacks the lengths of its rows",
+            where=f"{path}#{layer}",
+            expected=f"{_MAGNITUDE.lstrip('.')} [{low_rank.shape[0]}]",
+            got="none" if magnitude is None else str(list(magnitude.shape)),
         )
-    switched_on = {key: value for key, value in config.items() if value and key not in _FREE_KEYS}
-    if config.get("bias", "none") != "none":
-        switched_on["bias"] = config["bias"]
-    if config.get("init_lora_weights", True) not in _PLAIN_INITS:
-        switched_on["init_lora_weights"] = config["init_lora_weights"]
-    if not isinstance(config.get("base_model_name_or_path"), str | None):
-        raise WeightsError(
-            "the name of the adapter's base is not text", where=f"{path}#base_model_name_or_path"
-        )
-    for key, value in sorted(switched_on.items()):
-        raise WeightsError(
-            "this variant of LoRA cannot be merged exactly",
-            where=f"{path}#{key}",
-            expected="a plain or rank-stabilised LoRA (W + scale·BA)",
-            got=repr(value)[:80],
-            fix="merge it into its base with the tool it was trained with, and use the whole model",
-        )
-    return config
+    return Decomposed(low_rank, magnitude.contiguous())
 
 
-def _low_rank(path: Path, module: str, found: Mapping[str, Tensor], config: Mapping[str, object]) -> LowRank:
-    where = f"{path}#{module}"
-    a, b = found.get(_SUFFIXES[0]), found.get(_SUFFIXES[1])
+def _low_rank(path: Path, layer: str, found: Mapping[str, Tensor], config: Mapping[str, object]) -> LowRank:
+    where = f"{path}#{layer}"
+    a, b = found.get(_A), found.get(_B)
     if a is None or b is None:
         raise WeightsError("the adapter holds one of A and B without the other", where=where)
-    rank = _number(path, "r", _patterned(path, config, "rank_pattern", module, config.get("r")))
+    rank = _number(path, "r", _patterned(path, config, "rank_pattern", layer, config.get("r")))
     if a.shape[0] != rank or b.shape[1] != rank:
         raise WeightsError(
             "the adapter's tensors have another rank than its configuration",
@@ -194,7 +121,7 @@ def _low_rank(path: Path, module: str, found: Mapping[str, Tensor], config: Mapp
             expected=f"rank {rank:g}",
             got=f"A {list(a.shape)}, B {list(b.shape)}",
         )
-    alpha = _patterned(path, config, "alpha_pattern", module, config.get("lora_alpha"))
+    alpha = _patterned(path, config, "alpha_pattern", layer, config.get("lora_alpha"))
     scale = _number(path, "lora_alpha", alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
     return LowRank(a.contiguous(), b.contiguous(), scale)
 
@@ -215,8 +142,8 @@ def _number(path: Path, key: str, value: object) -> float:
     return float(value)
 
 
-def _patterned(path: Path, config: Mapping[str, object], key: str, module: str, default: object) -> object:
-    """The value for a module: of the first pattern that matches the end of its name, as PEFT reads them."""
+def _patterned(path: Path, config: Mapping[str, object], key: str, layer: str, default: object) -> object:
+    """The value for a layer: of the first pattern that matches the end of its name, as PEFT reads them."""
     patterns = config.get(key) or {}
     where = f"{path.with_name(ADAPTER_CONFIG)}#{key}"
     if not isinstance(patterns, dict):
@@ -225,7 +152,7 @@ def _patterned(path: Path, config: Mapping[str, object], key: str, module: str, 
         if len(pattern) > 300 or re.search(r"\)[*+{]|[*+}][*+{]", pattern):  # could take for ever to match
             raise WeightsError("a pattern of the adapter is too complex", where=where, got=pattern[:80])
         try:
-            if re.match(rf"(.*\.)?({pattern})$", module):
+            if re.match(rf"(.*\.)?({pattern})$", layer):
                 return value
         except re.error as error:
             raise WeightsError(

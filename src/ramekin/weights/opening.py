@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, final
 
 from ramekin.errors import WeightsError
 from ramekin.weights.adapter import merge_adapter
+from ramekin.weights.adapter_folder import Adapter, read_adapter
 from ramekin.weights.checkpoint import has_tokenizer
 from ramekin.weights.layout import is_adapter
 from ramekin.weights.lineage import Lineage, read_lineage, weights_sha256
 from ramekin.weights.locate import is_hub_name, locate_checkpoint
-from ramekin.weights.lowrank import Adapter, read_adapter
 from ramekin.weights.seq2seq import Precision, load_model
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Opened:
     """A model in memory and the folders it came from."""
 
     model: "PreTrainedModel"
-    """A plain model in evaluation mode; an adapter is already merged in."""
+    """A plain model in evaluation mode; an adapter is already merged in, a soft prompt is read by it."""
     folder: Path
     """The folder of the name that was opened."""
     base_folder: Path | None

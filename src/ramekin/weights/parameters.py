@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ramekin.errors import UsageError, WeightsError
 from ramekin.registry import nearest
 from ramekin.weights.layout import EMBEDDING_ALIASES, SHARED
+from ramekin.weights.soft_prompt import refuse_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -97,6 +98,7 @@ def tensors_of(model: "PreTrainedModel") -> dict[str, Tensor]:
     Raises:
         WeightsError: the embedding tables have come apart, or this is not a plain model.
     """
+    refuse_prompt(model, where=type(model).__name__)
     tensors = {name: parameter.detach() for name, parameter in model.named_parameters()}
     apart = [name for name in EMBEDDING_ALIASES if name in tensors]
     if apart or SHARED not in tensors:

@@ -22,9 +22,10 @@ from typing import Self, cast, final
 import torch
 
 from ramekin.errors import UsageError, WeightsError
+from ramekin.weights.adapter_folder import Adapter
+from ramekin.weights.change import LowRank
 from ramekin.weights.header import TensorInfo
 from ramekin.weights.layout import Layout, open_layout
-from ramekin.weights.lowrank import Adapter, LowRank
 
 __all__ = [
     "FLOAT_DTYPES",
@@ -188,18 +189,19 @@ class LoraReader(AbstractTensorReader):
     Args:
         base: the model the adapter was trained on; it stays open when this reader is closed only if
             `owns_base` is false.
-        adapter: its low-rank deltas by tensor name.
+        adapter: a LoRA, its low-rank changes by tensor name.
         folder: the adapter's folder, for messages.
         owns_base: whether closing this reader closes the base.
 
     Raises:
+        UsageError: the adapter is of another kind, whose changes are not sums and need the whole tensor.
         WeightsError: a delta whose tensor the base lacks, or whose shape does not fit it.
     """
 
     def __init__(
         self, base: AbstractTensorReader, adapter: Adapter, *, folder: Path, owns_base: bool = True
     ) -> None:
-        self._base, self._deltas, self._owns_base = base, dict(adapter.deltas), owns_base
+        self._base, self._deltas, self._owns_base = base, _low_ranks(adapter, folder), owns_base
         self._where = f"{folder} on {base.where}"
         known = set(base.names())
         for name, delta in self._deltas.items():
@@ -427,6 +429,22 @@ def _read_into(descriptor: int, values: torch.Tensor, offset: int, where: str) -
 def _bytes_of(flat: torch.Tensor) -> memoryview:
     """The memory of a one-dimensional tensor."""
     return memoryview(cast("memoryview", flat.view(torch.uint8).numpy()))
+
+
+def _low_ranks(adapter: Adapter, folder: Path) -> dict[str, LowRank]:
+    """The adapter's changes, refused where one is more than a sum."""
+    found = {name: change for name, change in adapter.changes.items() if isinstance(change, LowRank)}
+    if adapter.kind != "lora" or len(found) != len(adapter.changes):
+        raise UsageError(
+            "an adapter of this kind cannot be merged with other models yet",
+            where=str(folder),
+            expected="a LoRA adapter, or a whole model",
+            got=adapter.kind,
+            fix="a soft prompt has no weights to merge; leave it out"
+            if adapter.kind == "prompt"
+            else "make a whole model of it: open_model, then save_checkpoint",
+        )
+    return found
 
 
 def _add_low_rank(values: torch.Tensor, delta: LowRank, start: int) -> None:
