@@ -1,0 +1,124 @@
+"""`ramekin mix plan`, `preview` and `build`, and training on what was built, as a user types them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ramekin.recipes.mixtures.index import read_index
+
+Run = Callable[..., tuple[int, str, str]]
+
+TOKENS = ("workers=1", "cache=cache")
+
+
+@pytest.fixture(autouse=True)
+def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer_folder: Path) -> None:
+    """A working folder with a mixture of two of the world's tasks, forty rows each, and a vocabulary."""
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(
+        "description: two tasks\ntasks: [mini/rte, mini/cola]\nlimit_examples: 40\n"
+        "mixing: {kind: proportional, cap_examples: 30}\n"
+    )
+    Path("words").symlink_to(tokenizer_folder)
+
+
+def mix(ramekin: Run, *words: str) -> dict:  # type: ignore[type-arg]
+    code, out, err = ramekin("mix", *words, *TOKENS, "mixture=small.yaml", "--json")
+    assert code == 0, err
+    told: dict = json.loads(out)  # type: ignore[type-arg]
+    return told
+
+
+def test_a_plan_has_rates_draws_epochs_caps_and_tokens(ramekin: Run) -> None:
+    told = mix(ramekin, "plan", "tokenizer=words", "max_steps=30", "global_batch=4")
+    assert (told["draws"], told["epoch_examples"]) == (120, 60)
+    rte, cola = told["leaves"]
+    assert (rte["leaf"], rte["rows"], rte["weight"], rte["rate"]) == (
+        "mini/rte limit_examples=40",
+        40,
+        30,
+        0.5,
+    )
+    assert rte["draws"] + cola["draws"] == 120
+    assert rte["epochs"] == rte["draws"] / 40
+    assert rte["binds"] == "cap"
+    assert told["input_tokens"] == rte["input_tokens"] + cola["input_tokens"] > 0
+    code, out, _ = ramekin("mix", "plan", "mixture=small.yaml", "tokenizer=words", "max_steps=30", *TOKENS)
+    assert code == 0 and "mini/rte" in out and "50.00 %" in out
+
+
+def test_a_preview_is_what_training_draws_first(ramekin: Run, tokenizer_folder: Path) -> None:
+    from ramekin.recipes.mixtures.prepare import shards_folder
+    from ramekin.train.mixture_feed import LeafShards, MixtureFeed
+
+    shown = mix(ramekin, "preview", "tokenizer=words", "rows=6", "seed=5")["examples"]
+    assert len({each["id"].partition("#")[0] for each in shown}) == 2
+    mix(ramekin, "build", "tokenizer=words", "max_steps=2", "global_batch=3")
+    (path,) = Path("cache/indexes").iterdir()
+    index = read_index(path)
+    assert index is not None
+    leaves = [LeafShards(x.name, x.rate, x.shards, x.sizes, x.num_variants) for x in index.leaves]
+    feed = MixtureFeed(leaves, folder=shards_folder(Path("cache")), epoch_examples=index.epoch_examples)
+    drawn = [item for step in (0, 1) for item in feed.examples(step, seed=5, global_batch=3)]
+    assert [item.provenance.id for item in drawn] == [each["id"] for each in shown]
+
+
+def test_a_build_says_what_it_made_and_does_it_once(ramekin: Run) -> None:
+    told = mix(ramekin, "build", "tokenizer=words", "max_steps=3", "global_batch=4")
+    assert told["examples"] >= 80 and told["shards"] >= 2 and told["draws"] == 12
+    before = {path: path.stat().st_mtime_ns for path in Path("cache").rglob("*") if path.is_file()}
+    assert mix(ramekin, "build", "tokenizer=words", "max_steps=3", "global_batch=4") == told
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_adjustments_and_objectives_are_words(ramekin: Run) -> None:
+    told = mix(
+        ramekin, "preview", "tokenizer=words", "objective=flipped", "mixture.exclude=[mini/cola]", "rows=2"
+    )
+    assert all(each["id"].startswith("mini/rte") for each in told["examples"])
+    assert all(each["wrong_inputs"] != each["inputs"] for each in told["examples"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plan", "mixture=smal.yaml", "tokenizer=words"), "smal.yaml"),
+        (("plan", "mixture=flan_2012", "tokenizer=words"), "did you mean 'flan_2021'"),
+        (("plan", "mixture=small.yaml"), "needs a vocabulary: model=NAME, or tokenizer=DIR"),
+        (("plan", "mixture=small.yaml", "tokenizer=words", "mixture.cap_exmples=3"), "mixture.cap_examples"),
+        (("plan", "mixture=small.yaml", "tokenizer=words", "mixture.hold_out=sentimet"), "'sentiment'"),
+        (("build", "tokenizer=words"), "mixture"),
+    ],
+)
+def test_what_is_wrong_is_said(ramekin: Run, words: tuple[str, ...], message: str) -> None:
+    code, out, err = ramekin("mix", *words)
+    assert code in (2, 3) and out == ""
+    assert message in err
+
+
+def test_training_on_a_mixture_leaves_its_lineage(ramekin: Run, make_checkpoint: Callable[..., Path]) -> None:
+    make_checkpoint(Path("base").absolute(), seed=0)
+    words = (
+        *("train", "model=base", "mixture=small.yaml", "max_steps=4", "global_batch=8", *TOKENS),
+        *("eval_tasks=[mini/rte]", "eval_limit=8", "eval_with=[scores,loss]", "mode=rank", "samples=1"),
+    )
+    code, out, err = ramekin(*words, "output=tuned")
+    assert code == 0, err
+    assert "step 4 mini/rte: " in err and "loss" in err, "an answer is shown"
+    told = json.loads(Path("tuned/ramekin.json").read_text())["lineage"]
+    assert told["settings"]["mixture"]["name"] == "small.yaml"
+    assert len(told["settings"]["mixture_sha256"]) == 64
+    steps = [json.loads(line) for line in Path("tuned/events.jsonl").read_text().splitlines()]
+    assert set(steps[0]["tasks"]) <= {"mini/rte", "mini/cola"}
+    (evaluation,) = [event for event in steps if event["event"] == "eval"]
+    assert set(evaluation["metrics"]) == {"mini/rte accuracy", "loss"}
+    code, _, err = ramekin(*words, "output=again")
+    assert code == 0, err
+    assert Path("again/model.safetensors").read_bytes() == Path("tuned/model.safetensors").read_bytes()
+
+
+def test_a_task_and_a_mixture_are_not_both_trained(ramekin: Run) -> None:
+    code, _, err = ramekin("train", "model=base", "task=mini/rte", "mixture=small.yaml")
+    assert code == 2 and "needs a task or a mixture" in err
