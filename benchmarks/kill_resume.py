@@ -2,9 +2,11 @@
 
     python benchmarks/kill_resume.py                 20 kills, each run a process of its own
     python benchmarks/kill_resume.py --failpoints    a kill at every stage of saving a state
+    python benchmarks/kill_resume.py --kind all --kills 201
 
-Prints a table and, last, one JSON line. Exit code 1 if any run ended in other weights than the undisturbed
-one, or logged a step twice or not at all.
+Runs select their best weights as they go, so that those are saved, too. Prints a table and, last, one JSON
+line. Exit code 1 if any run ended in other weights than the undisturbed one, last or best, or logged a step
+twice or not at all.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+KINDS = ("full", "lora", "flipped")
 Trial = tuple[str, int, str, bool]
 """(what was done, starts needed, sha256 of the final weights, whether every step was logged once)"""
 
@@ -32,10 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.child is not None:
         _train(options.child, options)
         return 0
-    with tempfile.TemporaryDirectory(prefix="kill-resume-") as folder:
-        root = Path(folder)
-        trials = failpoint_trials(root, options) if options.failpoints else random_trials(root, options)
-    return _report(trials, options)
+    found = {}
+    kinds = KINDS if options.kind == "all" else (options.kind,)
+    options.kills //= len(kinds)
+    for options.kind in kinds:
+        with tempfile.TemporaryDirectory(prefix="kill-resume-") as folder:
+            root = Path(folder)
+            trials = failpoint_trials(root, options) if options.failpoints else random_trials(root, options)
+        found[options.kind] = _told(trials, options)
+    print(json.dumps(_figures(found, options)))
+    return 0 if all(figures["good"] for figures in found.values()) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     parser.add_argument("--steps", type=int, default=60, help="steps of a run (60)")
     parser.add_argument("--checkpoint-every", type=int, default=2, help="steps between states (2)")
-    parser.add_argument("--adapter", choices=["none", "lora"], default="none", help="full model or LoRA")
+    parser.add_argument(
+        "--kind",
+        choices=[*KINDS, "all"],
+        default="full",
+        help="what is trained: full, lora or flipped (full)",
+    )
     parser.add_argument("--failpoints", action="store_true", help="kill at the stages of saving instead")
     parser.add_argument("--every", type=int, default=1, help="take only every n-th stage of saving (1)")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -62,6 +76,7 @@ def _train(run_dir: Path, options: argparse.Namespace) -> None:
     import torch
 
     from ramekin.train.loop import finetune
+    from ramekin.train.objectives.recipe import ObjectiveRecipe
     from ramekin.train.recipe import Recipe
 
     torch.set_num_threads(1)
@@ -74,9 +89,21 @@ def _train(run_dir: Path, options: argparse.Namespace) -> None:
         warmup_steps=3,
         checkpoint_every=options.checkpoint_every,
         eval_every=5,
+        best_metric="norm",
+        best_is="lowest",
     )
+    flipped = options.kind == "flipped"
+    objective = ObjectiveRecipe(name="flipped" if flipped else "direct")
     print("training", flush=True)
-    finetune(model, _examples(), recipe, run_dir=run_dir, resume=True, on_eval=_norm)
+    finetune(
+        model,
+        _examples(flipped=flipped),
+        recipe,
+        run_dir=run_dir,
+        resume=True,
+        objective=objective,
+        on_eval=_norm,
+    )
 
 
 def _model(options: argparse.Namespace):
@@ -86,10 +113,10 @@ def _model(options: argparse.Namespace):
 
     config = t5_config(vocab_size=64, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     model = build_model(config, seed=1, tied=False)
-    return attach_lora(model, LoraRecipe(rank=2, dropout=0.1), seed=2) if options.adapter == "lora" else model
+    return attach_lora(model, LoraRecipe(rank=2, dropout=0.1), seed=2) if options.kind == "lora" else model
 
 
-def _examples() -> list:
+def _examples(*, flipped: bool) -> list:
     from ramekin.tensors.encode import Encoded
     from ramekin.text.example import Provenance
 
@@ -99,7 +126,7 @@ def _examples() -> list:
         return (*(rng.randrange(3, 64) for _ in range(rng.randint(1, longest))), 1)
 
     origin = Provenance("toy/random", "ids", "train", 0)
-    return [Encoded(ids(20), ids(4), origin) for _ in range(50)]
+    return [Encoded(ids(20), ids(4), origin, ids(20) if flipped else ()) for _ in range(50)]
 
 
 def _norm(model, step: int) -> dict[str, float]:
@@ -107,14 +134,17 @@ def _norm(model, step: int) -> dict[str, float]:
 
 
 def _outcome(run_dir: Path, options: argparse.Namespace) -> tuple[str, bool]:
-    """(sha256 of the final weights, whether each step and evaluation was logged exactly once, in order)."""
-    weights = run_dir / "state" / f"step-{options.steps:06d}" / "weights.safetensors"
+    """(sha256 of the last and best weights, whether each step and evaluation was logged once, in order)."""
+    last = run_dir / "state" / f"step-{options.steps:06d}"
+    best = json.loads((last / "record.json").read_text())["best_step"]
+    folders = (last, last.with_name(f"best-{best:06d}"))
+    weights = b"".join((folder / "weights.safetensors").read_bytes() for folder in folders)
     events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
     steps = [event["step"] for event in events if event["event"] == "step"]
     evals = [event["step"] for event in events if event["event"] == "eval"]
     due = sorted({*range(5, options.steps + 1, 5), options.steps})
     whole = steps == list(range(1, options.steps + 1)) and evals == due
-    return hashlib.sha256(weights.read_bytes()).hexdigest(), whole
+    return hashlib.sha256(weights).hexdigest(), whole
 
 
 # -- random moments, a process each
@@ -125,7 +155,7 @@ def random_trials(root: Path, options: argparse.Namespace) -> list[Trial]:
         sys.executable,
         __file__,
         *("--steps", str(options.steps), "--checkpoint-every", str(options.checkpoint_every)),
-        *("--adapter", options.adapter),
+        *("--kind", options.kind),
     ]
     seconds = _start(command, root / "undisturbed", None)
     assert seconds is not None
@@ -284,29 +314,37 @@ def _trained_with(run_dir: Path, options: argparse.Namespace, *, kill_at: int | 
 # -- telling
 
 
-def _report(trials: list[Trial], options: argparse.Namespace) -> int:
+def _told(trials: list[Trial], options: argparse.Namespace) -> dict[str, object]:
     expected = trials[0][2]
-    print(f"{'run':<58} {'starts':>6}  {'weights':<12}  steps logged once")
+    print(f"{options.kind + ' run':<58} {'starts':>6}  {'weights':<12}  steps logged once")
     for what, starts, sha256, whole in trials:
         equal = "equal" if sha256 == expected else "DIFFERENT"
-        print(f"{what:<58} {starts:>6}  {sha256[:12]}  {'yes' if whole else 'NO'}  {equal}")
-    good = all(sha256 == expected and whole for _, _, sha256, whole in trials)
-    figures = {
-        "benchmark": "kill_resume",
-        "kind": "failpoints" if options.failpoints else "random moments",
-        "adapter": options.adapter,
-        "steps": options.steps,
-        "checkpoint_every": options.checkpoint_every,
-        "seed": options.seed,
+        print(f"{what:<58} {starts:>6}  {sha256[:12]}  {'yes' if whole else 'NO'}  {equal}", flush=True)
+    return {
         "kills": sum(starts - 1 for _, starts, _, _ in trials),
         "runs": len(trials) - 1,
         "equal": sum(sha256 == expected for _, _, sha256, _ in trials[1:]),
         "logged_once": sum(whole for *_, whole in trials[1:]),
-        "good": good,
+        "good": all(sha256 == expected and whole for _, _, sha256, whole in trials),
         "weights_sha256": expected,
     }
-    print(json.dumps(figures))
-    return 0 if good else 1
+
+
+def _figures(found: dict[str, dict[str, object]], options: argparse.Namespace) -> dict[str, object]:
+    totals = {
+        key: sum(int(str(figures[key])) for figures in found.values())
+        for key in ("kills", "runs", "equal", "logged_once")
+    }
+    return {
+        "benchmark": "kill_resume",
+        "moments": "failpoints" if options.failpoints else "random",
+        "steps": options.steps,
+        "checkpoint_every": options.checkpoint_every,
+        "seed": options.seed,
+        **totals,
+        "good": all(figures["good"] for figures in found.values()),
+        "kinds": found,
+    }
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_training_on_a_mixture_leaves_its_lineage(ramekin: Run, make_checkpoint:
         *("train", "model=base", "mixture=small.yaml", "max_steps=4", "global_batch=8", *TOKENS),
         *("eval_tasks=[mini/rte]", "eval_limit=8", "eval_with=[scores,loss]", "mode=rank", "samples=1"),
     )
-    code, out, err = ramekin(*words, "output=tuned")
+    code, _, err = ramekin(*words, "output=tuned")
     assert code == 0, err
     assert "step 4 mini/rte: " in err and "loss" in err, "an answer is shown"
     told = json.loads(Path("tuned/ramekin.json").read_text())["lineage"]
