@@ -1,6 +1,7 @@
 """`ramekin train`, `merge` and `evaluate` on tiny models, as a user types them."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Calla
     return make_checkpoint(tmp_path / "base", seed=0)
 
 
-@pytest.mark.parametrize("adapter", ["none", "lora"])
+@pytest.mark.parametrize("adapter", ["none", "lora", "ia3", "prompt"])
 def test_a_run_leaves_a_checkpoint_with_lineage_events_and_report(
     base: Path, ramekin: Run, adapter: str
 ) -> None:
@@ -104,6 +105,71 @@ def test_what_was_trained_is_merged_and_evaluated(base: Path, ramekin: Run) -> N
         "evaluate", "--json", "model=runs/cola", "base=base", "task=mini/cola", "limit=4", "output=eval2"
     )
     assert code == 0 and json.loads(out)["tasks"][0]["n"] == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("adapter=lora", "adapter.dora=true", "adapter.targets=all-linear"),
+        ("adapter=lora", "adapter.rslora=true", "adapter.targets=['decoder.*[.]q']"),
+        ("adapter=ia3", "adapter.targets=[k,v,wo]"),
+        ("adapter=prompt", "adapter.num_virtual_tokens=5"),
+        ("adapter=prompt", "adapter.text='Does the text say so?'"),
+    ],
+    ids=["dora", "rslora", "ia3", "prompt", "prompt from text"],
+)
+def test_an_adapter_of_any_kind_opens_as_peft_opens_it_and_scores_as_in_training(
+    base: Path, ramekin: Run, words: tuple[str, ...]
+) -> None:
+    fast = ("learning_rate=0.5", "optimizer=adamw", "max_steps=4", "limit=16")
+    code, out, err = ramekin(*TRAIN, "--json", "model=base", *fast, *words, "output=runs/rte")
+    assert code == 0, err
+    trained = json.loads(out)["scores"]["mini/rte"]
+    code, out, err = ramekin("evaluate", "--json", "model=runs/rte", "task=mini/rte", "limit=8", "output=e")
+    assert code == 0, err
+    told = json.loads(Path("e/evaluation.json").read_text())["tasks"][0]
+    assert told["n"] == 8 and trained == next(s["value"] for s in told["scores"] if s["metric"] == "accuracy")
+    assert largest_difference(base, Path("runs/rte")) < 1e-5
+    evaluated = Path("e/predictions/mini_rte-fusionbench-validation.jsonl").read_text()
+    ramekin("evaluate", "model=base", "task=mini/rte", "limit=8", "output=plain")
+    assert evaluated != Path("plain/predictions/mini_rte-fusionbench-validation.jsonl").read_text()
+
+
+def largest_difference(base: Path, adapter: Path) -> float:
+    """Between the logits of ramekin's opened model and of PEFT's own wrapper, relative to the largest."""
+    import torch
+    from peft import PeftModel
+
+    from ramekin.weights.opening import open_model
+    from ramekin.weights.seq2seq import load_model
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated")
+        theirs = PeftModel.from_pretrained(load_model(base), adapter).eval()
+    ids = torch.tensor([[5, 9, 33, 12, 1], [7, 8, 1, 0, 0]])
+    batch = {
+        "input_ids": ids,
+        "attention_mask": (ids != 0).long(),
+        "decoder_input_ids": torch.tensor([[0, 4], [0, 9]]),
+    }
+    with torch.no_grad():
+        ours, expected = open_model(adapter).model(**batch).logits, theirs(**batch).logits
+    assert (ours - load_model(base)(**batch).logits.detach()).abs().max() > 1e-3
+    return float((ours - expected).abs().max() / expected.abs().max())
+
+
+def test_what_cannot_be_merged_or_trained_further_is_said(base: Path, ramekin: Run) -> None:
+    assert ramekin(*TRAIN, "model=base", "adapter=prompt", "output=runs/prompt")[0] == 0
+    assert ramekin(*TRAIN, "model=base", "adapter=ia3", "output=runs/ia3")[0] == 0
+    for name, kind in (("runs/ia3", "ia3"), ("runs/prompt", "prompt")):
+        words = ("method=simple_average", "base=base", f"models=[{name}]", "output=runs/x")
+        code, _, err = ramekin("merge", *words)
+        assert code == 2 and f"of this kind cannot be merged with other models yet: {name}" in err
+        assert f"got {kind}" in err
+    for words in ((), ("adapter=lora",)):
+        code, _, err = ramekin(*TRAIN, "model=runs/prompt", *words, "output=runs/y")
+        assert code == 4 and "reads a soft prompt" in err and "runs/prompt" in err
+    assert not list(Path("runs").glob("[xy]*"))
 
 
 def test_a_dry_run_loads_no_weights(base: Path, ramekin: Run) -> None:

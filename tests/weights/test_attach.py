@@ -66,8 +66,11 @@ def test_a_fresh_adapter_changes_nothing_and_the_seed_decides_it(
     one, two = (attach_adapter(copy_model(model), recipe, seed=1) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.testing.assert_close(logits(one), logits(model), rtol=0, atol=2e-6)
-    for (_, a), (_, b) in zip(one.named_parameters(), two.named_parameters(), strict=True):
+    other = attach_adapter(copy_model(model), recipe, seed=2)
+    pairs = zip(one.named_parameters(), two.named_parameters(), other.named_parameters(), strict=True)
+    for (name, a), (_, b), (_, c) in pairs:
         assert torch.equal(a, b)
+        assert torch.equal(a, c) is ("lora_A" not in name)
     trained = {name for name, p in one.named_parameters() if p.requires_grad}
     assert trained and all("lora_" in name or "ia3_" in name for name in trained)
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from ramekin.evaluate.mode import MODES
 from ramekin.files import write_json
+from ramekin.recipes.adapter_config import AdapterConfig
 from ramekin.recipes.data import evaluation_sets, training_examples
 from ramekin.recipes.merge import method_settings
 from ramekin.recipes.places import Places
 from ramekin.recipes.results import counters_of, evaluation_sets_of, write_predictions_of
-from ramekin.recipes.schema import AdapterConfig
-from ramekin.recipes.training import lora_recipe, loss_row
+from ramekin.recipes.training import adapter_recipe, loss_row
 from ramekin.report.values import Cell, Counter, LossRow
 from ramekin.train.recipe import Recipe
 
@@ -145,7 +145,7 @@ def run_fine_tuning(job: FineTuneJob) -> FineTuned:
 def _fine_tune(job: FineTuneJob) -> None:
     from ramekin.tensors.encode import encode
     from ramekin.train.loop import finetune
-    from ramekin.weights.adapter import attach_lora, save_adapter
+    from ramekin.weights.adapter import attach_adapter, save_adapter
     from ramekin.weights.checkpoint import save_checkpoint
     from ramekin.weights.lineage import Lineage, Parent, weights_sha256
 
@@ -161,7 +161,9 @@ def _fine_tune(job: FineTuneJob) -> None:
     )
     is_lora = job.kind == "lora"
     seed = job.recipe.seed
-    model = attach_lora(opened.model, lora_recipe(job.adapter), seed=seed) if is_lora else opened.model
+    model: Any = opened.model
+    if is_lora:
+        model = attach_adapter(model, adapter_recipe(job.adapter, _tokenizer(job.base)), seed=seed)
     working = job.output.with_name(f"{job.output.name}.unfinished")
     trained = finetune(model, encoded.items, job.recipe, run_dir=working, resume=True)
     lineage = Lineage(

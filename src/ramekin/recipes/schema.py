@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.merge.words import parse_method
+from ramekin.recipes.adapter_config import AdapterConfig, mergeable
 from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.settings import (
     AbstractSettings,
@@ -30,7 +31,6 @@ from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
-    "AdapterConfig",
     "BaseConfig",
     "EvaluateConfig",
     "FuseConfig",
@@ -58,18 +58,6 @@ def _with_a_length(value: Any) -> Any:
 
 TrainingNumbers: TypeAlias = Annotated[Recipe, BeforeValidator(_with_a_length)]
 """A recipe's numbers; three epochs where it says neither steps nor epochs."""
-
-
-@final
-class AdapterConfig(AbstractSettings):
-    """A LoRA adapter (Hu et al. 2021, arXiv 2106.09685)."""
-
-    kind: Literal["none", "lora"] = "none"
-    rank: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: tuple[str, ...] = ("q", "v")
-    rslora: bool = False
 
 
 @final
@@ -310,7 +298,7 @@ class RoadConfig(AbstractSettings):
     """How whole models are fine-tuned; None leaves them out."""
     lora: Recipe | None = None
     """How adapters are fine-tuned; None leaves them out."""
-    adapter: AdapterConfig = AdapterConfig(kind="lora")
+    adapter: Annotated[AdapterConfig, AfterValidator(mergeable)] = AdapterConfig(kind="lora")
     methods: tuple[MethodConfig, ...]
     sweep: SweepConfig | None = None
     baseline: bool = False

@@ -32,6 +32,7 @@ __all__ = [
     "PositiveInt",
     "UserPath",
     "all_or_value_error",
+    "as_several",
     "named_tasks",
     "refuse_unknown_tasks",
 ]
@@ -41,13 +42,13 @@ def _expanded(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) else value
 
 
-def _as_several(value: Any) -> Any:
+def as_several(value: Any) -> Any:
     """One path stands for a list of one."""
     return (value,) if isinstance(value, str | Path) else () if value is None else value
 
 
 UserPath: TypeAlias = Annotated[Path, BeforeValidator(_expanded)]
-UserPaths: TypeAlias = Annotated[tuple[UserPath, ...], BeforeValidator(_as_several)]
+UserPaths: TypeAlias = Annotated[tuple[UserPath, ...], BeforeValidator(as_several)]
 PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 

@@ -9,7 +9,7 @@ import dataclasses
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import DataError, LockedError, UsageError, WeightsError
 from ramekin.files import folder_lock, refuse_existing, write_text
@@ -21,7 +21,7 @@ from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tracking import check_trackers, followed
-from ramekin.recipes.training import lora_recipe, objective_text, stage_listener
+from ramekin.recipes.training import adapter_recipe, objective_text, stage_listener
 from ramekin.recipes.training_data import data_lines, read_training_data
 from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
 from ramekin.recipes.training_report import run_files, training_lineage, training_report
@@ -38,11 +38,13 @@ def plan(config: TrainConfig) -> Outcome:
     count, data = data_lines(config, places_of(config))
     recipe = config.training
     steps = recipe.max_steps if count is None else recipe.total_steps(count)
-    how = "whole" if config.adapter.kind == "none" else f"with {config.adapter.kind} r={config.adapter.rank}"
     rows = "a mixture" if count is None else f"{count} rows"
     length = f"{recipe.epochs} passes" if steps is None else f"{steps} steps"
     learns = "" if config.objective.name == "direct" else f" ({objective_text(config.objective)})"
-    lines = [f"train {config.model} {how} on {rows} for {length} of {recipe.global_batch}{learns}:", *data]
+    lines = [
+        f"train {config.model} {config.adapter.summary} on {rows} for {length} of {recipe.global_batch}{learns}:",
+        *data,
+    ]
     return Outcome({"model": config.model, "rows": count, "steps": steps}, "\n".join(lines))
 
 
@@ -107,8 +109,9 @@ def _train(
 ) -> Outcome:
     from ramekin.tensors.tokenizer import load_tokenizer
     from ramekin.train.loop import finetune
-    from ramekin.weights.adapter import attach_lora, save_adapter
+    from ramekin.weights.adapter import attach_adapter, save_adapter
     from ramekin.weights.checkpoint import save_checkpoint
+    from ramekin.weights.soft_prompt import refuse_prompt
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     places = places_of(config)
@@ -116,12 +119,13 @@ def _train(
     recipe = dataclasses.replace(config.training, seed=config.seed)
     with progress.stage(f"open {config.model}"):
         opened = open_named(config.model, places, progress, device=pick_device(config.device))
+        refuse_prompt(opened.model, where=config.model)  # it could not be saved with what is trained now
         tokenizer = load_tokenizer(opened.tokenizer_folder)
     data = read_training_data(config, opened.tokenizer_folder, places, progress)
-    is_lora = config.adapter.kind == "lora"
-    model = (
-        attach_lora(opened.model, lora_recipe(config.adapter), seed=config.seed) if is_lora else opened.model
-    )
+    model: Any = opened.model
+    is_adapter = config.adapter.kind != "none"
+    if is_adapter:
+        model = attach_adapter(model, adapter_recipe(config.adapter, tokenizer), seed=config.seed)
     evaluator = training_evaluator(config, places, opened, tokenizer, progress)
     with (
         progress.stage("train", recipe.total_steps(data.feed.epoch_examples)) as stage,
@@ -147,7 +151,7 @@ def _train(
     lineage = training_lineage(config, opened, data, recipe)
     report = training_report(config, output, started, data, trained, evaluation, lineage)
     extras = run_files(report, text, working)
-    if is_lora:
+    if is_adapter:
         save_adapter(
             model, output, base=config.model, lineage=lineage, overwrite=config.overwrite, extra_files=extras
         )

@@ -3,32 +3,47 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ramekin.errors import UsageError
+from ramekin.recipes.adapter_config import AdapterConfig
 from ramekin.recipes.progress import AbstractProgress, AbstractStage
-from ramekin.recipes.schema import AdapterConfig
 from ramekin.report.values import LossRow
 from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from ramekin.train.events import TrainEvent
     from ramekin.train.loop import TrainReport
+    from ramekin.weights.attach import AdapterRecipe
 
-__all__ = ["LOSS", "lora_recipe", "loss_row", "loss_rows", "objective_text", "stage_listener"]
+__all__ = ["LOSS", "adapter_recipe", "loss_row", "loss_rows", "objective_text", "stage_listener"]
 
 LOSS = "loss"
 """What the mean loss of the evaluated targets is called among metrics."""
 
 
-def lora_recipe(config: AdapterConfig) -> Any:
-    """The adapter's configuration as what the library takes."""
-    from ramekin.weights.adapter import LoraRecipe
+def adapter_recipe(config: AdapterConfig, tokenizer: "PreTrainedTokenizerFast") -> "AdapterRecipe":
+    """The adapter's configuration as what the library takes; a prompt's text becomes tokens.
 
-    return LoraRecipe(
-        rank=config.rank,
-        alpha=config.alpha,
-        dropout=config.dropout,
-        targets=config.targets,
-        rslora=config.rslora,
-    )
+    Raises:
+        UsageError: there is no adapter, or the text has no tokens.
+    """
+    from ramekin.tensors.tokenizer import token_ids
+    from ramekin.weights.attach import IA3Recipe, LoraRecipe, PromptRecipe
+
+    values = config.model_dump(exclude={"kind"})
+    match config.kind:
+        case "lora":
+            return LoraRecipe(**values)
+        case "ia3":
+            return IA3Recipe(**values)
+        case "prompt":
+            ids = token_ids(tokenizer, [config.text])[0] if config.text is not None else ()
+            if config.text is not None and not ids:
+                raise UsageError("the text a prompt starts from has no tokens", where="adapter.text")
+            return PromptRecipe(config.num_virtual_tokens, tuple(ids))
+        case "none":
+            raise UsageError("there is no adapter to make", where="adapter.kind", got="none")
 
 
 def stage_listener(stage: AbstractStage, progress: AbstractProgress) -> Any:
