@@ -41,10 +41,8 @@ def plan(config: TrainConfig) -> Outcome:
     rows = "a mixture" if count is None else f"{count} rows"
     length = f"{recipe.epochs} passes" if steps is None else f"{steps} steps"
     learns = "" if config.objective.name == "direct" else f" ({objective_text(config.objective)})"
-    lines = [
-        f"train {config.model} {config.adapter.summary} on {rows} for {length} of {recipe.global_batch}{learns}:",
-        *data,
-    ]
+    what = f"train {config.model} {config.adapter.summary} on {rows}"
+    lines = [f"{what} for {length} of {recipe.global_batch}{learns}:", *data]
     return Outcome({"model": config.model, "rows": count, "steps": steps}, "\n".join(lines))
 
 
