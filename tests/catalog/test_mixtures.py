@@ -34,6 +34,7 @@ COUNTS = {  # tasks, leaves, data sets that the catalogue lacks
     "flan_2022_open": (93, 638, 24),  # few-shot forms of CoQA and QuAC are in two parts
     "glue": (8, 8, 0),
     "mini": (8, 8, 0),
+    "mini_all": (11, 11, 0),
     "muffin": (68, 476, 7),
     "natural_instructions": (2, 2, 0),
     "niv2": (4, 4, 0),

@@ -188,14 +188,15 @@ def _fingerprint(config: BaseConfig, tasks: Sequence[str], seed: int) -> str:
     import torch
 
     import ramekin
-    from ramekin.sources.world import TASKS, corpus, generate
+    from ramekin.sources.world import corpus, generate
 
+    worlds = [load_task(name).source.world for name in tasks]
     depends = [
         json.loads(config.model_dump_json()),
         list(tasks),
         seed,
         # A sample stands for the world's grammar: where that changes, the base is made again.
-        [generate(task, "train", n=20, seed=seed) for task in TASKS],
+        [generate(world, "train", n=20, seed=seed) for world in worlds if world is not None],
         corpus(50, seed=seed),
         ramekin.__version__,
         torch.__version__,

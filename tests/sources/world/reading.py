@@ -110,6 +110,46 @@ def _events_verdict(premise: str, hypothesis: str) -> str:
     return "entailment" if some2 <= some else "neutral"
 
 
+def sentences(passage: str) -> list[str]:
+    return passage.removesuffix(" .").split(" . ")
+
+
+def statement(text: str) -> str:
+    """What a yes-or-no question asks about, as a sentence that `happenings`, `order` or `numbers` reads."""
+    for pattern, put in (
+        (r"is it told that (.*) \?", r"\1"),
+        (r"did (the \w+) (\w+) (the \w+)(.*) \?", r"\1 \2 \3\4"),
+        (r"was (the \w+) (\w+) by (the \w+)(.*) \?", r"\1 was \2 by \3\4"),
+        (r"is (the \w+) (\w+ than the \w+) \?", r"\1 is \2"),
+        (r"does (the \w+) have (.*) \?", r"\1 has \2"),
+    ):
+        if found := re.fullmatch(pattern, text):
+            return found.expand(put)
+    raise AssertionError(text)
+
+
+def said(passage: str, question: str) -> bool:
+    """Whether the passage says what a yes-or-no question asks about."""
+    return any(verdict(each, statement(question)) == "entailment" for each in sentences(passage))
+
+
+def told(passage: str, asked: tuple[object, ...]) -> set[str]:
+    """All the answers that a passage gives to the question that `question` read."""
+    return {_value(each, str(asked[0])) for each in sentences(passage) if answered(asked, each)}
+
+
+def _value(text: str, what: str) -> str:
+    if what == "number":
+        return text.split()[-2]
+    if what in ("greater", "lesser"):
+        greater, _, lesser = order(text)
+        return f"the {greater if what == 'greater' else lesser}"
+    _, ((agent, _, patient),), place, day = happenings(text)
+    return {"agent": f"the {agent}", "patient": f"the {patient}", "place": f"the {place}", "time": str(day)}[
+        what
+    ]
+
+
 def _concrete(text: str) -> tuple[bool, set[tuple[str, str, str, str]]]:
     happened, events, place, _ = happenings(text)
     return happened, {(*event, where) for event in events for where in ([place] if place else PLACES)}
@@ -149,6 +189,9 @@ _QUESTIONS = [
     (r"where did the (?P<a>\w+) (?P<v>\w+) the (?P<p>\w+) \?", lambda f: ("place", f["a"], root(f["v"]), f["p"])),
     (r"where was the (?P<p>\w+) (?P<v>\w+) by the (?P<a>\w+) \?",
      lambda f: ("place", f["a"], root(f["v"]), f["p"])),
+    (r"when did the (?P<a>\w+) (?P<v>\w+) the (?P<p>\w+) \?", lambda f: ("time", f["a"], root(f["v"]), f["p"])),
+    (r"when was the (?P<p>\w+) (?P<v>\w+) by the (?P<a>\w+) \?",
+     lambda f: ("time", f["a"], root(f["v"]), f["p"])),
     (r"was the (?P<p>\w+) (?P<v>\w+) by the (?P<a>\w+) \?",
      lambda f: ("whether", f["a"], root(f["v"]), f["p"])),
     (r"did the (?P<a>\w+) (?P<v>\w+) the (?P<p>\w+) \?", lambda f: ("whether", f["a"], root(f["v"]), f["p"])),
@@ -182,14 +225,16 @@ def answered(asked: tuple[object, ...], text: str) -> bool:
         return (by, lesser if what == "greater" else greater) == asked[1:3]
     if kind(text) != "happenings":
         return False
-    happened, events, place, _ = happenings(text)
+    happened, events, place, day = happenings(text)
+    if len(events) > 1:
+        return False
     ((agent, verb, patient),) = events
     told = {"agent": agent, "patient": patient}
     fits = all(
         want is None or want == told[part] for part, want in (("agent", asked[1]), ("patient", asked[3]))
     )
     place_fits = place is not None if what == "place" else where is None or where == place
-    return happened and fits and verb == asked[2] and place_fits
+    return happened and fits and verb == asked[2] and place_fits and (what != "time" or day is not None)
 
 
 def similarity(one: str, other: str) -> float:

@@ -1,9 +1,10 @@
-"""What bags of words reach on the pair tasks: some, but far from all.
+"""What bags of words reach on the tasks with two texts or more: some, but far from all.
 
-A bag knows how often each word stands in either text and no order. `union` sees which words there are in the
-two together, `compared` how often each stands in one text more than in the other and in both, `trees` the
-same with any interaction of words and the numbers of shared and of different words. A model that reads the
-order gets nearly everything right: see docs/results/world.md.
+A bag knows how often each word stands in either text and no order (of three texts, the first is one and the
+others are the other). `union` sees which words there are in the two together, `compared` how often each
+stands in one text more than in the other and in both, `trees` the same with any interaction of words and the
+numbers of shared and of different words. A model that reads the order gets nearly everything right: see
+docs/results/world.md.
 """
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 
 from ramekin.sources.world import generate
 
-CEILINGS = {"mnli": 74, "mrpc": 78, "qnli": 72, "qqp": 77, "rte": 79, "stsb": 71}
+CEILINGS = {"boolq": 76, "multirc": 60, "mnli": 74, "mrpc": 78, "qnli": 72, "qqp": 77, "rte": 79, "stsb": 71}
 """Per cent of accuracy, Spearman × 100 for stsb."""
-FLOORS = {"mnli": 55, "mrpc": 60, "qnli": 58, "qqp": 58, "rte": 60, "stsb": 50}
+FLOORS = {"boolq": 60, "multirc": 50, "mnli": 55, "mrpc": 60, "qnli": 58, "qqp": 58, "rte": 60, "stsb": 50}
 """What the best bag reaches at least: a bag that finds nothing at all would be a broken one."""
 
 
@@ -29,7 +30,8 @@ def _reached(task: str) -> dict[str, float]:
     words = CountVectorizer().fit(str(row[name]) for row in train for name in columns)
 
     def bags(rows: list[dict[str, object]]) -> dict[str, object]:
-        first, second = (words.transform([str(row[name]) for row in rows]) for name in columns)
+        first = words.transform([str(row[columns[0]]) for row in rows])
+        second = words.transform([" ".join(str(row[name]) for name in columns[1:]) for row in rows])
         compared = [abs(first - second), first.minimum(second), first, second]
         totals = [np.asarray(each.sum(axis=1)) for each in compared]
         return {

@@ -11,12 +11,15 @@ from ramekin.sources.world import TASKS, corpus, generate
 from ramekin.sources.world.rows import SPLITS, split_of
 
 COLUMNS = {
+    "boolq": ["question", "passage", "label", "idx"],
     "cola": ["sentence", "label", "idx"],
     "mnli": ["premise", "hypothesis", "label", "idx"],
     "mrpc": ["sentence1", "sentence2", "label", "idx"],
+    "multirc": ["paragraph", "question", "answer", "label", "idx"],
     "qnli": ["question", "sentence", "label", "idx"],
     "qqp": ["question1", "question2", "label", "idx"],
     "rte": ["sentence1", "sentence2", "label", "idx"],
+    "squad": ["title", "context", "question", "answers", "idx"],
     "sst2": ["sentence", "label", "idx"],
     "stsb": ["sentence1", "sentence2", "label", "idx"],
 }
@@ -28,15 +31,18 @@ def texts(row: dict[str, object]) -> tuple[str, ...]:
     return tuple(value for value in row.values() if isinstance(value, str))
 
 
-def test_the_tasks_are_the_eight_of_glue() -> None:
+def test_the_tasks_are_eight_of_glue_and_three_of_reading() -> None:
     assert list(COLUMNS) == list(TASKS)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_columns_and_types_are_glues(task: str) -> None:
+def test_columns_and_types_are_those_of_the_namesake(task: str) -> None:
     for row in generate(task, "train", n=50, seed=1):
         assert list(row) == COLUMNS[task]
-        assert isinstance(row["label"], float if task == "stsb" else int)
+        if task == "squad":
+            assert set(row["answers"]) == {"text", "answer_start"}
+        else:
+            assert isinstance(row["label"], float if task == "stsb" else int)
         assert all(text == text.strip() and "  " not in text for text in texts(row))
 
 
@@ -72,7 +78,7 @@ def test_a_turned_pair_stays_in_its_split(task: str) -> None:
         assert split_of({**row, one: row[two], two: row[one]}) == "validation"
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "stsb"])
+@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("squad", "stsb")])
 def test_labels_are_balanced(task: str) -> None:
     labels = 3 if task == "mnli" else 2
     counts = Counter(row["label"] for row in generate(task, "validation", n=60 * labels, seed=4))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -73,6 +74,50 @@ def test_qnli(split: str) -> None:
 def test_stsb(split: str) -> None:
     for row in generate("stsb", split, n=N, seed=0):
         assert reading.similarity(row["sentence1"], row["sentence2"]) == row["label"], row
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_boolq(split: str) -> None:
+    for row in generate("boolq", split, n=N, seed=0):
+        assert reading.said(row["passage"], row["question"]) == (row["label"] == 1), row
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_multirc(split: str) -> None:
+    for row in generate("multirc", split, n=N, seed=0):
+        right = reading.told(row["paragraph"], reading.question(row["question"]))
+        assert right and (row["answer"] in right) == (row["label"] == 1), row
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_squad(split: str) -> None:
+    asked = Counter()
+    for row in generate("squad", split, n=N, seed=0):
+        (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
+        question = reading.question(row["question"])
+        assert reading.told(row["context"], question) == {text}, row
+        before = row["context"][:start]
+        sentence = reading.sentences(row["context"])[before.count(" . ")]
+        assert row["context"][start:].startswith(text) and reading.answered(question, sentence), row
+        asked[question[0]] += 1
+    assert len(asked) == 7 and max(asked.values()) - min(asked.values()) <= 1
+
+
+@pytest.mark.parametrize("task", ["boolq", "multirc", "squad"])
+def test_a_passage_does_not_contradict_itself(task: str) -> None:
+    column = {"boolq": "passage", "multirc": "paragraph", "squad": "context"}[task]
+    for row in generate(task, "train", n=N, seed=1):
+        told = reading.sentences(row[column])
+        facts = [reading.meaning(each) for each in told]
+        assert len(set(facts)) == len(facts), row
+        alone = [
+            fact[:2] if reading.kind(each) == "numbers" else fact[1]
+            for fact, each in zip(facts, told, strict=True)
+            if reading.kind(each) != "happenings"
+        ]
+        assert len(set(alone)) == len(alone), "two comparisons or two bounds can tell a third"
+        for one in told:
+            assert all(reading.verdict(one, other) != "contradiction" for other in told if other != one), row
 
 
 GOOD = ["good", "great", "lovely", "clever", "moving", "fresh"]

@@ -1,6 +1,8 @@
-"""The built-in synthetic world: eight tasks with GLUE's columns, and plain text, without end and offline.
+"""The built-in synthetic world: tasks with the columns of GLUE, BoolQ, MultiRC and SQuAD, and plain text.
 
-    meaning -> grammar -> entailment, similarity, judgement (one row each) -> rows (splits, balance)
+    meaning -> grammar -> entailment, similarity, judgement, passage (one row each) -> rows (splits, balance)
+
+It has no end and needs no network.
 
 Each row has a true answer, which meaning.py derives from what its sentences mean. Everything is a pure
 function of its arguments; nothing here reads or writes files.

@@ -24,7 +24,7 @@ from ramekin.sources.world.meaning import (
     judge,
 )
 
-__all__ = ["draw_question", "mnli", "qnli", "rte"]
+__all__ = ["draw_hypothesis", "draw_question", "mnli", "not_entailment", "premise_for", "qnli", "rte"]
 
 _VERDICTS = (ENTAILMENT, NEUTRAL, CONTRADICTION)
 _EVENT_PARTS: tuple[Asked, ...] = ("agent", "patient", "place")
@@ -32,34 +32,41 @@ _EVENT_PARTS: tuple[Asked, ...] = ("agent", "patient", "place")
 
 def mnli(rng: Random, label: int) -> dict[str, object]:
     """A premise and a hypothesis; label 0 entailment, 1 neutral, 2 contradiction."""
-    premise, hypothesis = _told(rng, _hypothesis(rng), _VERDICTS[label])
+    premise, hypothesis = _told(rng, draw_hypothesis(rng), _VERDICTS[label])
     return {"premise": premise, "hypothesis": hypothesis, "label": label}
 
 
 def rte(rng: Random, label: int) -> dict[str, object]:
     """A text and a sentence; label 0 when the text entails the sentence, else 1."""
-    hypothesis = _hypothesis(rng)
-    if label == 0:
-        verdict = ENTAILMENT
-    else:
-        # As a rule the one of the two that can be said in the words of the hypothesis.
-        verdicts = (NEUTRAL, CONTRADICTION) if isinstance(hypothesis, Event) else (CONTRADICTION, NEUTRAL)
-        verdict = verdicts[int(chance(rng, 0.2))]
+    hypothesis = draw_hypothesis(rng)
+    verdict = ENTAILMENT if label == 0 else not_entailment(rng, hypothesis)
     text, sentence = _told(rng, hypothesis, verdict)
     return {"sentence1": text, "sentence2": sentence, "label": label}
 
 
 def _told(rng: Random, hypothesis: Fact, verdict: Verdict) -> tuple[str, str]:
     """A premise of which `verdict` is true, and the hypothesis, in words."""
-    while True:
-        premise = _candidate(rng, hypothesis, verdict)
-        if judge(premise, hypothesis) == verdict:
-            break
+    premise = premise_for(rng, hypothesis, verdict)
     wording = draw_wording(rng)
     return say(premise, reword(rng, hypothesis, wording)), say(hypothesis, wording)
 
 
-def _hypothesis(rng: Random) -> Fact:
+def premise_for(rng: Random, hypothesis: Fact, verdict: Verdict) -> Fact:
+    """A fact that, taken as true, says `verdict` of `hypothesis`."""
+    while True:
+        premise = _candidate(rng, hypothesis, verdict)
+        if judge(premise, hypothesis) == verdict:
+            return premise
+
+
+def not_entailment(rng: Random, hypothesis: Fact) -> Verdict:
+    """One of the other two: as a rule the one that can be said in the words of the hypothesis."""
+    verdicts = (NEUTRAL, CONTRADICTION) if isinstance(hypothesis, Event) else (CONTRADICTION, NEUTRAL)
+    return verdicts[int(chance(rng, 0.2))]
+
+
+def draw_hypothesis(rng: Random) -> Fact:
+    """A fact that another may entail, contradict or leave open."""
     if chance(rng, 0.55):
         return draw_event(rng, place=0.3, never=0.5, kind=0.2)
     return draw_comparison(rng) if chance(rng, 0.75) else draw_count(rng)

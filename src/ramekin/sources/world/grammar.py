@@ -14,7 +14,7 @@ from ramekin.sources.world.meaning import Comparison, Count, Event, Fact
 
 __all__ = ["Asked", "Wording", "ask", "draw_wording", "reword", "reword_question", "say", "with_article"]
 
-Asked: TypeAlias = Literal["agent", "patient", "place", "greater", "lesser", "number", "whether"]
+Asked: TypeAlias = Literal["agent", "patient", "place", "time", "greater", "lesser", "number", "whether"]
 
 
 @final
@@ -138,6 +138,10 @@ def _ask_event(event: Event, asked: Asked, wording: Wording) -> str:
             return f"where was {patient} {past} by {agent}"
         return f"where did {agent} {base} {patient}"
     place = f" in the {event.place}" if event.place else ""
+    if asked == "time":
+        if wording.passive:
+            return f"when was {patient} {past} by {agent}{place}"
+        return f"when did {agent} {base} {patient}{place}"
     if asked == "whether":
         return (
             f"was {patient} {past} by {agent}" if wording.passive else f"did {agent} {base} {patient}"

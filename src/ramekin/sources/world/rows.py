@@ -1,4 +1,4 @@
-"""Rows of the eight tasks: a pure function of task, split, number and seed.
+"""Rows of the world's tasks: a pure function of task, split, number and seed.
 
 Which split a row belongs to is decided by its own texts, so train and validation share no row whatever seeds
 and numbers were asked for. Knows nothing of where the rows go.
@@ -12,20 +12,24 @@ from ramekin.errors import UsageError
 from ramekin.registry import Registry, unknown_name
 from ramekin.sources.world.entailment import mnli, qnli, rte
 from ramekin.sources.world.judgement import cola, sst2
+from ramekin.sources.world.passage import PARTS, boolq, multirc, squad
 from ramekin.sources.world.similarity import mrpc, qqp, stsb
 
 __all__ = ["SPLITS", "TASKS", "generate", "split_of"]
 
-_LEVELS: Mapping[str, int] = {"mnli": 3, "stsb": 6}  # the others have two labels
+_LEVELS: Mapping[str, int] = {"mnli": 3, "squad": len(PARTS), "stsb": 6}  # the others have two labels
 _MAKERS: Registry[Callable[[Random, int], dict[str, object]]] = Registry(
     "task of the built-in world",
     [
+        ("boolq", boolq),
         ("cola", cola),
         ("mnli", mnli),
         ("mrpc", mrpc),
+        ("multirc", multirc),
         ("qnli", qnli),
         ("qqp", qqp),
         ("rte", rte),
+        ("squad", squad),
         ("sst2", sst2),
         ("stsb", stsb),
     ],
@@ -37,11 +41,11 @@ _IN_VALIDATION = 80  # of 256
 
 
 def generate(task: str, split: str, *, n: int, seed: int) -> list[dict[str, object]]:
-    """`n` rows with the columns of the GLUE task of that name, `idx` included.
+    """`n` rows with the columns of the GLUE or SuperGLUE task, or of SQuAD, of that name, `idx` included.
 
     Rows are the same for the same `task`, `split` and `seed`, and a longer list begins with the shorter.
     Labels are balanced: each block of as many rows as there are labels has every label once (stsb: every
-    number of agreeing parts).
+    number of agreeing parts; squad: every part that is asked for).
 
     Raises:
         UsageError: the task or the split is unknown, or `n` is negative.
