@@ -38,8 +38,8 @@ def make_pairs(n, *, seed=0, longest_input=20, longest_target=5):
 
 
 def make_model(*, seed=1, tied=False, **sizes):
-    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2, **sizes}
-    return build_model(t5_config(vocab_size=VOCAB, **sizes), seed=seed, tied=tied)
+    small = {"vocab_size": VOCAB, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    return build_model(t5_config(**{**small, **sizes}), seed=seed, tied=tied)
 
 
 def make_recipe(**changes):

@@ -1,11 +1,16 @@
+import os
+import signal
 from collections import Counter
 
 import pytest
+import torch
 
-from ramekin.errors import DataError
+from ramekin.errors import DataError, StoppedError
 from ramekin.tensors.cache import write_shard
 from ramekin.tensors.encode import Encoded
 from ramekin.text.example import Provenance
+from ramekin.train.events import StepDone
+from ramekin.train.loop import finetune
 from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
 
@@ -85,3 +90,22 @@ def test_the_identity_hangs_on_rates_and_shards(mixed, tmp_path):
     another = MixtureFeed([LeafShards("toy/dry", 0.5, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
     assert other.identity != another.identity
     assert mixed().epoch_examples == 47
+
+
+def test_a_run_on_a_mixture_resumes_bit_identical(mixed, make_model, make_recipe, tmp_path):
+    recipe = make_recipe(max_steps=7, checkpoint_every=3)
+
+    def train(run, progress=None):
+        model = make_model(vocab_size=100)
+        finetune(model, mixed(), recipe, run_dir=tmp_path / run, resume=True, progress=progress)
+        return model.state_dict()
+
+    def stop(event):
+        if isinstance(event, StepDone) and event.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    straight = train("straight")
+    with pytest.raises(StoppedError):
+        train("stopped", stop)
+    resumed = train("stopped")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
