@@ -1,21 +1,14 @@
-"""Small bases made from nothing: a vocabulary, a T5, plain text by denoising and a light mixture of tasks.
-
-`mini/base` is the one made on the built-in world; it is kept in the user's cache, under a name that hashes
-everything it depends on, and made again when it is not there.
-"""
+"""Small bases made from nothing: a vocabulary, a T5, plain text by denoising and a light mixture of tasks."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from ramekin.catalog import load_task
-from ramekin.errors import UsageError
 from ramekin.files import atomic_directory
 from ramekin.recipes.data import training_examples
 from ramekin.recipes.places import Places
@@ -29,17 +22,8 @@ from ramekin.text.example import Example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = [
-    "MINI_BASE",
-    "MadeBase",
-    "cache_root",
-    "ensure_mini_base",
-    "make_base",
-    "mini_base_folder",
-    "refuse_another_mini_base",
-]
+__all__ = ["MadeBase", "cache_root", "make_base"]
 
-MINI_BASE = "mini/base"
 _VOCABULARY_ROWS = 1000  # rows of each task whose prompts the vocabulary is trained on
 
 
@@ -62,36 +46,6 @@ def cache_root() -> Path:
     if own:
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ramekin"
-
-
-def ensure_mini_base(seed: int, progress: AbstractProgress) -> Path:
-    """The folder of `mini/base` of a seed, made now if it is not there yet."""
-    config, tasks = _mini_settings()
-    folder = mini_base_folder(seed)
-    if not (folder / "ramekin.json").is_file():
-        places = Places(world_seed=seed)
-        make_base(config, tasks, places, folder, seed, progress)
-    return folder
-
-
-def mini_base_folder(seed: int) -> Path:
-    """Where `mini/base` of a seed is kept."""
-    config, tasks = _mini_settings()
-    return cache_root() / f"mini-base-{_fingerprint(config, tasks, seed)[:16]}"
-
-
-def refuse_another_mini_base(config: BaseConfig, tasks: Sequence[str]) -> None:
-    """Refuse a base called `mini/base` that is not made as the demo's recipe says.
-
-    Raises:
-        UsageError: its settings or tasks differ, which the kept base would silently ignore.
-    """
-    if (config, tuple(tasks)) != _mini_settings():
-        raise UsageError(
-            f"the settings of {MINI_BASE} are those of recipe=demo",
-            where="recipe.base",
-            fix="give a base of other settings or tasks another name: recipe.base.name=…",
-        )
 
 
 def make_base(
@@ -126,7 +80,7 @@ def make_base(
     mixture = _mixture(tasks, config, places)
     working = output.with_name(f"{output.name}.unfinished")
     with progress.stage(f"{config.name}: vocabulary"):
-        tokenizer = _tokenizer(config, [*texts, *_vocabulary_texts(tasks, places)])
+        tokenizer = _tokenizer(config, [*texts, *_vocabulary_texts(tasks, config, places)])
     examples = [*_denoising(texts, seed), *mixture]
     encoded = encode(
         examples,
@@ -174,36 +128,6 @@ def make_base(
     )
 
 
-@lru_cache(maxsize=1)
-def _mini_settings() -> tuple[BaseConfig, tuple[str, ...]]:
-    """How `mini/base` is made: as the demo's recipe says."""
-    from ramekin.recipes.compose import compose
-    from ramekin.recipes.schema import RunConfig
-
-    recipe = compose("run", RunConfig, ["recipe=demo"]).recipe
-    return recipe.base, recipe.tasks
-
-
-def _fingerprint(config: BaseConfig, tasks: Sequence[str], seed: int) -> str:
-    import torch
-
-    import ramekin
-    from ramekin.sources.world import corpus, generate
-
-    worlds = [load_task(name).source.world for name in tasks]
-    depends = [
-        json.loads(config.model_dump_json()),
-        list(tasks),
-        seed,
-        # A sample stands for the world's grammar: where that changes, the base is made again.
-        [generate(world, "train", n=20, seed=seed) for world in worlds if world is not None],
-        corpus(50, seed=seed),
-        ramekin.__version__,
-        torch.__version__,
-    ]
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
-
-
 def _rows(vocabulary: int) -> int:
     """Embedding rows: the vocabulary rounded up to 64, as T5's 32,128 for 32,100 pieces."""
     return -(-vocabulary // 64) * 64
@@ -233,13 +157,14 @@ def _mixture(tasks: Sequence[str], config: BaseConfig, places: Places) -> list[E
     return [example for each in sets for example in each.examples]
 
 
-def _vocabulary_texts(tasks: Sequence[str], places: Places) -> list[str]:
+def _vocabulary_texts(tasks: Sequence[str], config: BaseConfig, places: Places) -> list[str]:
     """The prompts and answers of the tasks, and each of their words by itself.
 
     Without the last, a unigram model keeps a word with its quotation mark as one piece and splits the word
     elsewhere: prompts become half as long again.
     """
-    sets = training_examples(tasks, split="train", templates="first", limit=_VOCABULARY_ROWS, places=places)
+    which = config.vocabulary_templates
+    sets = training_examples(tasks, split="train", templates=which, limit=_VOCABULARY_ROWS, places=places)
     texts = [text for each in sets for e in each.examples for text in (e.inputs, e.targets, *e.options)]
     words = sorted({word.strip("'\"?:,.;()") for text in texts for word in text.split()} - {""})
     return [*texts, *(f"{word}, {word}; '{word}'" for word in words)]

@@ -1,14 +1,15 @@
 """Models by the names that users give them.
 
-A name is a folder, a hub id (looked for below `hub_root` first), or `mini/base`, which is made on the spot.
+A name is a folder, a hub id (looked for below `hub_root` first), or a base of the built-in
+world (`mini/base`, `mini/text`), which is made on the spot.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ramekin.recipes.base import MINI_BASE, ensure_mini_base
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base
 
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
@@ -17,15 +18,15 @@ __all__ = ["locate", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
-    """The folder of a checkpoint; `mini/base` is made if it is not there yet.
+    """The folder of a checkpoint; a base of the built-in world is made if it is not there yet.
 
     Raises:
         WeightsError: there is none; the message names the repository and the remedies.
     """
     from ramekin.weights.locate import locate_checkpoint
 
-    if name == MINI_BASE and not Path(name).exists():
-        return ensure_mini_base(places.world_seed, progress)
+    if name in WORLD_BASES and not Path(name).exists():
+        return ensure_world_base(name, places.world_seed, progress)
     return locate_checkpoint(name, hub_root=places.hub_root)
 
 
@@ -49,9 +50,9 @@ def open_named(
     """Load a model by name, an adapter merged into its base.
 
     Args:
-        name: a folder, a hub id, or `mini/base`.
+        name: a folder, a hub id, or a base of the built-in world.
         places: where names are looked up.
-        progress: told when `mini/base` is being made.
+        progress: told when a base is being made.
         base: for an adapter, the base to use instead of the one it recorded.
         device: where the model goes.
     """

@@ -14,13 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from ramekin.evaluate.mode import MODES
-from ramekin.recipes.base import (
-    MINI_BASE,
-    MadeBase,
-    ensure_mini_base,
-    make_base,
-    refuse_another_mini_base,
-)
+from ramekin.recipes.base import MadeBase, make_base
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
 from ramekin.recipes.merge import run_merge
 from ramekin.recipes.places import Places, places_of
@@ -41,6 +35,7 @@ from ramekin.recipes.road_jobs import (
 )
 from ramekin.recipes.schema import RoadConfig, RunConfig
 from ramekin.recipes.workers import Workers, workers
+from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base, refuse_another
 from ramekin.report.values import DataOrigin, Timing
 from ramekin.train.recipe import Recipe
 
@@ -123,9 +118,9 @@ def walk(config: RunConfig, folder: Path, progress: AbstractProgress) -> Walk:
 def _base(
     config: RunConfig, road: RoadConfig, places: Places, folder: Path, progress: AbstractProgress
 ) -> MadeBase:
-    if road.base.name == MINI_BASE:
-        refuse_another_mini_base(road.base, road.tasks)
-        return MadeBase(ensure_mini_base(places.world_seed, progress), None, 0.0)
+    if road.base.name in WORLD_BASES:
+        refuse_another(road.base, road.tasks)
+        return MadeBase(ensure_world_base(road.base.name, places.world_seed, progress), None, 0.0)
     output = folder / "models" / "base"
     if (output / "ramekin.json").is_file():
         return MadeBase(output, None, 0.0)

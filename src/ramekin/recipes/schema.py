@@ -247,10 +247,12 @@ class BaseConfig(AbstractSettings):
     """How a small base is made from nothing: vocabulary, architecture, plain text and a light mixture."""
 
     name: str
-    """What reports call it; `mini/base` is kept and found again by that name."""
+    """What reports call it; `mini/base` and `mini/text` are kept and found again by that name."""
     tokenizer: UserPath | None = None
     """A folder with a vocabulary; None trains one on the spot."""
     vocab_size: PositiveInt = 1000
+    vocabulary_templates: Literal["first", "all"] = "first"
+    """Which of the tasks' templates a vocabulary is trained on: the first of each, or all in turn."""
     d_model: PositiveInt = 128
     d_kv: PositiveInt = 32
     d_ff: PositiveInt = 256

@@ -108,7 +108,7 @@ class AbstractVerbConfig(AbstractSettings):
     """Folders of task files, or clones of collections: `tasks_root=DIR` or `tasks_root=[DIR,DIR]`."""
     hub_root: UserPath | None = None
     world_seed: Natural = 0
-    """Of the built-in synthetic world and of `mini/base`."""
+    """Of the built-in synthetic world and of its bases."""
     bad_rows: Literal["error", "skip", "quarantine"] = "error"
     """What a row of a data file that cannot be used does; rows left out are counted."""
     quarantine: UserPath | None = None

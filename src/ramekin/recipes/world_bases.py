@@ -1,0 +1,102 @@
+"""The bases of the built-in world that have a name: made on first use, and kept in the user's cache.
+
+`mini/base` has read the world's text and a little of eight tasks, as the demo's recipe says; `mini/text` has
+read text alone, so that a task held out from its fine-tuning is one that it has never seen. A folder's name
+hashes everything that its base depends on; where that changes, the base is made again.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import final
+
+from ramekin.catalog import load_task
+from ramekin.errors import UsageError
+from ramekin.recipes.base import cache_root, make_base
+from ramekin.recipes.compose import CONF, compose
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.schema import BaseConfig, RunConfig
+from ramekin.recipes.settings import AbstractSettings
+from ramekin.text.strict_yaml import read_yaml
+
+__all__ = [
+    "WORLD_BASES",
+    "WorldBaseConfig",
+    "ensure_world_base",
+    "refuse_another",
+    "world_base_folder",
+    "world_base_settings",
+]
+
+WORLD_BASES: tuple[str, ...] = ("mini/base", "mini/text")
+
+
+@final
+class WorldBaseConfig(AbstractSettings):
+    """How a base of the world is made, and of which tasks."""
+
+    tasks: tuple[str, ...]
+    base: BaseConfig
+
+
+def ensure_world_base(name: str, seed: int, progress: AbstractProgress) -> Path:
+    """The folder of a base of the world with a seed, made now if it is not there yet."""
+    settings = world_base_settings(name)
+    folder = world_base_folder(name, seed)
+    if not (folder / "ramekin.json").is_file():
+        places = Places(world_seed=seed)
+        make_base(settings.base, settings.tasks, places, folder, seed, progress)
+    return folder
+
+
+def world_base_folder(name: str, seed: int) -> Path:
+    """Where a base of the world with a seed is kept."""
+    return cache_root() / f"{name.replace('/', '-')}-{_fingerprint(world_base_settings(name), seed)[:16]}"
+
+
+def refuse_another(config: BaseConfig, tasks: Sequence[str]) -> None:
+    """Refuse a base called as one of the world's that is not made as that one is.
+
+    Raises:
+        UsageError: its settings or tasks differ, which the kept base would silently ignore.
+    """
+    if WorldBaseConfig(tasks=tuple(tasks), base=config) != world_base_settings(config.name):
+        raise UsageError(
+            f"the settings of {config.name} are fixed",
+            where="recipe.base",
+            fix="give a base of other settings or tasks another name: recipe.base.name=…",
+        )
+
+
+@lru_cache(maxsize=2)
+def world_base_settings(name: str) -> WorldBaseConfig:
+    """How one of `WORLD_BASES` is made: `mini/base` by the demo's recipe, others by a file of their own."""
+    if name == "mini/base":
+        recipe = compose("run", RunConfig, ["recipe=demo"]).recipe
+        return WorldBaseConfig(tasks=recipe.tasks, base=recipe.base)
+    return WorldBaseConfig.model_validate(read_yaml(CONF / "world_base" / f"{name.partition('/')[2]}.yaml"))
+
+
+def _fingerprint(settings: WorldBaseConfig, seed: int) -> str:
+    import torch
+
+    import ramekin
+    from ramekin.sources.world import corpus, generate
+
+    config, worlds = settings.base, [load_task(name).source.world for name in settings.tasks]
+    # A key that came later is left out where it says nothing, so that what is kept is found again.
+    silent = {"vocabulary_templates"} if config.vocabulary_templates == "first" else None
+    depends = [
+        json.loads(config.model_dump_json(exclude=silent)),
+        list(settings.tasks),
+        seed,
+        # A sample stands for the world's grammar: where that changes, the base is made again.
+        [generate(world, "train", n=20, seed=seed) for world in worlds if world is not None],
+        corpus(50, seed=seed),
+        ramekin.__version__,
+        torch.__version__,
+    ]
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,58 @@
+"""The bases of the built-in world: what they are made of, and where they are kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ramekin.catalog import load_task
+from ramekin.errors import UsageError
+from ramekin.recipes.base import make_base
+from ramekin.recipes.models import locate
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import SilentProgress
+from ramekin.recipes.schema import BaseConfig
+from ramekin.recipes.world_bases import WORLD_BASES, refuse_another, world_base_folder, world_base_settings
+
+TEXT = world_base_settings("mini/text")
+
+
+def test_mini_text_has_been_tuned_on_no_task() -> None:
+    assert TEXT.base.task_rows == 0 and TEXT.base.text_rows > 0
+    assert {name.partition("/")[0] for name in TEXT.tasks} == {"mini"} and len(TEXT.tasks) == 11
+
+
+def test_each_is_kept_by_name_and_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAMEKIN_CACHE", str(tmp_path))
+    folders = {world_base_folder(name, seed) for name in WORLD_BASES for seed in (0, 1)}
+    assert len(folders) == 4 and {folder.parent for folder in folders} == {tmp_path}
+    kept = world_base_folder("mini/text", 0)
+    kept.mkdir()
+    (kept / "ramekin.json").write_text("{}")
+    assert locate("mini/text", Places(), SilentProgress()) == kept
+
+
+def test_settings_of_another_base_under_its_name_are_refused() -> None:
+    refuse_another(TEXT.base, TEXT.tasks)
+    with pytest.raises(UsageError, match="the settings of mini/text are fixed"):
+        refuse_another(TEXT.base, TEXT.tasks[:3])
+
+
+def test_the_vocabulary_has_the_words_of_all_templates(tmp_path: Path) -> None:
+    """Small, and of one task: its words are whole pieces, those of its second template among them."""
+    from ramekin.tensors.tokenizer import load_tokenizer
+
+    words = {"fact", "checker", "trainee", "evidence"}
+    source = "".join(each.source.lower() for each in load_task("mini/rte").templates.values())
+    assert all(word in source for word in words)
+    lengths = {}
+    for which in ("first", "all"):
+        config = BaseConfig(
+            name="own/base", vocab_size=600, vocabulary_templates=which, d_model=16, d_ff=16, num_layers=1,
+            num_heads=1, text_rows=16, training=replace(TEXT.base.training, max_steps=1, warmup_steps=0),
+        )  # fmt: skip
+        output = tmp_path / which
+        make_base(config, ["mini/rte"], Places(), output, 0, SilentProgress())
+        tokenizer = load_tokenizer(output)
+        lengths[which] = sum(len(tokenizer.tokenize(word)) for word in words)
+    assert lengths["all"] < lengths["first"]
