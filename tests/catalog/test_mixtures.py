@@ -283,6 +283,17 @@ class TestOwnFiles:
             limits = {part.task: part.limit_examples for _, part in task_parts(mixture)}
             assert limits.pop("glue/rte") == 5 and set(limits.values()) == {9} and len(limits) == 9
 
+    def test_other_words_must_be_for_the_options_of_every_task(self, tmp_path: Path) -> None:
+        forms = "forms: [{words: [{}, {yes: agree, no: disagree}]}]"
+        mixture = load_mixture(self.write(tmp_path, own=f"tasks: [glue/rte, glue/qnli]\n{forms}"))
+        assert mixture.forms[0].words == ((), (("yes", "agree"), ("no", "disagree")))
+        for task, message in (
+            ("glue/sst2", "own.yaml: glue/sst2"),
+            ("glue/stsb", "only the options of a task"),
+        ):
+            with pytest.raises(UsageError, match=message):
+                load_mixture(self.write(tmp_path, own=f"tasks: [glue/rte, {task}]\n{forms}"))
+
     def test_a_mixture_met_twice_is_one(self, tmp_path: Path) -> None:
         path = self.write(
             tmp_path,

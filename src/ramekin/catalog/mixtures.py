@@ -22,6 +22,7 @@ from ramekin.text.mixing.adjustments import Adjustments, adjusted
 from ramekin.text.mixing.mixture import Mixture, MixturePart, TaskPart
 from ramekin.text.mixing.mixture_yaml import MixtureFile, Selection, is_pattern, parse_mixture
 from ramekin.text.strict_yaml import read_document
+from ramekin.text.substitution import check_words
 from ramekin.text.task import Task
 
 __all__ = ["adjusted_mixture", "load_mixture", "mixture_file", "mixture_names"]
@@ -131,6 +132,10 @@ class _Resolving:
         return self.made[path]
 
     def of_parts(self, file: MixtureFile, path: Path, parts: tuple[TaskPart | MixturePart, ...]) -> Mixture:
+        for words in (dict(each) for form in file.forms for each in form.words):
+            for part in parts:
+                if isinstance(part, TaskPart):
+                    check_words(words, self.catalog[part.task].options, where=f"{file.where}: {part.task}")
         return Mixture(
             path.stem,
             parts,

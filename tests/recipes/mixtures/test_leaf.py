@@ -97,6 +97,35 @@ def test_channel_examples_are_turned_round(read: Read) -> None:
     assert [(e.inputs, e.targets) for e in turned] == [(e.targets, e.inputs) for e in direct]
 
 
+def test_other_words_stand_in_prompt_and_target_and_are_drawn_anew_each_epoch(read: Read) -> None:
+    sets = ({"yes": "agree", "no": "disagree"}, {"yes": "right", "no": "wrong"})
+    form = PromptForm(words=tuple(tuple(each.items()) for each in sets))
+    leaf = Leaf("own/wet", form, templates=Templates("plain"))
+    (first, _), (later, _), (plain, _) = (
+        read(leaf),
+        read(leaf, 2),
+        read(Leaf("own/wet", templates=leaf.templates)),
+    )
+    met = set()
+    for example, own in zip(first, plain, strict=True):
+        words = next(each for each in sets if example.targets in each.values())
+        assert example.targets == words[own.targets] and example.options == tuple(
+            words[o] for o in own.options
+        )
+        shown = example.provenance.template == "ask"
+        assert all((f"- {option}" in example.inputs) == shown for option in example.options)
+        met.add(example.options)
+    assert len(met) == 2
+    assert [e.options for e in first] != [e.options for e in later]
+
+
+def test_exemplars_have_the_words_of_their_question(read: Read) -> None:
+    form = PromptForm(shots=2, words=((("yes", "agree"), ("no", "disagree")), ()))
+    found, _ = read(Leaf("own/wet", form, templates=Templates("first")), longest=200)
+    seen = {("agree" in each.inputs, " yes" in each.inputs) for each in found}
+    assert seen == {(True, False), (False, True)}
+
+
 def test_a_bad_row_is_named(read: Read, places: Places) -> None:
     assert places.data_root is not None
     path = places.data_root / "own" / "dry" / "train.jsonl"

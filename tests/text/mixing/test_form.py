@@ -3,7 +3,7 @@
 import pytest
 
 from ramekin.errors import UsageError
-from ramekin.text.mixing.form import PLAIN_FORM, PromptForm, prompting
+from ramekin.text.mixing.form import PLAIN_FORM, PromptForm, drawn_words, prompting
 from ramekin.text.prompting.few_shot import FLAN_2021, QA
 from ramekin.text.prompting.prompt import Prompting
 from ramekin.text.render import Style
@@ -46,3 +46,15 @@ def test_a_form_is_named_by_what_differs() -> None:
 def test_what_is_no_form(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         PromptForm(**values)
+
+
+def test_one_of_several_sets_of_words_is_drawn_for_each_row() -> None:
+    agree, right = (("yes", "agree"), ("no", "disagree")), (("yes", "right"), ("no", "wrong"))
+    form = PromptForm(words=(agree, (), right))
+    assert str(form) == "words=yes:agree,no:disagree||yes:right,no:wrong"
+    drawn = [drawn_words(form, 0, "glue/rte", row, 0) for row in range(900)]
+    assert drawn == [drawn_words(form, 0, "glue/rte", row, 0) for row in range(900)]
+    assert drawn != [drawn_words(form, 0, "glue/rte", row, 1) for row in range(900)]
+    for words in (agree, (), right):
+        assert 250 < drawn.count(dict(words)) < 350
+    assert drawn_words(PLAIN_FORM, 0) == {}

@@ -28,9 +28,11 @@ templates: plain
 templates_per_task: 4
 forms:
   - {share: 0.5, shots: 2, options: drawn, cot: rationale}
-  - {inverted: true}
+  - {inverted: true, words: {yes: agree, no: disagree}}
+  - words: [{}, {yes: right, no: wrong}]
 missing: {race: not in the catalogue}
 """
+AGREE, RIGHT = (("yes", "agree"), ("no", "disagree")), (("yes", "right"), ("no", "wrong"))
 
 
 def parsed(text: str) -> MixtureFile:
@@ -54,7 +56,7 @@ def test_everything_a_file_can_say() -> None:
         (NamedMixture(12, "muffin", 0.5), NamedMixture(12, "own.yaml", 1)),
         ((13, "glue/wnli"), (13, "mmlu/*")),
         Mixing("equal", 2, 0, "template", 1.5),
-        (PromptForm(0.5, 2, "drawn", cot="rationale"), PromptForm(inverted=True)),
+        (PromptForm(0.5, 2, "drawn", cot="rationale"), PromptForm(inverted=True, words=(AGREE,)), PromptForm(words=((), RIGHT))),
         (Missing("race", "not in the catalogue"),),
     )  # fmt: skip
 
@@ -105,6 +107,14 @@ def test_names_and_patterns() -> None:
         ("tasks: [a/b]\nmixing: {scale: -1}", "m.yaml:2: got mixing.scale must be above 0"),
         ("tasks: [a/b]\nforms: [3]", "m.yaml:2: got expected a mapping, got 3"),
         ("tasks: [a/b]\nforms:\n- {shot: 2}", "m.yaml:3: got unknown key 'shot': did you mean 'shots'"),
+        (
+            "tasks: [a/b]\nforms:\n- {words: agree}",
+            "m.yaml:3: got 'words' maps options to words.*got 'agree'",
+        ),
+        (
+            "tasks: [a/b]\nforms:\n- words: [{}, {yes: 1}]",
+            "m.yaml:3: got 'words' maps options .*got {'yes': 1}",
+        ),
         ("tasks: [a/b]\nforms:\n- {options: dots}", "unknown options 'dots'"),
         ("tasks: [a/b]\nforms:\n- {inverted: 1}", "'inverted' must be true or false, not 1"),
         ("tasks: [a/b]\nforms:\n- {share: 0}", "m.yaml:3: got a form's share must be above 0"),

@@ -5,7 +5,7 @@ alone. Rows that cannot be asked about are left out and counted. Knows nothing o
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -16,7 +16,7 @@ from ramekin.recipes.places import Places
 from ramekin.sources.rows import BadRow, gather
 from ramekin.text.example import Example, Record
 from ramekin.text.flip import ObjectiveName, taught
-from ramekin.text.mixing.form import PromptForm, prompting
+from ramekin.text.mixing.form import PromptForm, drawn_words, prompting
 from ramekin.text.mixing.mixture import Leaf, leaf_templates, template_at
 from ramekin.text.prompting.prompt import Prompting, prompt_spans
 from ramekin.text.render import render_or_skip
@@ -112,6 +112,8 @@ class LeafReader:
         is_plain = _is_plain(leaf.form) and self.teaching.objective == "direct"
         for row, record in zip(self.rows.positions, self.rows.records.rows, strict=True):
             template = template_at(templates, row, how.style.epoch)
+            words = drawn_words(leaf.form, self.seed, self.task.name, row, how.style.epoch)
+            how = replace(how, style=replace(how.style, words=words)) if words != how.style.words else how
             try:
                 example = render_or_skip(
                     self.task, record, template=template, split=self.split, row=row, style=how.style

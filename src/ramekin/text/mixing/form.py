@@ -6,16 +6,20 @@ A form is a value that can be written in a mixture's file and compared; `prompti
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 from ramekin.errors import UsageError
+from ramekin.text.draw import draw
 from ramekin.text.options import OptionOrder, OptionsAs
 from ramekin.text.prompting.ablation import Ablation
 from ramekin.text.prompting.few_shot import SHOT_FORMS, ShotForm
 from ramekin.text.prompting.prompt import Prompting, Thought
 from ramekin.text.render import Style
 
-__all__ = ["PLAIN_FORM", "PromptForm", "prompting"]
+__all__ = ["PLAIN_FORM", "LabelWords", "PromptForm", "drawn_words", "prompting"]
+
+LabelWords: TypeAlias = tuple[tuple[str, str], ...]
+"""Options, each with the word that stands for it instead; none: the task's own words."""
 
 
 @final
@@ -44,6 +48,8 @@ class PromptForm:
     shot_form: ShotForm = "flan_2022"
     exemplar_templates: Literal["same", "drawn"] = "same"
     """Exemplars in the question's template, or each in one of its own."""
+    words: tuple[LabelWords, ...] = ()
+    """Other words for the options, in prompt and target alike: of several, one is drawn for each row."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0):
@@ -60,11 +66,16 @@ class PromptForm:
     def __str__(self) -> str:
         """What differs from the plain form, but for the share."""
         told = (
-            f"{field.name}={getattr(self, field.name)}"
+            f"{field.name}={self._value(field.name)}"
             for field in fields(self)
             if field.name != "share" and getattr(self, field.name) != field.default
         )
         return " ".join(told)
+
+    def _value(self, name: str) -> str:
+        if name != "words":
+            return str(getattr(self, name))
+        return "|".join(",".join(f"{option}:{word}" for option, word in each) for each in self.words)
 
 
 PLAIN_FORM = PromptForm()
@@ -98,3 +109,12 @@ def prompting(
         exemplar_templates=form.exemplar_templates,
         max_tokens=max_tokens,
     )
+
+
+def drawn_words(form: PromptForm, *key: object) -> dict[str, str]:
+    """The other words for the options of one row, drawn by the key; empty where the form has none.
+
+    >>> drawn_words(PromptForm(words=((("yes", "agree"), ("no", "disagree")),)), 0, "glue/rte", 7)
+    {'yes': 'agree', 'no': 'disagree'}
+    """
+    return dict(form.words[draw(len(form.words), *key, "words")]) if form.words else {}

@@ -14,20 +14,20 @@
     templates: plain        # all, plain, first, or a list of names
     templates_per_task: 4
     split: train
-    forms: [{share: 0.5, shots: 2}, {share: 0.5, options: none}]
+    forms: [{share: 0.5, shots: 2}, {share: 0.5, options: none, words: {yes: agree, no: disagree}}]
     missing: {race: why the catalogue lacks it}
 
 Every problem is found at once, with its line and the nearest right name. Knows nothing of which tasks exist.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, final, get_args, get_origin, get_type_hints
 
 from ramekin.errors import DataError, UsageError
 from ramekin.registry import unknown_name
-from ramekin.text.mixing.form import PLAIN_FORM, PromptForm
+from ramekin.text.mixing.form import PLAIN_FORM, LabelWords, PromptForm
 from ramekin.text.mixing.mixture import ALL_TEMPLATES, PROPORTIONAL, Missing, Mixing, TaskPart, Templates
 from ramekin.text.strict_yaml import Document
 
@@ -261,9 +261,25 @@ class _Reader:
             yield PLAIN_FORM
             return
         for place, entry in enumerate(data):
+            words: tuple[LabelWords, ...] | None = ()
+            if isinstance(entry, dict) and "words" in entry:
+                words = self.words(entry["words"], self.line("forms", place, "words"))
+                entry = {key: value for key, value in entry.items() if key != "words"}
             form = self.made(PromptForm, entry, ("forms", place))
-            if form is not None:
-                yield form
+            if form is not None and words is not None:
+                yield replace(form, words=words)
+
+    def words(self, data: Any, line: int | None) -> tuple[LabelWords, ...] | None:
+        """A form's other words for options: one mapping, or a list of them; None if it is neither."""
+        listed = data if isinstance(data, list) else [data]
+        for each in listed:
+            if not (
+                isinstance(each, dict) and all(isinstance(t, str) for pair in each.items() for t in pair)
+            ):
+                said = f"'words' maps options to words, or lists such mappings; got {each!r}"
+                self.problems.append((line, said))
+                return None
+        return tuple(tuple(each.items()) for each in listed)
 
     def missing(self, data: Mapping[Any, Any]) -> Iterator[Missing]:
         for name, reason in data.items():
