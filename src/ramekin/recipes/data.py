@@ -1,7 +1,6 @@
 """Tasks by name to rendered examples: the text side of every recipe in one place."""
 
 import dataclasses
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
@@ -11,12 +10,12 @@ from ramekin.errors import DataError
 from ramekin.evaluate.choices import check_rankable
 from ramekin.evaluate.mode import Mode
 from ramekin.recipes.places import Places
+from ramekin.recipes.rows import TaskRows, read_rows, refused_row
 from ramekin.report.values import DataOrigin
-from ramekin.sources.records import Records, read_records
-from ramekin.sources.rows import BadRow, gather, show
+from ramekin.sources.records import Records
+from ramekin.sources.rows import BadRow, gather
 from ramekin.text.example import Example, Record
 from ramekin.text.flip import Flipped, flipped, taught
-from ramekin.text.reading import belongs
 from ramekin.text.render import PLAIN, Style, render_or_skip, render_spans
 from ramekin.text.task import Task
 from ramekin.text.task_yaml import check_template
@@ -24,11 +23,8 @@ from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 __all__ = [
     "TaskExamples",
-    "TaskRows",
     "evaluation_sets",
-    "read_rows",
     "read_task",
-    "refused_row",
     "template_names",
     "training_examples",
 ]
@@ -199,17 +195,6 @@ def training_examples(
 
 
 @final
-class TaskRows(NamedTuple):
-    """Rows of a split that are the task's."""
-
-    records: Records
-    positions: Sequence[int]
-    """Where each stands in the split."""
-    left_out: int
-    """Rows of the split that are not the task's."""
-
-
-@final
 class _Prepared(NamedTuple):
     """A row in words."""
 
@@ -301,64 +286,3 @@ def _taught(found: TaskExamples, rows: TaskRows, objective: ObjectiveRecipe, see
             fix="choose another template, a task with options, or objective=direct",
         )
     return dataclasses.replace(found, examples=tuple(kept), not_flipped=len(unfit))
-
-
-def refused_row(error: DataError, record: Record) -> BadRow:
-    """A row that the task cannot read or put into words."""
-    place = f" {error.where}" if error.where else ""
-    return BadRow(error.what, place, None, error.expected, error.got, error.fix, show(record, width=2000))
-
-
-def read_rows(task: Task, split: str, limit: int | None, places: Places) -> TaskRows:
-    """The task's rows of a split, or `limit` of them, with their positions in it.
-
-    Many files are sorted by label, so the first rows are no sample: `limit` rows are drawn at random, the
-    same ones each time, fewer of them being a part of more.
-    """
-    is_generated = task.source.world is not None
-    records = read_records(
-        task.source,
-        split,
-        columns=task.columns,
-        data_root=places.data_root,
-        limit=limit if is_generated else None,
-        seed=places.world_seed,
-        bad_rows=places.bad_rows,
-    )
-    positions: Sequence[int] = range(len(records.rows))
-    bad = 0
-    if task.keep is not None:
-        positions, bad = _own_rows(task, split, records, places)
-    left_out = len(records.rows) - len(positions) - bad
-    if not positions:
-        raise DataError(
-            "the split has no rows of this task",
-            where=f"{task.name} {split}",
-            got=f"{records.origin}, {left_out} rows of others",
-        )
-    records = dataclasses.replace(records, skipped=records.skipped + bad)
-    if limit is not None and limit < len(positions):
-        order = list(range(len(positions)))
-        random.Random(f"{task.name}/{split}").shuffle(order)
-        positions = [positions[place] for place in sorted(order[:limit])]
-    elif len(positions) == len(records.rows):
-        return TaskRows(records, positions, 0)
-    kept = dataclasses.replace(records, rows=[records.rows[place] for place in positions])
-    return TaskRows(kept, positions, left_out)
-
-
-def _own_rows(task: Task, split: str, records: Records, places: Places) -> tuple[Sequence[int], int]:
-    """The positions of the rows that are the task's, and how many rows do not say whether they are."""
-
-    def own() -> Iterator[int | BadRow]:
-        for place, record in enumerate(records.rows):
-            try:
-                if belongs(task, record, where=f"{task.name}/{split}/{place}"):
-                    yield place
-            except DataError as error:
-                yield refused_row(error, record)
-
-    found = list(own())
-    if not found:
-        return (), 0
-    return gather(found, origin=f"{records.origin} of {task.name}", limit=None, bad_rows=places.bad_rows)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import final
 
-from ramekin.recipes.data import TaskRows
+from ramekin.recipes.rows import TaskRows
 from ramekin.text.example import Record
 from ramekin.text.prompting.few_shot import exemplar_rows
 from ramekin.text.prompting.prompt import Exemplar

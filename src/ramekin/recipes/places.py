@@ -21,6 +21,8 @@ class Places:
     hub_root: Path | None = None
     world_seed: int = 0
     bad_rows: BadRows = STRICT
+    sample_rows: bool = False
+    """Tasks whose data would have to be found or downloaded give their own sample row instead."""
 
 
 def places_of(config: AbstractVerbConfig) -> Places:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ramekin.catalog import Catalog
 from ramekin.errors import RamekinError
-from ramekin.recipes.data import TaskRows, template_names
+from ramekin.recipes.data import template_names
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
+from ramekin.recipes.rows import TaskRows
 from ramekin.recipes.tasks_render import chosen_rows, prompt_style
 from ramekin.recipes.tasks_schema import CheckTasksConfig
 from ramekin.sources.records import Records, splits_at_hand

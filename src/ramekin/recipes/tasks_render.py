@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from ramekin.catalog import Catalog
-from ramekin.errors import DataError, UsageError
-from ramekin.recipes.data import TaskRows, read_rows, template_names
+from ramekin.errors import UsageError
+from ramekin.recipes.data import template_names
 from ramekin.recipes.exemplars import ExemplarPool
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
+from ramekin.recipes.rows import TaskRows, read_rows, sample_of
 from ramekin.recipes.tasks_schema import AbstractRowsConfig, RenderTaskConfig
-from ramekin.sources.rows import Records
 from ramekin.text.example import Example
 from ramekin.text.flip import channel, flipped
 from ramekin.text.prompting.ablation import bare_inputs
@@ -65,9 +65,7 @@ def chosen_rows(
         DataError: the task has no example row, or its data cannot be read.
     """
     if config.sample:
-        if task.sample is None:
-            raise DataError("the task has no example row", where=task.name)
-        return TaskRows(Records([task.sample], f"{task.where}#sample", 0, None), [0], 0)
+        return sample_of(task)
     return read_rows(task, split, limit, places)
 
 

@@ -34,6 +34,7 @@ _NAMES = {
     "unknown_inputs": "training inputs with unknown characters",
     "unknown_targets": "training targets with unknown characters",
     "pruned_exemplars": "exemplars that did not fit",
+    "lacking_exemplars": "exemplars that there was no other row for",
 }
 
 

@@ -20,8 +20,9 @@ from ramekin.recipes.mixtures.shards import ShardWork, TaskJob, Tokens, make_sha
 from ramekin.recipes.mixtures.sizes import LeafSize, measure_task
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.rows import rows_state
 from ramekin.recipes.workers import Workers, workers
-from ramekin.sources.records import DataState, data_state
+from ramekin.sources.records import DataState
 from ramekin.text.mixing.adjustments import Adjustments, adjusted
 from ramekin.text.mixing.draws import MixtureDraws
 from ramekin.text.mixing.mixture import Leaf, Mixture, leaf_templates, leaves
@@ -52,6 +53,7 @@ _LOST = (
     "left_out",
     "skipped",
     "pruned_exemplars",
+    "lacking_exemplars",
 )
 
 
@@ -200,17 +202,13 @@ class _Building:
 
     def _find_data(self) -> None:
         """The state of every task's data; tasks that have none are noted."""
-        places = self.how.places
         for leaf in leaves(self.mixture):
             name = leaf.task
             if (name, leaf.split) in self.states or name in self.missing:
                 continue
-            source = self.catalog[name].source
             self.files[name] = self.catalog.files(name)
             try:
-                self.states[name, leaf.split] = data_state(
-                    source, leaf.split, data_root=places.data_root, seed=places.world_seed
-                )
+                self.states[name, leaf.split] = rows_state(self.catalog[name], leaf.split, self.how.places)
             except DataError as error:
                 self.missing[name] = str(error)
 

@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import final
 
 from ramekin.errors import DataError
-from ramekin.recipes.data import read_rows, refused_row
 from ramekin.recipes.exemplars import ExemplarPool
 from ramekin.recipes.places import Places
+from ramekin.recipes.rows import read_rows, refused_row
 from ramekin.sources.rows import BadRow, gather
 from ramekin.text.example import Example, Record
 from ramekin.text.flip import ObjectiveName, taught
@@ -54,6 +54,8 @@ class Counts:
     """Bad rows."""
     pruned_exemplars: int = 0
     """Exemplars that did not fit."""
+    lacking_exemplars: int = 0
+    """Exemplars that a form asks for and the task has no other row for."""
 
 
 @final
@@ -159,6 +161,7 @@ class LeafReader:
             count_tokens=self.count_tokens,
         )
         counts.pruned_exemplars += shot.pruned
+        counts.lacking_exemplars += leaf.form.shots - len(exemplars)
         return self._taught(rendered, shot.example, *key)
 
     def _taught(self, rendered: Rendered, example: Example, *key: object) -> Example | None:
