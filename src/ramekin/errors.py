@@ -39,6 +39,8 @@ class RamekinError(Exception, ABC):
     """
 
     exit_code: ClassVar[int] = 1
+    is_joint = False
+    """Whether every process of a run raises it, so that the first alone need say it."""
 
     def __init__(
         self,

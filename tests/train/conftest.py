@@ -1,5 +1,7 @@
 import random
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,3 +75,20 @@ def _make_model():
 @pytest.fixture(name="make_recipe")
 def _make_recipe():
     return make_recipe
+
+
+@pytest.fixture(name="processes", scope="module")
+def _processes(tmp_path_factory):
+    """Makes `size` processes that train together; of each size and environment once a module."""
+    made = {}
+    start = runpy.run_path(str(Path(__file__).with_name("processes.py")))["Processes"]
+
+    def processes(size, **environment):
+        key = (size, *sorted(environment.items()))
+        if key not in made or any(member.poll() is not None for member in made[key].members):
+            made[key] = start(size, tmp_path_factory.mktemp("processes"), **environment)
+        return made[key]
+
+    yield processes
+    for each in made.values():
+        each.close()

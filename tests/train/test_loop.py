@@ -528,7 +528,7 @@ def test_a_state_of_other_tensors_is_refused(train, tmp_path, monkeypatch):
         train(progress=stop_at(2))
     monkeypatch.setattr("ramekin.train.saving.refuse_difference", lambda *_, **__: None)
     monkeypatch.setattr(
-        "ramekin.train.loop.trainable_parameters", lambda model: {"other": model.shared.weight}
+        "ramekin.train.strategy.trainable_parameters", lambda model: {"other": model.shared.weight}
     )
     with pytest.raises(WeightsError, match="saved state is of another model: .*step-000002"):
         train()

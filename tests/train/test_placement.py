@@ -1,6 +1,5 @@
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,12 +77,3 @@ def test_bf16_is_refused_where_the_device_has_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     with pytest.raises(UsageError, match="this device has no bf16: cuda:0; fix: use precision=fp32"):
         place("bf16", device="cuda:0")
-
-
-@pytest.mark.parametrize(
-    ("device", "processes", "chosen"), [("auto", 1, "meta"), ("cpu", 1, "cpu"), ("cpu", 2, "meta")]
-)
-def test_accelerate_is_asked_for_the_device(monkeypatch, device, processes, chosen):
-    state = SimpleNamespace(num_processes=processes, device=torch.device("meta"))
-    monkeypatch.setattr("accelerate.PartialState", lambda **_: state)
-    assert place("fp32", device=device).device.type == chosen

@@ -9,14 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
 
-from ramekin.recipes.progress import AbstractProgress, AbstractStage
+from ramekin.recipes.progress import AbstractProgress, AbstractStage, SilentProgress
+from ramekin.train.launch import launched_rank
 
 __all__ = ["terminal_progress"]
 
 
 @contextmanager
 def terminal_progress() -> Iterator[AbstractProgress]:
-    """Progress for the block: bars on a terminal, lines elsewhere."""
+    """Progress for the block: bars on a terminal, lines elsewhere; of several processes only the first's."""
+    if launched_rank() > 0:
+        yield SilentProgress()
+        return
     if not sys.stderr.isatty():
         yield _Lines()
         return

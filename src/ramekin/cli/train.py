@@ -14,6 +14,8 @@ train = command(
     Example: ramekin train model=mini/base task=mini/rte max_steps=200 optimizer=adafactor
     learning_rate=5e-3 dropout=0 output=runs/mini-rte
 
-    The same command continues its own unfinished run (resume=auto).
+    The same command continues its own unfinished run (resume=auto). On several GPUs or machines: accelerate
+    launch -m ramekin train …; see docs/multi-node.md.
     """,
+    of_several=True,
 )

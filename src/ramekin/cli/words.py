@@ -5,15 +5,19 @@ Results go to stdout, everything else (progress, warnings, errors) to stderr, so
 
 import importlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ramekin.errors import RamekinError
+from ramekin.errors import RamekinError, UsageError
+from ramekin.train.launch import launched_rank, launched_size
 
 __all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "command", "emit", "show_error"]
+
+_PAUSE_SECONDS = 3.0
 
 Words: TypeAlias = Annotated[
     list[str] | None,
@@ -29,7 +33,9 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the resul
 Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show a traceback if something fails.")]
 
 
-def command(verb: str, schema: str, text: str, *, first: Sequence[str] = ()) -> Callable[..., None]:
+def command(
+    verb: str, schema: str, text: str, *, first: Sequence[str] = (), of_several: bool = False
+) -> Callable[..., None]:
     """A verb as typer takes it: compose the configuration, plan or carry out the recipe, print the result.
 
     Args:
@@ -37,6 +43,7 @@ def command(verb: str, schema: str, text: str, *, first: Sequence[str] = ()) -> 
         schema: the name of its model in `recipes.schema`.
         text: the help.
         first: words that are put before the user's.
+        of_several: whether processes that were launched together can carry it out together.
     """
 
     def run(
@@ -50,6 +57,13 @@ def command(verb: str, schema: str, text: str, *, first: Sequence[str] = ()) -> 
         from ramekin.recipes import schema as schemas
         from ramekin.recipes.compose import compose
 
+        if launched_size() > 1 and not of_several:
+            raise UsageError(
+                f"ramekin {verb} is the work of one process",
+                expected="1 process",
+                got=f"{launched_size()} that were launched together",
+                fix=f"run ramekin {verb} without a launcher",
+            )
         asked = [*first, *(words or ())]
         settings = compose(verb, getattr(schemas, schema), asked, config_file=config)
         # After the check, as a recipe may import torch.
@@ -67,11 +81,17 @@ def command(verb: str, schema: str, text: str, *, first: Sequence[str] = ()) -> 
 
 
 def emit(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
-    """Print a verb's result: its JSON form, or the text for people."""
-    typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str) if as_json else text)
+    """Print a verb's result: its JSON form, or the text for people. Of several processes the first does."""
+    if launched_rank() == 0:
+        typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False, default=str) if as_json else text)
 
 
 def show_error(error: RamekinError) -> None:
-    """Print an error on stderr, one line for one problem."""
+    """Print an error on stderr, one line for one problem; of several processes, once if all have it."""
+    process = launched_rank()
+    if process > 0:
+        if error.is_joint:
+            return
+        time.sleep(_PAUSE_SECONDS)  # where the first has the same to say, the launcher ends this one now
     typer.secho("error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
-    typer.echo(str(error), err=True)
+    typer.echo(f"process {process}: {error}" if process > 0 else str(error), err=True)

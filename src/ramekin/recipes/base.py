@@ -69,6 +69,7 @@ def make_base(
     from ramekin.tensors.encode import encode
     from ramekin.tensors.tokenizer import save_tokenizer
     from ramekin.train.loop import finetune
+    from ramekin.train.team import Alone
     from ramekin.weights.checkpoint import save_checkpoint
     from ramekin.weights.config import t5_config
     from ramekin.weights.lineage import Lineage
@@ -111,6 +112,7 @@ def make_base(
             run_dir=working,
             resume=True,
             progress=stage_listener(stage, progress),
+            team=Alone(),  # of launched processes one makes the base while the others wait
         )
     lineage = Lineage(
         kind="dense", operation="pretrain", settings=json.loads(config.model_dump_json()), seed=seed

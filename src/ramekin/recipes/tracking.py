@@ -73,7 +73,9 @@ def followed(
     try:
         yield listen
     finally:
-        accelerator.end_training()
+        # Not `end_training`: of several processes it would also part them, and they are not done.
+        for tracker in accelerator.trackers:
+            tracker.finish()
 
 
 def _values(event: "TrainEvent") -> dict[str, float]:

@@ -1,34 +1,42 @@
 """The recipe behind `ramekin train`: tasks or a mixture, and a base, by name; a checkpoint or adapter out.
 
 While it trains, its state lies in `OUTPUT.unfinished`; when it ends, `OUTPUT` appears whole and the other
-goes. The same command therefore continues an unfinished run, and finds a finished one done.
+goes. The same command therefore continues an unfinished run, and finds a finished one done. Of processes that
+were launched together each runs this; the first alone touches these folders, evaluates and reports.
 """
 
 import contextlib
 import dataclasses
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import DataError, LockedError, UsageError, WeightsError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import pick_device, places_of, set_threads
+from ramekin.recipes.places import Places, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training import adapter_recipe, objective_text, stage_listener
-from ramekin.recipes.training_data import data_lines, read_training_data
+from ramekin.recipes.training_data import TrainingData, data_lines, read_training_data
 from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
 from ramekin.recipes.training_report import run_files, training_lineage, training_report
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from ramekin.evaluate.evaluation import Evaluation
     from ramekin.train.loop import TrainReport
+    from ramekin.train.team import AbstractTeam
+    from ramekin.weights.lineage import Lineage
+    from ramekin.weights.opening import Opened
 
 __all__ = ["execute", "plan"]
 
@@ -48,20 +56,30 @@ def plan(config: TrainConfig) -> Outcome:
 
 def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
     """Fine-tune, or continue, and write the checkpoint with its report."""
+    from ramekin.train.launch import joined, remarks
+
     check_trackers(config.track)
-    output = config.output or fresh_folder("train")
-    text = config_text(config)
-    if _is_done(output, text, config):
-        return Outcome({"output": str(output), "finished_before": True}, f"{output} is finished already")
-    working = output.with_name(f"{output.name}.unfinished")
-    _claim(working, text, config)
-    try:
-        result = _train(config, output, working, text, progress)
-    except (UsageError, DataError, WeightsError):
-        _leave_unless_begun(working)
-        raise
-    shutil.rmtree(working, ignore_errors=True)
-    return result
+    with joined(config.device) as team:
+        for remark in remarks():
+            progress.say(remark)
+        output = Path(team.from_first(str(config.output or fresh_folder("train"))))
+        working = output.with_name(f"{output.name}.unfinished")
+        text = config_text(config)
+        with team.first_alone() as is_first:
+            done = is_first and _is_done(output, text, config)
+            if is_first and not done:
+                _claim(working, text, config)
+        if team.from_first(done):
+            return Outcome({"output": str(output), "finished_before": True}, f"{output} is finished already")
+        try:
+            result = _train(config, output, working, text, progress, team)
+        except (UsageError, DataError, WeightsError):
+            if team.is_first:
+                _leave_unless_begun(working)
+            raise
+        if team.is_first:
+            shutil.rmtree(working, ignore_errors=True)
+        return result
 
 
 def _leave_unless_begun(working: Path) -> None:
@@ -102,34 +120,60 @@ def _claim(working: Path, text: str, config: TrainConfig) -> None:
             )
 
 
-def _train(
-    config: TrainConfig, output: Path, working: Path, text: str, progress: AbstractProgress
-) -> Outcome:
+@final
+@dataclass(frozen=True)
+class _Prepared:
+    """What a training needs, before its first step."""
+
+    opened: "Opened"
+    tokenizer: "PreTrainedTokenizerFast"
+    model: Any
+    """The opened one, or an adapter's wrapper around it."""
+    data: TrainingData
+
+
+def _prepare(config: TrainConfig, places: Places, progress: AbstractProgress, device: str) -> _Prepared:
     from ramekin.tensors.tokenizer import load_tokenizer
-    from ramekin.train.loop import finetune
-    from ramekin.weights.adapter import attach_adapter, save_adapter
-    from ramekin.weights.checkpoint import save_checkpoint
+    from ramekin.weights.adapter import attach_adapter
     from ramekin.weights.soft_prompt import refuse_prompt
+
+    with progress.stage(f"open {config.model}"):
+        opened = open_named(config.model, places, progress, device=device)
+        refuse_prompt(opened.model, where=config.model)  # it could not be saved with what is trained now
+        tokenizer = load_tokenizer(opened.tokenizer_folder)
+    data = read_training_data(config, opened.tokenizer_folder, places, progress)
+    model: Any = opened.model
+    if config.adapter.kind != "none":
+        model = attach_adapter(model, adapter_recipe(config.adapter, tokenizer), seed=config.seed)
+    return _Prepared(opened, tokenizer, model, data)
+
+
+def _train(
+    config: TrainConfig,
+    output: Path,
+    working: Path,
+    text: str,
+    progress: AbstractProgress,
+    team: "AbstractTeam",
+) -> Outcome:
+    from ramekin.train.loop import finetune
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     places = places_of(config)
     set_threads(config.threads)
     recipe = dataclasses.replace(config.training, seed=config.seed)
-    with progress.stage(f"open {config.model}"):
-        opened = open_named(config.model, places, progress, device=pick_device(config.device))
-        refuse_prompt(opened.model, where=config.model)  # it could not be saved with what is trained now
-        tokenizer = load_tokenizer(opened.tokenizer_folder)
-    data = read_training_data(config, opened.tokenizer_folder, places, progress)
-    model: Any = opened.model
-    is_adapter = config.adapter.kind != "none"
-    if is_adapter:
-        model = attach_adapter(model, adapter_recipe(config.adapter, tokenizer), seed=config.seed)
-    evaluator = training_evaluator(config, places, opened, tokenizer, progress)
+    device = str(team.device)
+    prepared = team.first_then_others(lambda: _prepare(config, places, progress, device))
+    opened, model, data = prepared.opened, prepared.model, prepared.data
+    with team.first_alone() as is_first:
+        evaluator = (
+            training_evaluator(config, places, opened, prepared.tokenizer, progress) if is_first else None
+        )
     with (
         progress.stage("train", recipe.total_steps(data.feed.epoch_examples)) as stage,
         followed(
             stage_listener(stage, progress),
-            config.track,
+            config.track if team.is_first else (),
             project=config.project,
             folder=output.with_name(f"{output.name}.tracking"),
             settings=config.model_dump(mode="json"),
@@ -144,24 +188,7 @@ def _train(
             objective=config.objective,
             on_eval=evaluator,
             progress=listener,
-        )
-    evaluation = _evaluation(evaluator, model, trained)
-    lineage = training_lineage(config, opened, data, recipe)
-    report = training_report(config, output, started, data, trained, evaluation, lineage)
-    extras = run_files(report, text, working)
-    if is_adapter:
-        save_adapter(
-            model, output, base=config.model, lineage=lineage, overwrite=config.overwrite, extra_files=extras
-        )
-    else:
-        save_checkpoint(
-            opened.model,
-            output,
-            tokenizer_folder=opened.tokenizer_folder,
-            lineage=lineage,
-            base_folder=opened.base_folder or opened.folder,
-            overwrite=config.overwrite,
-            extra_files=extras,
+            team=team,
         )
     values = {
         "output": str(output),
@@ -169,9 +196,49 @@ def _train(
         "loss": trained.final_loss,
         **trained.epochs[-1].parts,
         "seconds": trained.seconds,
-        "scores": {p.task: p.headline.value for p in evaluation.tasks} if evaluation is not None else {},
     }
-    return Outcome(values, f"{report_text(report)}\nsaved {output}")
+    with team.first_alone() as is_first:
+        if not is_first:
+            return Outcome(values, "")
+        evaluation = _evaluation(evaluator, model, trained)
+        lineage = training_lineage(config, opened, data, recipe)
+        report = training_report(config, output, started, data, trained, evaluation, lineage)
+        _save(model, opened, output, config, lineage, run_files(report, text, working))
+    scores = {p.task: p.headline.value for p in evaluation.tasks} if evaluation is not None else {}
+    return Outcome({**values, "scores": scores}, f"{report_text(report)}\nsaved {output}")
+
+
+def _save(
+    model: Any,
+    opened: "Opened",
+    output: Path,
+    config: TrainConfig,
+    lineage: "Lineage",
+    extra_files: Mapping[str, bytes],
+) -> None:
+    """Write the trained model, or its adapter, with the files of its run."""
+    from ramekin.weights.adapter import save_adapter
+    from ramekin.weights.checkpoint import save_checkpoint
+
+    if config.adapter.kind != "none":
+        save_adapter(
+            model,
+            output,
+            base=config.model,
+            lineage=lineage,
+            overwrite=config.overwrite,
+            extra_files=extra_files,
+        )
+        return
+    save_checkpoint(
+        opened.model,
+        output,
+        tokenizer_folder=opened.tokenizer_folder,
+        lineage=lineage,
+        base_folder=opened.base_folder or opened.folder,
+        overwrite=config.overwrite,
+        extra_files=extra_files,
+    )
 
 
 def _evaluation(

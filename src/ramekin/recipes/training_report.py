@@ -85,10 +85,12 @@ def training_report(
 def _sentence(trained: "TrainReport") -> str:
     best = f"; the weights are those after step {trained.best.step}, the best" if trained.best else ""
     early = ", where nothing had got better for long" if trained.stopped_early else ""
+    several = f" on {trained.processes} processes" if trained.processes > 1 else ""
     return (
-        f"{trained.steps} steps{early}, {trained.examples} examples, {trained.trainable_parameters:,} of "
-        f"{trained.parameters:,} parameters trained, {trained.padding_share:.0%} of the computed positions "
-        f"were padding, final loss {trained.final_loss:.4f}{best}."
+        f"{trained.steps} steps{several}{early}, {trained.examples} examples, "
+        f"{trained.trainable_parameters:,} of {trained.parameters:,} parameters trained, "
+        f"{trained.padding_share:.0%} of the computed positions were padding, "
+        f"final loss {trained.final_loss:.4f}{best}."
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ramekin.train.recipe import Recipe
+from ramekin.train.strategy import AbstractStrategy
 from ramekin.train.tally import Tally
 from ramekin.train.team import AbstractTeam
 
@@ -26,13 +27,16 @@ def is_due(tally: Tally, recipe: Recipe, *, total_steps: int, epoch_examples: in
     return at_its_turn and all(result.step != step for result in tally.evals)
 
 
-def evaluate(model: Any, on_eval: OnEval, step: int, team: AbstractTeam) -> Mapping[str, float]:
-    """The metrics of the model as it is; the model is in training mode before and after."""
-    model.eval()
+def evaluate(
+    strategy: AbstractStrategy, on_eval: OnEval | None, step: int, team: AbstractTeam
+) -> Mapping[str, float]:
+    """The metrics of the weights as they are; only the first process needs `on_eval`."""
     metrics: Mapping[str, float] = {}
-    # Nothing of the run hangs on the global random state, but what `on_eval` draws should not either.
-    with team.first_alone() as is_first, torch.random.fork_rng(devices=[]), torch.no_grad():
-        if is_first:
-            metrics = {name: float(value) for name, value in on_eval(model, step).items()}
-    model.train()
-    return team.from_first(metrics)
+    with strategy.whole_model() as model:
+        # Nothing of the run hangs on the global random state, but what `on_eval` draws should not either.
+        with team.first_alone(), torch.random.fork_rng(devices=[]), torch.no_grad():
+            if team.is_first:
+                assert on_eval is not None
+                metrics = {name: float(value) for name, value in on_eval(model, step).items()}
+        told: Mapping[str, float] = team.from_first(metrics)
+    return told

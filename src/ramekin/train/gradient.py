@@ -7,12 +7,12 @@ optimizers, epochs or files.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ramekin.errors import ResourceError
 from ramekin.tensors.collate import Batch, collate
@@ -91,22 +91,34 @@ def cut_step(examples: Sequence[Encoded], team: AbstractTeam, *, max_tokens: int
 
 
 def accumulate(
-    model: Any, objective: Objective, cut: Cut, placement: Placement, *, seed: int, step: int
+    model: Any,
+    objective: Objective,
+    cut: Cut,
+    placement: Placement,
+    *,
+    seed: int,
+    step: int,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+    in_lockstep: bool = False,
 ) -> list[MicroBatch]:
     """Add this process's share of the step's gradient to the parameters' `.grad`.
 
-    Dropout is drawn from (seed, step, micro-batch) alone; the global random state is left changed.
+    Dropout is drawn from (seed, step, micro-batch) alone; the global random state is left changed. An empty
+    micro-batch is left out; in lockstep, a short example stands in for it, its loss multiplied by zero.
     """
     done: list[MicroBatch] = []
     for turn, places in enumerate(cut.batches):
-        if not places:
+        if not places and not in_lockstep:
             continue
-        batch = collate([cut.examples[place] for place in places]).to(placement.device)
+        items = [cut.examples[place] for place in places] or [min(cut.examples, key=lambda item: item.tokens)]
+        batch = collate(items).to(placement.device)
         _seed(placement.device, _draw_seed(seed, step, cut.first_number + turn * cut.stride))
         with placement.autocast():
             losses = objective(model, batch)
-        (losses.values.sum() / cut.count.target_tokens).backward()  # type: ignore[no-untyped-call]
-        done.append(MicroBatch(places, batch, losses.detached()))
+        loss = losses.values.sum() / cut.count.target_tokens
+        backward(loss if places else 0 * loss)
+        if places:
+            done.append(MicroBatch(places, batch, losses.detached()))
     return done
 
 
@@ -119,24 +131,43 @@ def within_memory(
     seed: int,
     step: int,
     max_tokens: int,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+    in_lockstep: bool = False,
 ) -> tuple[list[MicroBatch], int]:
     """`accumulate`, with micro-batches halved for as long as the device runs out of memory.
 
     The gradient stays that of the global batch: what was computed before is thrown away. Returns the budget
-    that was enough, too.
+    that was enough, too. In lockstep nothing can be begun anew.
 
     Raises:
-        ResourceError: a single example is too much.
+        ResourceError: a single example is too much, or in lockstep a micro-batch.
     """
-    for batches, budget in _ever_smaller(cut, max_tokens):
+    tries = [(cut.batches, max_tokens)] if in_lockstep else _ever_smaller(cut, max_tokens)
+    for batches, budget in tries:
         try:
-            smaller = replace(cut, batches=batches)
-            return accumulate(model, objective, smaller, placement, seed=seed, step=step), budget
+            done = accumulate(
+                model,
+                objective,
+                replace(cut, batches=batches),
+                placement,
+                seed=seed,
+                step=step,
+                backward=backward,
+                in_lockstep=in_lockstep,
+            )
+            return done, budget
         except torch.OutOfMemoryError:
             model.zero_grad(set_to_none=True)
         # Outside the handler: the traceback holds the failed pass's tensors.
         if placement.device.type == "cuda":
             torch.cuda.empty_cache()
+    if in_lockstep:
+        raise ResourceError(
+            "a micro-batch does not fit into the device's memory",
+            where=f"step {step + 1}, {placement.device}",
+            got=f"micro_batch_tokens={max_tokens}",
+            fix="lower it in a new run, set gradient_checkpointing=true, or take more processes",
+        )
     longest = max(cut.examples, key=lambda item: item.tokens)
     raise ResourceError(
         "a single example does not fit into the device's memory",
@@ -168,7 +199,7 @@ def _starts(batches: Sequence[Sequence[int]]) -> Iterator[tuple[int, Sequence[in
 
 def measure(
     done: Sequence[MicroBatch],
-    parameters: Iterable[nn.Parameter],
+    norm: Tensor,
     cut: Cut,
     placement: Placement,
     team: AbstractTeam,
@@ -178,7 +209,7 @@ def measure(
 
     Args:
         done: this process's passes.
-        parameters: their gradients are those of all processes already.
+        norm: of the whole gradient, a scalar.
         cut: the step.
         placement: where the numbers are.
         team: the processes.
@@ -190,7 +221,6 @@ def measure(
         sums[list(each.places)] = values.to(sums)
         for place, name in enumerate(names, start=len(cut.examples)):
             sums[place] += each.losses.parts[name]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     *numbers, grad_norm = torch.cat([team.add(sums), norm.to(sums).reshape(1)]).tolist()
     by_example, parts = numbers[: len(cut.examples)], numbers[len(cut.examples) :]
     tokens = cut.count.target_tokens

@@ -15,7 +15,7 @@ from torch import nn
 from ramekin.errors import UsageError
 from ramekin.train.recipe import Recipe
 
-__all__ = ["identity_of", "refuse_difference"]
+__all__ = ["identity_of", "refuse_difference", "refuse_strangers"]
 
 _FREE = ("checkpoint_every", "eval_every", "eval_every_epochs", "log_every")
 """Recipe keys that change what is written, not what is learned (unless evaluations select the model)."""
@@ -42,15 +42,40 @@ def refuse_difference(saved: Mapping[str, Any], current: Mapping[str, Any], *, w
     Raises:
         UsageError: names every key that differs.
     """
-    before, now = _flat(saved), _flat(current)
+    _refuse(
+        saved,
+        current,
+        "the unfinished run in this folder is another one",
+        where=where,
+        fix="continue it with its own recipe, data and base, or choose another output",
+    )
+
+
+def refuse_strangers(of_first: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse to train together with a first process of another identity.
+
+    Raises:
+        UsageError: names every key that differs.
+    """
+    _refuse(
+        of_first,
+        own,
+        "the processes do not train the same",
+        where="here against the first",
+        fix="give all of them the same command, and machines the same files and versions",
+    )
+
+
+def _refuse(wanted: Mapping[str, Any], found: Mapping[str, Any], what: str, *, where: str, fix: str) -> None:
+    before, now = _flat(wanted), _flat(found)
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if keys:
         raise UsageError(
-            "the unfinished run in this folder is another one",
+            what,
             where=where,
             expected=", ".join(f"{key}={_shown(before.get(key))}" for key in keys),
             got=", ".join(f"{key}={_shown(now.get(key))}" for key in keys),
-            fix="continue it with its own recipe, data and base, or choose another output",
+            fix=fix,
         )
 
 

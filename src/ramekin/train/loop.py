@@ -27,19 +27,20 @@ from ramekin.train.blocks import blocks_as
 from ramekin.train.evaluation import OnEval, evaluate, is_due
 from ramekin.train.events import EvalDone, Progress
 from ramekin.train.feed import Feed, Listed
-from ramekin.train.gradient import Cut, Measured, MicroBatch, clip, cut_step, measure, within_memory
-from ramekin.train.identity import identity_of
+from ramekin.train.gradient import Cut, Measured, MicroBatch, cut_step, measure, within_memory
+from ramekin.train.identity import identity_of, refuse_strangers
 from ramekin.train.interrupt import StopRequest, stop_on_signals
+from ramekin.train.launch import join, launched_strategy
 from ramekin.train.nonfinite import nonfinite_error
 from ramekin.train.objective import ObjectiveRecipe, build_objective
-from ramekin.train.optimizers import build_optimizer, trainable_parameters
 from ramekin.train.outcome import TrainReport
 from ramekin.train.placement import Placement, place
 from ramekin.train.recipe import Recipe
 from ramekin.train.saving import Position, States
 from ramekin.train.schedule import learning_rate_at
 from ramekin.train.selection import best_evaluation, improves, is_exhausted
-from ramekin.train.team import AbstractTeam, team_of
+from ramekin.train.strategies import build_strategy
+from ramekin.train.team import AbstractTeam
 from ramekin.weights.seq2seq import parameter_counts, set_dropout
 
 __all__ = ["OnEval", "TrainReport", "finetune"]
@@ -56,11 +57,12 @@ def finetune(
     on_eval: OnEval | None = None,
     progress: Progress | None = None,
     device: str | None = None,
+    team: AbstractTeam | None = None,
 ) -> TrainReport:
     """Train the model in place; afterwards it holds the final weights and its former mode.
 
-    Of several processes (`accelerate launch`) each calls this with the same arguments; the first writes
-    files, evaluates and tells.
+    Of several processes (`accelerate launch`) each calls this with the same arguments; the first reads and
+    writes files, evaluates and tells.
 
     Args:
         model: a seq2seq model in fp32 with its starting weights, or a PEFT model around one.
@@ -69,13 +71,14 @@ def finetune(
         run_dir: holds `events.jsonl` and `state/`; locked while training.
         resume: continue the unfinished run in `run_dir`, if there is one; a finished one returns at once.
         objective: what is learned from an example; None: its targets.
-        on_eval: called at the recipe's turns and at the end.
+        on_eval: called at the recipe's turns and at the end; the first process's is enough.
         progress: told of every step, evaluation and notice.
-        device: where to train; None is where the model is, "auto" asks Accelerate.
+        device: where to train; None is where the model is, "auto" a GPU where there is one.
+        team: the processes that train together; None: those that were launched together.
 
     Raises:
         UsageError: the folder holds a run and `resume` is false, or a run of another recipe, data or start,
-            or the evaluation lacks the metric that the recipe selects by.
+            or the evaluation lacks the metric that the recipe selects by, or the processes differ in these.
         DataError: there are no examples.
         WeightsError: a loss, gradient or weight is not finite, or every saved state is damaged.
         ResourceError: the disk is full (the last saved state is intact), or the device's memory too small.
@@ -84,24 +87,24 @@ def finetune(
     """
     feed: Feed = Listed(data) if isinstance(data, Sequence) else data
     _refuse_half_precision(model)
-    run_dir = Path(run_dir)
     was_training = model.training
-    placement = place(recipe.precision, device=device or next(model.parameters()).device)
-    team = team_of(placement.device)
-    lock = folder_lock(run_dir) if team.is_first else contextlib.nullcontext()
-    with lock, stop_on_signals() as stop, torch.random.fork_rng(devices=[]):
-        model.to(placement.device)
+    asked = device or next(model.parameters()).device
+    team = join(asked) if team is None else team
+    placement = place(recipe.precision, device=team.device or asked)
+    with contextlib.ExitStack() as stack:
+        with team.first_alone() as is_first:
+            if is_first:
+                stack.enter_context(folder_lock(Path(run_dir)))
+        stop = stack.enter_context(stop_on_signals())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
         learned = objective or ObjectiveRecipe()
-        run = _Run(model, feed, recipe, learned, placement, team, run_dir, on_eval, progress, stop)
-        try:
-            run.start(resume=resume)
-            with _dropout(model, recipe.dropout), blocks_as(recipe, model):
-                run.steps()
-            run.take_best()
-            return run.report()
-        finally:
-            run.account.close()
-            model.train(was_training)
+        run = _Run(model, feed, recipe, learned, placement, team, Path(run_dir), on_eval, progress, stop)
+        stack.callback(run.close, was_training)
+        run.start(resume=resume)
+        with _dropout(run.strategy.trained, recipe.dropout), blocks_as(recipe, run.strategy.trained):
+            run.steps()
+        run.finish()
+        return run.report()
 
 
 @final
@@ -123,13 +126,16 @@ class _Run:
     ) -> None:
         self.model, self.feed, self.recipe, self.placement = model, feed, recipe, placement
         self.team, self.run_dir, self.on_eval, self.stop = team, run_dir, on_eval, stop
-        self.objective = build_objective(objective)
-        self.parameters = trainable_parameters(model)
-        self.optimizer = build_optimizer(model, recipe)
         identity = identity_of(model, feed.identity, recipe, asdict(objective))
-        self.states = States(run_dir, identity, self.parameters, self.optimizer, team)
+        first_identity = team.from_first(identity)
+        with team.together():
+            refuse_strangers(first_identity, identity)
+        self.strategy = build_strategy(launched_strategy(), model, recipe, team, placement)
+        self.objective = self.strategy.around(build_objective(objective))
+        self.states = States(run_dir, identity, self.strategy, team)
         listener = progress if team.is_first else None
         self.account = Account(recipe, epoch_examples=feed.epoch_examples, progress=listener)
+        self.evaluates = team.any(on_eval is not None)
         self.max_tokens = recipe.micro_batch_tokens
         self.finished = False
 
@@ -153,7 +159,7 @@ class _Run:
     def steps(self) -> None:
         """Take the steps that are left, with evaluation and saving at their turns."""
         self.account.start_clock()
-        self.model.train()
+        self.strategy.trained.train()
         every, total = self.recipe.checkpoint_every, self.account.total_steps
         if self.step and not self.finished:
             self._evaluate_if_due()  # a stop asked for before this evaluation left it to us
@@ -171,11 +177,17 @@ class _Run:
         if self._is_stopped():
             raise self._stopped()
 
-    def take_best(self) -> None:
-        """Give the model the weights of the best evaluation, if the recipe selects by one."""
+    def finish(self) -> None:
+        """Give the model its final weights: those of the best evaluation, if the recipe selects by one."""
         best = best_evaluation(self.account.tally.evals, self.recipe)
         if best is not None and best.step != self.step:
             self.states.take_best(best.step)
+        self.strategy.finish()
+
+    def close(self, was_training: bool) -> None:
+        """Close the log, and give the model its former mode."""
+        self.account.close()
+        self.model.train(was_training)
 
     def report(self) -> TrainReport:
         """What was done."""
@@ -197,6 +209,7 @@ class _Run:
             parameters=counts.all,
             precision=self.placement.precision,
             device=str(self.placement.device),
+            processes=self.team.size,
             state=state,
             notices=self.account.notices,
             tasks=tally.tasks,
@@ -216,55 +229,65 @@ class _Run:
         began = time.perf_counter()
         recipe = self.recipe
         learning_rate = learning_rate_at(recipe, self.step, self.account.total_steps)
-        examples = self.feed.examples(self.step, seed=recipe.seed, global_batch=recipe.global_batch)
-        cut = cut_step(examples, self.team, max_tokens=self.max_tokens)
-        done = self._accumulate(cut)
-        parameters = list(self.parameters.values())
-        self.team.add_gradients(parameters)
-        measured = measure(done, parameters, cut, self.placement, self.team, self.objective.parts)
+        cut, done = self._passes()
+        self.strategy.add_gradients()
+        norm = self.strategy.grad_norm()
+        measured = measure(done, norm, cut, self.placement, self.team, self.objective.parts)
         if not (math.isfinite(measured.loss) and math.isfinite(measured.grad_norm)):
             raise self._nonfinite(cut, measured)
-        if recipe.max_grad_norm is not None:
-            clip(parameters, max_norm=recipe.max_grad_norm, norm=measured.grad_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.strategy.update(
+            learning_rate=learning_rate, max_norm=recipe.max_grad_norm, norm=measured.grad_norm
+        )
         seconds = time.perf_counter() - began
         self.account.enter_step(cut, measured, learning_rate=learning_rate, seconds=seconds)
 
-    def _accumulate(self, cut: Cut) -> list[MicroBatch]:
-        done, enough = within_memory(
-            self.model,
-            self.objective,
-            cut,
-            self.placement,
-            seed=self.recipe.seed,
-            step=self.step,
-            max_tokens=self.max_tokens,
-        )
+    def _passes(self) -> tuple[Cut, list[MicroBatch]]:
+        """This process's share of the step, forward and backward."""
+        strategy = self.strategy
+        with self.team.together():
+            examples = self.feed.examples(
+                self.step, seed=self.recipe.seed, global_batch=self.recipe.global_batch
+            )
+            cut = cut_step(examples, self.team, max_tokens=self.max_tokens)
+        # In lockstep the passes themselves wait for the others: one that fails cannot tell them.
+        with contextlib.nullcontext() if strategy.in_lockstep else self.team.together():
+            done, enough = within_memory(
+                strategy.trained,
+                self.objective,
+                cut,
+                self.placement,
+                seed=self.recipe.seed,
+                step=self.step,
+                max_tokens=self.max_tokens,
+                backward=strategy.backward,
+                in_lockstep=strategy.in_lockstep,
+            )
         lowest = self.team.lowest(enough)
         if lowest < self.max_tokens:
             self.account.notice(
                 f"out of memory: micro-batches of {lowest} tokens from now on; the step stays"
             )
             self.max_tokens = lowest
-        return done
+        return cut, done
 
     def _nonfinite(self, cut: Cut, measured: Measured) -> WeightsError:
         newest = self.states.newest
         kept = f"the last good state is {newest}" if newest else "no state was saved yet"
-        return nonfinite_error(self.step + 1, self.model, cut.examples, measured, last_state=kept)
+        bad = self.strategy.bad_weight()
+        error = nonfinite_error(self.step + 1, cut.examples, measured, bad_weight=bad, last_state=kept)
+        error.is_joint = True
+        return error
 
     # -- between steps
 
     def _evaluate_if_due(self) -> None:
         tally, total = self.account.tally, self.account.total_steps
         due = is_due(tally, self.recipe, total_steps=total, epoch_examples=self.feed.epoch_examples)
-        if self.on_eval is None or not due:
+        if not self.evaluates or not due:
             return
-        metrics = evaluate(self.model, self.on_eval, self.step, self.team)
-        result = EvalDone(self.step, metrics, improves(metrics, tally.evals, self.recipe))
+        metrics = evaluate(self.strategy, self.on_eval, self.step, self.team)
+        with self.team.together():
+            result = EvalDone(self.step, metrics, improves(metrics, tally.evals, self.recipe))
         if result.is_best:
             self.states.save_best(self.step)
         self.account.enter_evaluation(result)
@@ -279,11 +302,13 @@ class _Run:
         return self.team.any(bool(self.stop))
 
     def _stopped(self) -> StoppedError:
-        return StoppedError(
+        error = StoppedError(
             f"stopped by {self.stop.signal_name or 'a signal'} after step {self.step}; the state is saved",
             where=str(self.run_dir),
             fix="run the same command again to continue",
         )
+        error.is_joint = True
+        return error
 
 
 @contextlib.contextmanager

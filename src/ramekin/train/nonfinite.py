@@ -3,9 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import nn
-
 from ramekin.errors import WeightsError
 from ramekin.tensors.encode import Encoded
 from ramekin.train.gradient import Measured
@@ -17,26 +14,25 @@ _SHOWN = 5
 
 def nonfinite_error(
     step: int,
-    model: nn.Module,
     examples: Sequence[Encoded],
     measured: Measured,
     *,
+    bad_weight: str | None,
     last_state: str,
 ) -> WeightsError:
     """The error that stops the run; nothing of the step has been applied.
 
     Args:
         step: the step that failed, from 1.
-        model: to look for weights that were bad before.
         examples: of the step.
         measured: what they gave.
+        bad_weight: a tensor that was bad before, if there is one.
         last_state: where the last good state is, or that there is none.
     """
     suspects = _suspects(examples, measured.by_example)
-    tensor = next((name for name, p in model.named_parameters() if not torch.isfinite(p).all()), None)
     kind = "gradient" if math.isfinite(measured.loss) else "loss"
-    if tensor is not None:
-        blame = f"weight {tensor} was already not finite"
+    if bad_weight is not None:
+        blame = f"weight {bad_weight} was already not finite"
     else:
         tasks = sorted({item.provenance.task for item in suspects})
         ids = [item.provenance.id for item in suspects]

@@ -36,6 +36,8 @@ class TrainReport:
     parameters: int
     precision: str
     device: str
+    processes: int
+    """That trained together, in this call."""
     state: Path
     """The last saved state."""
     notices: tuple[str, ...]

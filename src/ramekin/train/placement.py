@@ -15,7 +15,6 @@ import torch
 
 from ramekin.errors import UsageError
 from ramekin.train.recipe import Precision
-from ramekin.train.team import WAIT
 
 __all__ = ["Placement", "place"]
 
@@ -39,17 +38,12 @@ class Placement:
 
 
 def place(precision: Precision, *, device: str | torch.device) -> Placement:
-    """Choose the precision on a device; `auto` asks Accelerate for the device, as processes that were
-    launched together do.
+    """Choose the precision on a device.
 
     Raises:
         UsageError: the device cannot do bf16.
     """
-    from accelerate import PartialState
-
-    state = PartialState(timeout=WAIT)
-    # Of several processes on a machine each has a device of its own, whatever was asked for.
-    chosen = torch.device(state.device if device == "auto" or state.num_processes > 1 else device)
+    chosen = torch.device(device)
     if precision == "auto":
         precision = "bf16" if chosen.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     if precision == "bf16" and chosen.type == "cuda" and not torch.cuda.is_bf16_supported():

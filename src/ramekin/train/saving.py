@@ -1,6 +1,7 @@
 """Saving a run and going on from what was saved, for all processes of it.
 
-The first process writes, all read. How a state lies on the disk is `state`'s.
+The first process alone reads and writes files, and tells the others: they need not see them. How a state lies
+on the disk is `state`'s.
 """
 
 from collections.abc import Mapping
@@ -9,11 +10,10 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.train.identity import refuse_difference
-from ramekin.train.optimizers import read_state, write_state
+from ramekin.train.optimizers import OptimizerState
 from ramekin.train.state import (
     Saved,
     load_best,
@@ -23,6 +23,7 @@ from ramekin.train.state import (
     save_state,
     state_folders,
 )
+from ramekin.train.strategy import AbstractStrategy
 from ramekin.train.tally import Tally, tally_from_json, tally_to_json
 from ramekin.train.team import AbstractTeam
 
@@ -47,28 +48,23 @@ class States:
     Args:
         run_dir: they are in its `state/`.
         identity: of the run; only states of an equal one are taken.
-        parameters: the trainable ones, written in place.
-        optimizer: over them.
+        strategy: holds the weights and the optimizer.
         team: the processes.
     """
 
     def __init__(
-        self,
-        run_dir: Path,
-        identity: Mapping[str, Any],
-        parameters: Mapping[str, nn.Parameter],
-        optimizer: torch.optim.Optimizer,
-        team: AbstractTeam,
+        self, run_dir: Path, identity: Mapping[str, Any], strategy: AbstractStrategy, team: AbstractTeam
     ) -> None:
         self.root = run_dir / "state"
-        self._run_dir, self._identity, self._team = run_dir, identity, team
-        self._parameters, self._optimizer = parameters, optimizer
+        self._run_dir, self._identity = run_dir, identity
+        self._strategy, self._team = strategy, team
 
     @property
     def newest(self) -> Path | None:
-        """The folder of the last state."""
-        folders = state_folders(self.root)
-        return folders[-1] if folders else None
+        """The folder of the last state; all must ask."""
+        folders = state_folders(self.root) if self._team.is_first else []
+        told = self._team.from_first(str(folders[-1]) if folders else None)
+        return Path(told) if told is not None else None
 
     def restore(self, *, resume: bool) -> tuple[Position | None, tuple[str, ...]]:
         """Take over the newest whole state, and remove what a killed process left after it.
@@ -80,25 +76,18 @@ class States:
             UsageError: there is a state and `resume` is false, or it is of another run.
             WeightsError: it is of another model, or none of the states is whole.
         """
-        if not resume and state_folders(self.root):
-            raise UsageError(
-                "the folder holds a run already",
-                where=str(self._run_dir),
-                fix="add resume=auto to continue it, or choose another output",
-            )
-        saved = load_newest(self.root)
-        if saved is not None:
-            refuse_difference(saved.record["identity"], self._identity, where=str(self._run_dir))
-            self._take(saved)
-        self._team.wait()  # until all have read what the first may now remove
+        saved: Saved | None = None
         with self._team.first_alone() as is_first:
             if is_first:
-                remove_unfinished(self.root, newest=saved.folder if saved else None)
-        if saved is None:
+                saved = self._load(resume=resume)
+        told = self._team.from_first(None if saved is None else [dict(saved.record), saved.passed_over])
+        if told is None:
             return None, ()
-        record = saved.record
+        record, passed_over = told
+        self._strategy.take_weights({} if saved is None else saved.weights)
+        self._strategy.take_memory(OptimizerState({}, {}) if saved is None else saved.optimizer)
         position = Position(tally_from_json(record["tally"]), record["max_tokens"], record["finished"])
-        return position, saved.passed_over
+        return position, tuple(passed_over)
 
     def save(self, position: Position, *, best_step: int | None) -> None:
         """Write a state.
@@ -114,34 +103,42 @@ class States:
             "max_tokens": position.max_tokens,
             "torch": torch.__version__,
         }
+        weights, memory = self._strategy.weights(), self._strategy.memory()
         with self._team.first_alone() as is_first:
             if is_first:
                 save_state(
                     self.root,
                     position.tally.step,
-                    weights=self._parameters,
-                    optimizer=read_state(self._optimizer, self._parameters),
+                    weights=weights,
+                    optimizer=memory,
                     record=record,
                     best_step=best_step,
                 )
 
     def save_best(self, step: int) -> None:
         """Keep the weights as those of the best evaluation."""
+        weights = self._strategy.weights()
         with self._team.first_alone() as is_first:
             if is_first:
-                save_best(self.root, step, weights=self._parameters)
+                save_best(self.root, step, weights=weights)
 
     def take_best(self, step: int) -> None:
         """Give the model the weights that were kept after a step."""
-        self._set_weights(load_best(self.root, step))
+        with self._team.first_alone() as is_first:
+            weights = load_best(self.root, step) if is_first else {}
+        self._strategy.take_weights(weights)
 
-    def _take(self, saved: Saved) -> None:
-        if saved.weights.keys() != self._parameters.keys():
-            raise WeightsError("the saved state is of another model", where=str(saved.folder))
-        self._set_weights(saved.weights)
-        write_state(self._optimizer, self._parameters, saved.optimizer)
-
-    def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(weights[name])
+    def _load(self, *, resume: bool) -> Saved | None:
+        if not resume and state_folders(self.root):
+            raise UsageError(
+                "the folder holds a run already",
+                where=str(self._run_dir),
+                fix="add resume=auto to continue it, or choose another output",
+            )
+        saved = load_newest(self.root)
+        if saved is not None:
+            refuse_difference(saved.record["identity"], self._identity, where=str(self._run_dir))
+            if set(saved.weights) != set(self._strategy.names):
+                raise WeightsError("the saved state is of another model", where=str(saved.folder))
+        remove_unfinished(self.root, newest=saved.folder if saved else None)
+        return saved

@@ -1,26 +1,24 @@
-"""The processes that train together, each holding the whole model: shares of a step, and sums over all.
+"""The processes that train together: sums over all, and errors that end all.
 
-Gradients are added up once a step, after all micro-batches, so that a step is the same sum at any number of
-processes, and a process that runs out of memory can begin its share anew without the others noticing.
-The first process alone writes files. Knows nothing of models or data.
+What is asked of a team is asked by every process, in the same order. The first process writes files and
+talks. How the model's weights lie among them is `strategy`'s; knows nothing of models or data.
 """
 
 import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
-from typing import final
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["AbstractTeam", "Alone", "Replicas", "team_of"]
+from ramekin import errors
+from ramekin.errors import RamekinError, ResourceError
 
-WAIT = timedelta(hours=6)
-"""How long processes wait for each other: the first evaluates and saves while the others do nothing."""
+__all__ = ["AbstractTeam", "Alone", "Group"]
 
-_BUCKET = 1 << 24  # numbers that are added up in one go: 64 MB
+T = TypeVar("T")
 
 
 class AbstractTeam(ABC):
@@ -41,40 +39,60 @@ class AbstractTeam(ABC):
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    @abstractmethod
-    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace every gradient by its sum over the processes."""
+    @property
+    def device(self) -> torch.device | None:
+        """Where this process computes; None leaves the choice."""
+        return None
 
     @abstractmethod
     def add(self, numbers: Tensor) -> Tensor:
-        """The sum of a tensor over the processes."""
+        """The sum of a tensor over the processes, in its place."""
 
     @abstractmethod
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in some process; all must ask."""
+        """Whether the flag is up in some process."""
 
     @abstractmethod
     def lowest(self, number: int) -> int:
         """The least of the processes' numbers."""
 
     @abstractmethod
-    def from_first(self, values: Mapping[str, float]) -> Mapping[str, float]:
-        """What the first process has."""
+    def from_first(self, value: Any) -> Any:
+        """What the first process has, a JSON value."""
 
     @abstractmethod
-    def wait(self) -> None:
-        """Go on when all are here."""
+    def tensor_from_first(self, tensor: Tensor) -> Tensor:
+        """What the first process has; the others give a tensor of its shape and dtype to write it into."""
+
+    @abstractmethod
+    def together(self) -> "contextlib.AbstractContextManager[None]":
+        """A block in which an error of ours in one process is raised in all, at its end; no other is awaited
+        in it.
+
+        Raises:
+            RamekinError: that of the process with the lowest rank that has one; `is_joint` is true.
+        """
 
     @contextlib.contextmanager
     def first_alone(self) -> Iterator[bool]:
         """A block that the first process works in while the others wait; says whether this is the first."""
-        yield self.is_first
-        self.wait()
+        with self.together():
+            yield self.is_first
+
+    def first_then_others(self, make: Callable[[], T]) -> T:
+        """What each makes, the first process before the others: what it fetches or builds is there then."""
+        with self.first_alone() as is_first:
+            made = [make()] if is_first else []
+        with self.together():
+            return made[0] if made else make()
 
 
 @final
 class Alone(AbstractTeam):
     """A single process."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device
 
     @property
     def size(self) -> int:
@@ -86,8 +104,10 @@ class Alone(AbstractTeam):
         """The first."""
         return 0
 
-    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Nothing to add."""
+    @property
+    def device(self) -> torch.device | None:
+        """What was given."""
+        return self._device
 
     def add(self, numbers: Tensor) -> Tensor:
         """The numbers themselves."""
@@ -101,17 +121,22 @@ class Alone(AbstractTeam):
         """The number itself."""
         return number
 
-    def from_first(self, values: Mapping[str, float]) -> Mapping[str, float]:
-        """The values themselves."""
-        return values
+    def from_first(self, value: Any) -> Any:
+        """The value itself."""
+        return value
 
-    def wait(self) -> None:
-        """Nobody to wait for."""
+    def tensor_from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor itself."""
+        return tensor
+
+    def together(self) -> "contextlib.AbstractContextManager[None]":
+        """A plain block."""
+        return contextlib.nullcontext()
 
 
 @final
-class Replicas(AbstractTeam):
-    """Several processes of torch.distributed, each with the whole model."""
+class Group(AbstractTeam):
+    """The processes of torch.distributed's default group."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -128,63 +153,86 @@ class Replicas(AbstractTeam):
         """The global rank."""
         return self._rank
 
-    def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace every gradient by its sum; one that a process lacks counts as zero."""
-        for bucket in _buckets(parameters):
-            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            torch.distributed.all_reduce(flat)
-            parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-            for parameter, part in zip(bucket, parts, strict=True):
-                parameter.grad = part.view_as(parameter)
+    @property
+    def device(self) -> torch.device:
+        """This process's own."""
+        return self._device
 
     def add(self, numbers: Tensor) -> Tensor:
-        """The sum over the processes."""
-        summed = numbers.clone()
-        torch.distributed.all_reduce(summed)
-        return summed
+        """The sum over the processes, in its place."""
+        with _connection():
+            torch.distributed.all_reduce(numbers)
+        return numbers
 
     def any(self, flag: bool) -> bool:
         """Whether it is up anywhere."""
-        return bool(self.add(torch.tensor([float(flag)], device=self._device)).item())
+        return self.lowest(0 if flag else 1) == 0
 
     def lowest(self, number: int) -> int:
         """The least of all."""
         least = torch.tensor([number], device=self._device)
-        torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN)
+        with _connection():
+            torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN)
         return int(least.item())
 
-    def from_first(self, values: Mapping[str, float]) -> Mapping[str, float]:
-        """The first process's, sent as JSON (torch's own way of sending objects is pickle)."""
-        data = bytearray(json.dumps(dict(values)).encode())
+    def from_first(self, value: Any) -> Any:
+        """The first process's."""
+        return self._from(0, value)
+
+    def tensor_from_first(self, tensor: Tensor) -> Tensor:
+        """The first process's, on this one's device."""
+        sent = tensor.to(self._device)
+        with _connection():
+            torch.distributed.broadcast(sent, 0)
+        return sent
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """A block that ends in all processes as in the worst of them."""
+        error: RamekinError | None = None
+        try:
+            yield
+        except RamekinError as own:
+            error = own
+        try:
+            failed = self.lowest(self._size if error is None else self._rank)
+            if failed == self._size:
+                return
+            told = self._from(failed, [type(error).__name__, str(error)])
+        except ResourceError as lost:
+            raise error or lost from None
+        if error is None or failed != self._rank:
+            error = _retold(*told, process=failed)
+        error.is_joint = True
+        raise error
+
+    def _from(self, rank: int, value: Any) -> Any:
+        """A process's value, sent as JSON (torch's own way of sending objects is pickle)."""
+        data = bytearray(json.dumps(value).encode())
         size = torch.tensor([len(data)], device=self._device)
-        torch.distributed.broadcast(size, 0)
-        sent = torch.empty(int(size.item()), dtype=torch.uint8, device=self._device)
-        if self.is_first:
-            sent.copy_(torch.frombuffer(data, dtype=torch.uint8))
-        torch.distributed.broadcast(sent, 0)
-        received: Mapping[str, float] = json.loads(bytes(sent.cpu().numpy()))
-        return received
-
-    def wait(self) -> None:
-        """A barrier."""
-        self.any(False)
+        with _connection():
+            torch.distributed.broadcast(size, rank)
+            sent = torch.empty(int(size.item()), dtype=torch.uint8, device=self._device)
+            if self._rank == rank:
+                sent.copy_(torch.frombuffer(data, dtype=torch.uint8))
+            torch.distributed.broadcast(sent, rank)
+        return json.loads(bytes(sent.cpu().numpy()))
 
 
-def team_of(device: torch.device) -> AbstractTeam:
-    """The processes that were launched together, or this one alone."""
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return Replicas(device) if distributed and torch.distributed.get_world_size() > 1 else Alone()
+def _retold(kind: str, message: str, *, process: int) -> RamekinError:
+    """Another process's error; the first's needs no name."""
+    error: RamekinError = getattr(errors, kind)(message if process == 0 else f"process {process}: {message}")
+    return error
 
 
-def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
-    bucket: list[nn.Parameter] = []
-    numbers = 0
-    for parameter in parameters:
-        if bucket and numbers + parameter.numel() > _BUCKET:
-            yield bucket
-            bucket, numbers = [], 0
-        bucket.append(parameter)
-        numbers += parameter.numel()
-    if bucket:
-        yield bucket
+@contextlib.contextmanager
+def _connection() -> Iterator[None]:
+    """Say what it means when a process that is waited for is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ResourceError(
+            "another process of the run has ended, or cannot be reached",
+            got=str(error).splitlines()[0],
+            fix="its own message says why; start the run again and it continues from its last saved state",
+        ) from error

@@ -57,7 +57,8 @@ def by_micro_batches(model, items, objective, *, max_tokens):
     model.zero_grad(set_to_none=True)
     cut = cut_step(items, Alone(), max_tokens=max_tokens)
     done = accumulate(model, objective, cut, CPU, seed=0, step=0)
-    measured = measure(done, list(model.parameters()), cut, CPU, Alone(), objective.parts)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    measured = measure(done, norm, cut, CPU, Alone(), objective.parts)
     return measured, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
