@@ -88,3 +88,20 @@ def test_settings_of_another_base_under_the_name_of_mini_base_are_refused(
     monkeypatch.chdir(tmp_path)
     code, _, err = ramekin("demo", "recipe.base.d_model=32", "output=out")
     assert code == 2 and "recipe.base.name" in err
+
+
+def test_a_training_recipe_runs_under_either_verb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ramekin: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAMEKIN_CACHE", str(tmp_path / "cache"))
+    words = ("recipe=glue/full_base", "task=glue/cola", "tiny=true", "max_steps=2", "threads=1")
+    for verb in ("run", "train"):
+        code, out, err = ramekin(verb, *words, f"output={verb}ning")
+        assert code == 0 and "2 steps" in out, err
+    weights = [Path(f"{verb}ning", "model.safetensors").read_bytes() for verb in ("run", "train")]
+    assert weights[0] == weights[1]
+    Path("c.yaml").write_text("recipe: glue/full_base\ntask: glue/cola\n")
+    code, out, _ = ramekin("run", "--config", "c.yaml", "--dry-run", "tiny=true")
+    assert code == 0 and "12 steps" in out
+    assert ramekin("run", "recipe=glue/fullbase")[0] == 2

@@ -124,6 +124,12 @@ def test_a_wrong_task_is_found_whatever_else_is_wrong() -> None:
         ("merge", MergeConfig, ("method=ties_merging", "models=[a]", "method.preset=fusionbnch"), "did you mean 'fusionbench'"),
         ("merge", MergeConfig, ("method=task_arithmetic", "models=[a]", "method.scaling_factor=much"), "expected a finite number"),
         ("run", RunConfig, ("recipe=dmo",), "did you mean 'demo'"),
+        ("run", RunConfig, ("recipe=t0_3b",), "did you mean 't0/t0_3b'"),
+        ("run", RunConfig, (), "'recipe' is needed: recipe=…, one of demo, direct/channel_3b"),
+        ("train", TrainConfig, ("recipe=t0/t03b",), "did you mean 't0/t0_3b'"),
+        ("train", TrainConfig, ("recipe=demo",), "'demo' is none for 'ramekin train': ramekin run recipe=demo"),
+        ("train", TrainConfig, ("recipe=glue/_base",), "unknown recipe 'glue/_base'"),
+        ("train", TrainConfig, ("recipe=glue/lora_base",), "needs a task or a mixture"),
         ("run", RunConfig, ("recipe=demo", "recipe.base.d_modl=3"), "did you mean 'recipe.base.d_model'"),
     ],
 )  # fmt: skip
@@ -165,6 +171,37 @@ def test_a_resolved_configuration_reads_back_equal(tmp_path: Path) -> None:
     assert compose("fuse", FuseConfig, [], config_file=tmp_path / "config.yaml") == config
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recipe=direct/flipped_3b", "tiny=true", "max_steps=3"],
+        ["recipe=glue/lora_base", "task=glue/rte", "adapter.rank=8"],
+        ["recipe=papers/question_answer"],
+        ["recipe=t0/t0_3b", "mixture=null", "task=glue/rte"],
+        ["model=x", "task=glue/rte"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_training_reads_back_equal_with_and_without_a_recipe(words: list[str], tmp_path: Path) -> None:
+    config = compose("train", TrainConfig, words)
+    assert config.recipe == (words[0].removeprefix("recipe=") if "recipe" in words[0] else None)
+    (tmp_path / "config.yaml").write_text(config_text(config))
+    assert compose("train", TrainConfig, [], config_file=tmp_path / "config.yaml") == config
+
+
+def test_the_last_recipe_wins_and_none_takes_it_back() -> None:
+    assert compose("train", TrainConfig, ["recipe=t0/t0", "recipe=t0/t0_plus"]).recipe == "t0/t0_plus"
+    config = compose("train", TrainConfig, ["recipe=t0/t0", "recipe=null", "model=x", "task=glue/rte"])
+    assert config.recipe is None and config.training.epochs == 3
+
+
+def test_parts_of_other_files_are_not_offered() -> None:
+    assert not any("_base" in name.rpartition("/")[2][:5] for name in group_options("recipe"))
+    assert "Seq2SeqLMPool/_template" not in group_options("modelpool")
+    trainings, roads = group_options("recipe", "train"), group_options("recipe", "run")
+    assert set(trainings) | set(roads) == set(group_options("recipe")) and not set(trainings) & set(roads)
+
+
 def test_a_file_that_holds_no_keys(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("- a\n")
     with pytest.raises(UsageError, match="holds keys and values"):
@@ -193,7 +230,7 @@ def test_a_key_with_one_wrong_letter_is_refused_with_the_right_one(key: str, pla
 def test_every_option_of_every_group_composes() -> None:
     for method in group_options("method"):
         assert compose("merge", MergeConfig, [f"method={method}", "models=[a]"]).method["name"] == method
-    for recipe in group_options("recipe"):
+    for recipe in group_options("recipe", "run"):
         assert compose("run", RunConfig, [f"recipe={recipe}"]).recipe.name == recipe
     for pool in group_options("modelpool"):
         assert compose("fuse", FuseConfig, [f"modelpool={pool}"]).modelpool.tokenizer is not None

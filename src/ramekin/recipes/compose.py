@@ -21,7 +21,7 @@ from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.registry import nearest, unknown_name
 from ramekin.text.strict_yaml import read_yaml
 
-__all__ = ["CONF", "compose", "group_options"]
+__all__ = ["CONF", "chosen_option", "compose", "group_options", "recipe_verb"]
 
 CONF = Path(str(files("ramekin.recipes"))) / "conf"
 """The folder of the configuration groups."""
@@ -42,13 +42,13 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
         UsageError: something is unknown, missing or of the wrong type; all problems at once.
     """
     overrides = [*(_words_of_file(config_file) if config_file else ()), *words]
-    problems, checked = _checked(schema, overrides)
+    problems, checked = _checked(verb, schema, overrides)
     missing = _missing_groups(verb, overrides)
     problems += [
-        f"'{group}' is needed: {group}=…, one of {', '.join(group_options(group))}" for group in missing
+        f"'{group}' is needed: {group}=…, one of {', '.join(_offered(group, verb))}" for group in missing
     ]
     try:
-        config = schema.model_validate(_hydra(verb, checked))
+        config = schema.model_validate({**_hydra(verb, checked), **_choices(schema, checked)})
     except ValidationError as error:
         others = [each for each in error.errors() if each["loc"] not in [(group,) for group in missing]]
         raise UsageError.of_problems([*problems, *(_in_words(schema, each) for each in others)]) from error
@@ -60,14 +60,45 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
 
 
 @lru_cache(maxsize=64)
-def group_options(group: str) -> tuple[str, ...]:
+def group_options(group: str, verb: str | None = None) -> tuple[str, ...]:
     """The options of a configuration group, such as `ties_merging` of `method`; empty for any other key.
+
+    Files whose names begin with `_` are parts of others and no options.
+
+    Args:
+        group: a folder of `conf/`.
+        verb: of the recipes, only those that this verb carries out; None: all.
 
     >>> "ties_merging" in group_options("method")
     True
+    >>> group_options("recipe", "run")
+    ('demo', 'real_text')
     """
     root = CONF / group
-    return tuple(sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml")))
+    found = sorted(path.relative_to(root).with_suffix("") for path in root.rglob("[!_]*.yaml"))
+    names = (path.as_posix() for path in found)
+    return tuple(name for name in names if group != "recipe" or verb in (None, recipe_verb(name)))
+
+
+def recipe_verb(name: str) -> str:
+    """The verb that carries out a recipe: a training is `FAMILY/NAME`, a road stands by itself.
+
+    >>> recipe_verb("t0/t0_3b"), recipe_verb("demo")
+    ('train', 'run')
+    """
+    return "train" if "/" in name else "run"
+
+
+def chosen_option(group: str, words: Sequence[str], config_file: Path | None = None) -> str | None:
+    """The option of a group that words choose, the last of them winning; None if they choose none."""
+    given = [*(_words_of_file(config_file) if config_file else ()), *words]
+    values = [value for key, _, value in (word.partition("=") for word in given) if key.lstrip("+") == group]
+    return values[-1].strip("'\"") if values and values[-1] != "null" else None
+
+
+def _choices(schema: type[BaseModel], words: Sequence[str]) -> dict[str, str | None]:
+    """The options that the configuration itself tells, such as the name of its recipe."""
+    return {group: chosen_option(group, words) for group in getattr(schema, "CHOICES", ())}
 
 
 def _words_of_file(path: Path) -> list[str]:
@@ -77,8 +108,8 @@ def _words_of_file(path: Path) -> list[str]:
         raise UsageError("a configuration file holds keys and values", where=str(path))
     words: list[str] = []
     for key, value in data.items():
-        if isinstance(value, str) and group_options(str(key)):
-            words.append(f"{key}={value}")
+        if isinstance(value, str | None) and group_options(str(key)):
+            words.append(f"{key}={value or 'null'}")
         else:
             words += [f"++{name}={_grammar(leaf)}" for name, leaf in _leaves(str(key), value)]
     return words
@@ -105,7 +136,7 @@ def _grammar(value: Any) -> str:
     return repr(value)
 
 
-def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], list[str]]:
+def _checked(verb: str, schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Everything that is wrong with the words before anything is composed, and the words as Hydra takes them.
 
     Hydra refuses to set a key that its files do not list; ours are listed by the schema alone, so that
@@ -125,10 +156,13 @@ def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], 
             continue
         key = override.key_or_group.partition("@")[0]
         value = override.value()
-        options = group_options(key)
-        if options and isinstance(value, str):
+        options = group_options(key, verb)
+        if options and value is None:
+            # Hydra has no word for none of a group's options: the words before that chose one go.
+            checked = [each for each in checked if each.partition("=")[0] != key]
+        elif options and isinstance(value, str):
             if value not in options:
-                problems.append(unknown_name(key, value, options))
+                problems.append(_no_option(verb, key, value))
                 # Stands in so that the other words' values can be checked in the same go.
                 word = f"{key}={nearest(value, options) or options[0]}"
             checked.append(word)
@@ -143,6 +177,19 @@ def _checked(schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], 
             else:
                 checked.append(f"++{full_key}={word.partition('=')[2]}")
     return problems, checked
+
+
+def _no_option(verb: str, group: str, name: str) -> str:
+    """What is wrong with the name of an option: there is none such, or it is another verb's."""
+    if name in group_options(group):
+        own = recipe_verb(name)
+        return f"the {group} '{name}' is none for 'ramekin {verb}': ramekin {own} {group}={name}"
+    return unknown_name(group, name, _offered(group, verb))
+
+
+def _offered(group: str, verb: str) -> tuple[str, ...]:
+    """The options that a verb has to offer: `ramekin run` hands trainings on to `ramekin train`."""
+    return group_options(group, None if verb == "run" else verb)
 
 
 def _lifted(schema: type[BaseModel], key: str) -> str:
@@ -167,7 +214,7 @@ def _missing_groups(verb: str, words: Sequence[str]) -> list[str]:
     given = {word.partition("=")[0].lstrip("+").partition(".")[0] for word in words}
     wanted = [name for entry in read_yaml(CONF / f"{verb}.yaml")["defaults"] if isinstance(entry, Mapping)
               for name, option in entry.items() if option is None]  # fmt: skip
-    return [group for group in wanted if group not in given]
+    return [group for group in wanted if group not in given and not group.startswith("optional ")]
 
 
 def _key_problem(schema: type[BaseModel], key: str) -> str | None:

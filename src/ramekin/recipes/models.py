@@ -1,7 +1,7 @@
 """Models by the names that users give them.
 
-A name is a folder, a hub id (looked for below `hub_root` first), or a base of the built-in
-world (`mini/base`, `mini/text`), which is made on the spot.
+A name is a folder, a hub id (looked for below `hub_root` first), or one of `mini/base`, `mini/text` and
+`tiny/base`, which are made on the spot.
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
+from ramekin.recipes.tiny_base import TINY_BASE, ensure_tiny_base
 from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["locate", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
-    """The folder of a checkpoint; a base of the built-in world is made if it is not there yet.
+    """The folder of a checkpoint; a base that is made on the spot is made if it is not there yet.
 
     Raises:
         WeightsError: there is none; the message names the repository and the remedies.
@@ -27,6 +28,8 @@ def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
 
     if name in WORLD_BASES and not Path(name).exists():
         return ensure_world_base(name, places.world_seed, progress)
+    if name == TINY_BASE and not Path(name).exists():
+        return ensure_tiny_base(progress)
     return locate_checkpoint(name, hub_root=places.hub_root)
 
 
@@ -50,14 +53,18 @@ def open_named(
     """Load a model by name, an adapter merged into its base.
 
     Args:
-        name: a folder, a hub id, or a base of the built-in world.
+        name: a folder, a hub id, or a base that is made on the spot.
         places: where names are looked up.
         progress: told when a base is being made.
         base: for an adapter, the base to use instead of the one it recorded.
         device: where the model goes.
     """
+    from ramekin.weights.lineage import read_lineage
     from ramekin.weights.opening import open_model
 
     folder = locate(name, places, progress)
+    lineage = read_lineage(folder) if base is None else None
+    if lineage is not None and lineage.kind == "adapter" and lineage.base in (*WORLD_BASES, TINY_BASE):
+        base = lineage.base  # no folder and no hub id: only here is known how to come by it
     base_folder = locate(base, places, progress) if base is not None else None
     return open_model(folder, base=base_folder, hub_root=places.hub_root, device=device)

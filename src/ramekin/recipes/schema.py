@@ -66,6 +66,12 @@ class TrainConfig(AbstractTaskVerbConfig):
 
     LIFTED: ClassVar[tuple[str, ...]] = ("training",)
     NAMED: ClassVar[tuple[str, ...]] = ("mixture",)
+    CHOICES: ClassVar[tuple[str, ...]] = ("recipe",)
+
+    recipe: str | None = None
+    """What these numbers are from, such as `t0/t0_3b`; other words are laid over it."""
+    tiny: bool = False
+    """The same recipe in small, in a minute and without a network; see `recipes.tiny`."""
 
     model: str
     mixture: MixtureConfig | None = None

@@ -23,6 +23,7 @@ from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.tiny import in_small
 from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training import adapter_recipe, objective_text, stage_listener
 from ramekin.recipes.training_data import TrainingData, data_lines, read_training_data
@@ -43,7 +44,8 @@ __all__ = ["execute", "plan"]
 
 def plan(config: TrainConfig) -> Outcome:
     """What would be trained: rows, steps and the first prompt of each task; no weights are loaded."""
-    count, data = data_lines(config, places_of(config))
+    config = in_small(config)
+    count, data = data_lines(config, _places(config))
     recipe = config.training
     steps = recipe.max_steps if count is None else recipe.total_steps(count)
     rows = "a mixture" if count is None else f"{count} rows"
@@ -72,7 +74,7 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
         if team.from_first(done):
             return Outcome({"output": str(output), "finished_before": True}, f"{output} is finished already")
         try:
-            result = _train(config, output, working, text, progress, team)
+            result = _train(in_small(config), output, working, text, progress, team)
         except (UsageError, DataError, WeightsError):
             if team.is_first:
                 _leave_unless_begun(working)
@@ -80,6 +82,11 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
         if team.is_first:
             shutil.rmtree(working, ignore_errors=True)
         return result
+
+
+def _places(config: TrainConfig) -> Places:
+    """Where things are looked for; in small nothing is looked for."""
+    return dataclasses.replace(places_of(config), sample_rows=config.tiny)
 
 
 def _leave_unless_begun(working: Path) -> None:
@@ -159,7 +166,7 @@ def _train(
     from ramekin.train.loop import finetune
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    places = places_of(config)
+    places = _places(config)
     set_threads(config.threads)
     recipe = dataclasses.replace(config.training, seed=config.seed)
     device = str(team.device)

@@ -29,6 +29,8 @@ def training_lineage(config: TrainConfig, opened: "Opened", data: TrainingData, 
 
     is_adapter = config.adapter.kind != "none"
     settings: dict[str, Any] = {
+        **({"recipe_name": config.recipe} if config.recipe is not None else {}),
+        **({"tiny": True} if config.tiny else {}),
         **data.settings,
         "recipe": dataclasses.asdict(recipe),
         "objective": dataclasses.asdict(config.objective),
