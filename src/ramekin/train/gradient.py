@@ -18,6 +18,7 @@ from ramekin.errors import ResourceError
 from ramekin.tensors.collate import Batch, collate
 from ramekin.tensors.encode import Encoded
 from ramekin.tensors.plan import micro_batches, padded_tokens, shares
+from ramekin.train.faster import prepare_row_gradients
 from ramekin.train.objective import Losses, Objective, sum_by_example
 from ramekin.train.placement import Placement
 from ramekin.train.tally import StepCount
@@ -106,6 +107,7 @@ def accumulate(
     Dropout is drawn from (seed, step, micro-batch) alone; the global random state is left changed. An empty
     micro-batch is left out; in lockstep, a short example stands in for it, its loss multiplied by zero.
     """
+    prepare_row_gradients(model)
     done: list[MicroBatch] = []
     for turn, places in enumerate(cut.batches):
         if not places and not in_lockstep:

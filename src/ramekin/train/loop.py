@@ -101,7 +101,8 @@ def finetune(
         run = _Run(model, feed, recipe, learned, placement, team, Path(run_dir), on_eval, progress, stop)
         stack.callback(run.close, was_training)
         run.start(resume=resume)
-        with _dropout(run.strategy.trained, recipe.dropout), blocks_as(recipe, run.strategy.trained):
+        trained = run.strategy.trained
+        with run.faster(), _dropout(trained, recipe.dropout), blocks_as(recipe, trained):
             run.steps()
         run.finish()
         return run.report()
