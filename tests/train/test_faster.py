@@ -14,7 +14,7 @@ from ramekin.train.kernels import drop
 from ramekin.train.objective import ObjectiveRecipe, build_objective
 from ramekin.train.placement import Placement
 from ramekin.train.team import Alone
-from ramekin.weights.adapter import LoraRecipe, attach_lora
+from ramekin.weights.attach import IA3Recipe, LoraRecipe, PromptRecipe, attach_adapter
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model, set_dropout
 
@@ -57,18 +57,23 @@ def test_losses_and_gradients_are_those_of_transformers(make_items, kind, feed_f
         assert_same(step(model, items), expected)
 
 
-def test_under_an_adapter_only_the_adapter_has_gradients(make_items):
-    model = attach_lora(family("t5"), LoraRecipe(rank=2), seed=0).train()
+@pytest.mark.parametrize(
+    "recipe",
+    [LoraRecipe(rank=2), LoraRecipe(rank=2, dora=True), IA3Recipe(), PromptRecipe(num_virtual_tokens=3)],
+    ids=["lora", "dora", "ia3", "prompt"],
+)
+def test_under_an_adapter_only_the_adapter_has_gradients(make_items, recipe):
+    model, items = attach_adapter(family("t5"), recipe, seed=0).train(), make_items(8)
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
-    items = make_items(8)
+        for parameter in trained.values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
     expected = step(copy.deepcopy(model), items)
     with faster_on_cpu(model, CPU):
         ours = step(model, items)
     assert_same(ours, expected)
-    assert all("lora_" in name for name in ours[1])
+    assert ours[1].keys() == trained.keys()
 
 
 def test_a_trained_norm_alone_has_a_gradient(make_items):
