@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shape", choices=SHAPES, default="d256", help="of the model (d256)")
     parser.add_argument("--turns", type=int, default=5, help="of each side, together 50 steps (5)")
     parser.add_argument("--global-batch", type=int, default=256, help="the large one (256)")
-    parser.add_argument("--micro-batch-tokens", type=int, default=1024, help="ramekin's budget (1024)")
+    parser.add_argument("--micro-batch-tokens", type=int, default=2048, help="ramekin's budget (2048)")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
     parser.add_argument("--seed", type=int, default=0, help="of data and order (0)")
     parser.add_argument("--data", help="a folder of data sets by their hub names; else random tokens")
