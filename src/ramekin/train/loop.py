@@ -26,6 +26,7 @@ from ramekin.train.account import Account
 from ramekin.train.blocks import blocks_as
 from ramekin.train.evaluation import OnEval, evaluate, is_due
 from ramekin.train.events import EvalDone, Progress
+from ramekin.train.faster import faster_on_cpu
 from ramekin.train.feed import Feed, Listed
 from ramekin.train.gradient import Cut, Measured, MicroBatch, cut_step, measure, within_memory
 from ramekin.train.identity import identity_of, refuse_strangers
@@ -156,6 +157,12 @@ class _Run:
                 self.account.notice(message)
         if position is not None and not self.finished:
             self.account.notice(f"continuing after step {position.tally.step}")
+
+    def faster(self) -> "contextlib.AbstractContextManager[None]":
+        """What speeds a whole model up on a CPU; compiled blocks and shards have passes of their own."""
+        if self.recipe.compile or self.strategy.in_lockstep:
+            return contextlib.nullcontext()
+        return faster_on_cpu(self.model, self.placement.device)
 
     def steps(self) -> None:
         """Take the steps that are left, with evaluation and saving at their turns."""
