@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import UsageError
-from ramekin.recipes.models import locate
+from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
@@ -136,12 +136,12 @@ def _inputs(
 def model_input(name: str, base: str | None, places: Places, progress: AbstractProgress) -> Any:
     """A model by name as what `merge` takes; an adapter with the folder of its base."""
     from ramekin.merge.inputs import ModelInput
+    from ramekin.weights import opening
     from ramekin.weights.adapter import is_adapter, read_adapter
-    from ramekin.weights.opening import locate_base
 
     folder: Path = locate(name, places, progress)
     if not is_adapter(folder):
         return ModelInput(name, folder)
-    base_folder = locate(base, places, progress) if base is not None else None
-    found = locate_base(folder, read_adapter(folder), base=base_folder, hub_root=places.hub_root)
+    base_folder = locate_base(folder, base, places, progress)
+    found = opening.locate_base(folder, read_adapter(folder), base=base_folder, hub_root=places.hub_root)
     return ModelInput(name, folder, found)

@@ -15,7 +15,7 @@ from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
-__all__ = ["locate", "locate_tokenizer", "open_named"]
+__all__ = ["locate", "locate_base", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
@@ -31,6 +31,24 @@ def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
     if name == TINY_BASE and not Path(name).exists():
         return ensure_tiny_base(progress)
     return locate_checkpoint(name, hub_root=places.hub_root)
+
+
+def locate_base(folder: Path, base: str | None, places: Places, progress: AbstractProgress) -> Path | None:
+    """The folder of a base that was named, or that an adapter records of those made on the spot; else None.
+
+    Args:
+        folder: of a checkpoint or an adapter.
+        base: the name that was given.
+        places: where names are looked up.
+        progress: told when a base is being made.
+    """
+    from ramekin.weights.adapter_config import read_adapter_config
+    from ramekin.weights.layout import is_adapter
+
+    if base is None and is_adapter(folder):
+        recorded = read_adapter_config(folder).get("base_model_name_or_path")
+        base = next((name for name in (*WORLD_BASES, TINY_BASE) if name == recorded), None)
+    return None if base is None else locate(base, places, progress)
 
 
 def locate_tokenizer(name: str, places: Places, progress: AbstractProgress) -> Path:
@@ -59,12 +77,8 @@ def open_named(
         base: for an adapter, the base to use instead of the one it recorded.
         device: where the model goes.
     """
-    from ramekin.weights.lineage import read_lineage
     from ramekin.weights.opening import open_model
 
     folder = locate(name, places, progress)
-    lineage = read_lineage(folder) if base is None else None
-    if lineage is not None and lineage.kind == "adapter" and lineage.base in (*WORLD_BASES, TINY_BASE):
-        base = lineage.base  # no folder and no hub id: only here is known how to come by it
-    base_folder = locate(base, places, progress) if base is not None else None
+    base_folder = locate_base(folder, base, places, progress)
     return open_model(folder, base=base_folder, hub_root=places.hub_root, device=device)

@@ -63,9 +63,12 @@ def compiled(model: nn.Module, *, backend: str | Callable[..., Any] = "inductor"
     """While open, `torch.compile` makes each kind of block one graph for all lengths.
 
     Blocks of one kind share their graphs, so that compiling takes as long for a deep model as for a shallow
-    one. Meant for GPUs: on a CPU it lost (`benchmarks/compile_blocks.py`: 0.9 of the speed at width 256,
-    after two minutes of compiling), so it is never on unasked. Gradients equal those without to rounding;
-    dropout is drawn from the same seeds by another generator, so that a compiled run is another run.
+    one: some two minutes on a CPU (torch keeps what it compiled on the machine: then half a minute). A T5 of
+    width 256 was then 1.2 times as fast on one thread of a Xeon with AVX-512, 1.35 times without dropout
+    (`benchmarks/compile_blocks.py`), so that it pays after ten minutes of training; a coincidence of lengths
+    costs another graph. Dropout is that of blocks that are not compiled, and gradients equal theirs to
+    rounding; but which graphs there are depends on the batches seen, so a resumed run equals one that was
+    never stopped to rounding only.
 
     Args:
         model: a T5, mT5 or UMT5, or an adapter's wrapper around one.
@@ -75,10 +78,12 @@ def compiled(model: nn.Module, *, backend: str | Callable[..., Any] = "inductor"
         WeightsError: the model has no blocks.
     """
     blocks = _blocks(model)
+    # Inductor's own random numbers are others than torch's, and on a CPU they cost more than compiling gains.
+    options = {"fallback_random": True} if backend == "inductor" else None
     # Beyond the limit blocks would run uncompiled, with a warning only.
     with torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT):
         for block in blocks:
-            block.compile(dynamic=True, backend=backend)
+            block.compile(dynamic=True, backend=backend, options=options)
         try:
             yield
         finally:

@@ -83,7 +83,7 @@ class Recipe:
     gradient_checkpointing: bool = False
     """Run each block again in the backward pass instead of keeping its activations: the same gradient."""
     compile: bool = False
-    """Compile the blocks with `torch.compile`: for long runs on a GPU; on a CPU it is slower."""
+    """Compile the blocks with `torch.compile`: for long runs. A resumed one is equal to rounding only."""
     checkpoint_every: int | None = None
     """Steps between saved states; the end is always saved."""
     eval_every: int | None = None
