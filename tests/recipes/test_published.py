@@ -87,7 +87,8 @@ PINNED: dict[str, dict[str, Any]] = {
     },
     **{
         f"glue/{kind}_{size}": GLUE
-        | {"model": f"google/flan-t5-{size}", "kind": "none" if kind == "full" else "lora", "rank": 16}
+        | {"model": f"google/flan-t5-{size}"}
+        | ({"kind": "lora", "rank": 16, "alpha": 32} if kind == "lora" else {"kind": "none"})
         for kind in ("full", "lora")
         for size in ("base", "large")
     },
@@ -95,6 +96,7 @@ PINNED: dict[str, dict[str, Any]] = {
         "model": "google/flan-t5-large", "epochs": 10, "global_batch": 16, "learning_rate": 1e-4,
         "optimizer": "adamw", "schedule": "linear", "warmup_steps": 184, "seed": 42, "max_input_tokens": 1024,
         "weight_decay": 0.0, "max_grad_norm": 1.0, "eval_with": ("loss",), "eval_every_epochs": 1,
+        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
     },
     "relations/flan_t5_large": {"model": "google/flan-t5-large", "mode": "generate", "epochs": 10},
     "natural_instructions/tk_instruct": NI | {"model": "google/t5-xl-lm-adapt", "precision": "bf16"},
@@ -228,6 +230,8 @@ def test_it_runs_in_small_from_end_to_end(
     report = json.loads(Path("run/report.json").read_text())
     scored = {row["label"] for table in report["tables"] for row in table["rows"]}
     assert bool(scored) == (bool(config.evaluated_tasks) and "scores" in config.eval_with)
+    steps = [point["step"] for table in report["validations"] for point in table["points"]]
+    assert steps == ([*range(1, 13)] if "papers" in recipe else [6, 12] if "t0/" in recipe else [])
     counted = {counter["name"] for counter in report["facts"]["counters"]}
     assert ("exemplars that there was no other row for" in counted) == (
         recipe.startswith("flan_2022/") and "zero_shot" not in recipe

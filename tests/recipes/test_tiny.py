@@ -37,7 +37,7 @@ def test_the_recipe_stays_what_it_is() -> None:
     assert small.mixture is not None and config.mixture is not None
     for name in ("recipe", "objective", "adapter", "input_eos", "mode", "seed", "templates", "eval_tasks"):
         assert getattr(small, name) == getattr(config, name), name
-    kept = {field.name for field in dataclasses.fields(Recipe)} - {*NUMBERS, "epochs", "precision"}
+    kept = {field.name for field in dataclasses.fields(Recipe)} - {*NUMBERS, "epochs", "precision", "compile"}
     for name in kept:
         assert getattr(small.training, name) == getattr(config.training, name), name
     changed = {"limit_examples", "templates_per_task"}

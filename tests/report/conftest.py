@@ -10,6 +10,7 @@ from ramekin.report.values import (
     CheckpointFact,
     Counter,
     DataOrigin,
+    LossPoint,
     LossRow,
     LossTable,
     Reference,
@@ -20,6 +21,7 @@ from ramekin.report.values import (
     Sweep,
     TableRow,
     Timing,
+    ValidationTable,
     average_cell,
 )
 
@@ -104,4 +106,11 @@ def report(table, sweep):
             warnings=("the GPU was not used",),
         ),
         ("The average is the plain mean.",),
+        (
+            ValidationTable(
+                "Training and validation loss",
+                (LossPoint(46, 0.99, 34.6109), LossPoint(92, 1.99, 16.5236, 29.7732)),
+                "Nats a target token.",
+            ),
+        ),
     )

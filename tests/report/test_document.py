@@ -81,6 +81,14 @@ reports = st.builds(
     tuples_of(st.builds(v.Timing, texts, numbers)),
     facts,
     tuples_of(texts),
+    tuples_of(
+        st.builds(
+            v.ValidationTable,
+            texts,
+            tuples_of(st.builds(v.LossPoint, counts, numbers, numbers, st.none() | numbers)),
+            texts,
+        )
+    ),
 )
 
 

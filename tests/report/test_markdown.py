@@ -43,6 +43,7 @@ def test_the_report_has_its_parts_in_order(report):
         "## Merging methods",
         "## Along λ",
         "## Training loss",
+        "## Training and validation loss",
         "## Time",
         "## The run",
         "### Checkpoints",
@@ -57,6 +58,16 @@ def test_the_report_has_its_parts_in_order(report):
     assert "| **Total** | **1 min 02 s** |" in text
     assert re.search(r"\| ties +\| ties_merging +\| mini/base, full/cola, full/rte +\|", text)
     assert text.endswith("mean.\n")
+
+
+def test_training_and_validation_loss_have_the_form_of_a_model_card(report):
+    lines = to_markdown(report).splitlines()
+    at = lines.index("| Training Loss | Epoch | Step | Validation Loss |")
+    assert lines[at + 1 : at + 4] == [
+        "| ------------: | ----: | ---: | --------------: |",
+        "|        No log |  0.99 |   46 |         34.6109 |",
+        "|       29.7732 |  1.99 |   92 |         16.5236 |",
+    ]
 
 
 def test_every_grid_is_rectangular(report):

@@ -11,6 +11,7 @@ from ramekin.report.values import (
     CheckpointFact,
     Counter,
     DataOrigin,
+    LossPoint,
     LossRow,
     LossTable,
     Report,
@@ -20,6 +21,7 @@ from ramekin.report.values import (
     Sweep,
     TableRow,
     Timing,
+    ValidationTable,
 )
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -149,7 +151,17 @@ def hostile(name):
     table = ScoreTable(name, (name,), (TableRow(name, (cell,), name, name),), name, name)
     sweep = Sweep(name, (0.0, 1.0), (Series(name, (cell, None)),), None, (), name, name)
     losses = LossTable(name, (LossRow(name, (1.0, 0.5)),), name, name)
-    return Report(name, (name, name), (table,), (sweep,), (losses,), (Timing(name, 1.0),), facts, (name,))
+    return Report(
+        name,
+        (name, name),
+        (table,),
+        (sweep,),
+        (losses,),
+        (Timing(name, 1.0),),
+        facts,
+        (name,),
+        (ValidationTable(name, (LossPoint(1, 1.0, 1.0),), name),),
+    )
 
 
 @pytest.mark.parametrize(

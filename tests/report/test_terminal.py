@@ -10,6 +10,7 @@ from ramekin.report.terminal import print_table, to_terminal
 from ramekin.report.values import (
     AVERAGE,
     Cell,
+    LossPoint,
     LossRow,
     LossTable,
     Report,
@@ -17,6 +18,7 @@ from ramekin.report.values import (
     Series,
     Sweep,
     TableRow,
+    ValidationTable,
 )
 
 
@@ -125,11 +127,18 @@ def test_hostile_names_are_neither_markup_nor_escape_sequences():
         Report("T", sweeps=(Sweep("S", (), ()), Sweep("S", (0.5,), (Series("a", (Cell(0.5),)),)))),
         Report("T", losses=(LossTable("L", ()), LossTable("L", (LossRow("r", ()), LossRow("s", (0.0,)))))),
         Report("T", losses=(LossTable("L", (LossRow("r", tuple(float(i) for i in range(99))),)),)),
+        Report("T", validations=(ValidationTable("V", ()), ValidationTable("V", (LossPoint(1, 1.0, 1e3),)))),
     ],
 )
 def test_small_and_empty_reports_are_printed(report):
     for width in (30, 80):
         assert max(map(len, printed(report, width=width).splitlines())) <= width
+
+
+def test_training_and_validation_loss_stand_side_by_side(report):
+    text = printed(report, width=80)
+    assert re.search(r"Training Loss +Epoch +Step +Validation Loss", text)
+    assert re.search(r"No log +0\.99 +46 +34\.6109\s+29\.7732 +1\.99 +92 +16\.5236", text)
 
 
 def test_losses_have_a_small_curve(report):

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import DataError
-from ramekin.report.values import Cell, LossRow, Reference, ScoreTable, Series, Sweep, TableRow, Timing
+from ramekin.report.values import (
+    Cell,
+    LossPoint,
+    LossRow,
+    Reference,
+    ScoreTable,
+    Series,
+    Sweep,
+    TableRow,
+    Timing,
+)
 from ramekin.report.values import average_cell as average
 from ramekin.text.score import Score, wilson_interval
 
@@ -43,7 +53,14 @@ def test_an_interval_upside_down_is_refused():
         Cell(0.5, 0.6, 0.4)
 
 
-@pytest.mark.parametrize("make", [lambda: LossRow("r", (1.0, math.nan)), lambda: Timing("t", math.inf)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LossRow("r", (1.0, math.nan)),
+        lambda: Timing("t", math.inf),
+        lambda: LossPoint(1, 1.0, math.nan),
+    ],
+)
 def test_losses_and_times_are_finite(make):
     with pytest.raises(DataError, match="not finite"):
         make()

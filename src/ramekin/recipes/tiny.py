@@ -60,6 +60,7 @@ def _numbers(recipe: Recipe) -> Recipe:
         max_input_tokens=min(recipe.max_input_tokens, 192),
         max_target_tokens=min(recipe.max_target_tokens, 48),
         precision="fp32",
+        compile=False,
         eval_every=None if recipe.eval_every is None else min(recipe.eval_every, half),
         checkpoint_every=None if recipe.checkpoint_every is None else min(recipe.checkpoint_every, half),
     )

@@ -209,7 +209,7 @@ def _train(
             return Outcome(values, "")
         evaluation = _evaluation(evaluator, model, trained)
         lineage = training_lineage(config, opened, data, recipe)
-        report = training_report(config, output, started, data, trained, evaluation, lineage)
+        report = training_report(config, output, started, data, trained, evaluation, lineage, working)
         _save(model, opened, output, config, lineage, run_files(report, text, working))
     scores = {p.task: p.headline.value for p in evaluation.tasks} if evaluation is not None else {}
     return Outcome({**values, "scores": scores}, f"{report_text(report)}\nsaved {output}")

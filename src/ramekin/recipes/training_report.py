@@ -11,6 +11,7 @@ from ramekin.recipes.runs import command_line
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.training import loss_rows, objective_text
 from ramekin.recipes.training_data import TrainingData
+from ramekin.recipes.validation_losses import validation_tables
 from ramekin.report.values import CheckpointFact, LossTable, Report, RunFacts, ScoreTable, Timing
 from ramekin.report.write import write_report
 
@@ -54,8 +55,11 @@ def training_report(
     trained: "TrainReport",
     evaluation: "Evaluation | None",
     lineage: "Lineage",
+    working: Path,
 ) -> Report:
-    """The run as a report: scores, losses, times, facts."""
+    """The run as a report: scores, losses, times, facts; its log is read from the working folder."""
+    from ramekin.train.journal import read_events
+
     tables: tuple[ScoreTable, ...] = ()
     counters = data.counters
     if evaluation is not None:
@@ -68,6 +72,11 @@ def training_report(
         summary=(_sentence(trained), f"Objective: {objective_text(config.objective)}."),
         tables=tables,
         losses=(LossTable("Loss a target token", loss_rows(output.name, trained)),),
+        validations=validation_tables(
+            trained.evals,
+            read_events(working / "events.jsonl"),
+            steps_per_epoch=config.training.steps_per_epoch(data.feed.epoch_examples),
+        ),
         timings=(Timing("training", trained.seconds),),
         facts=RunFacts(
             command=command_line(),

@@ -8,8 +8,16 @@ import re
 from collections.abc import Sequence
 
 from ramekin.report.plots import drawable, plot_names
-from ramekin.report.tables import Section, ShownCell, ShownTable, loss_columns, show, sweep_table
-from ramekin.report.values import LossTable, Report, RunFacts, ScoreTable, Timing
+from ramekin.report.tables import (
+    Section,
+    ShownCell,
+    ShownTable,
+    loss_columns,
+    show,
+    sweep_table,
+    validation_rows,
+)
+from ramekin.report.values import LossTable, Report, RunFacts, ScoreTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, count_text, duration, short_hash, superscript
 
 __all__ = ["escape", "table_markdown", "to_markdown"]
@@ -32,6 +40,8 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
         blocks.append(table_markdown(sweep_table(sweep)))
     for losses in report.losses:
         blocks += [f"## {escape(losses.title)}", _losses(losses)]
+    for validation in report.validations:
+        blocks += [f"## {escape(validation.title)}", escape(validation.caption), _validation(validation)]
     blocks += [*_timings(report.timings), *_facts(report.facts)]
     if report.notes:
         blocks += ["## Notes", "\n".join(f"- {escape(note)}" for note in report.notes)]
@@ -135,6 +145,11 @@ def _losses(table: LossTable) -> str:
     ]
     grid = _grid(["Run", *(f"{clean(table.step)} {i + 1}" for i in columns)], rows)
     return "\n\n".join(part for part in (escape(table.caption), grid) if part)
+
+
+def _validation(table: ValidationTable) -> str:
+    header, *rows = validation_rows(table)
+    return _grid(header, rows, left=0)
 
 
 def _loss(loss: float | None) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ramekin.report.lineage import lineage_svg
 from ramekin.report.plots import drawable, inline_svg
-from ramekin.report.tables import loss_columns, show, sweep_table
-from ramekin.report.values import LossRow, LossTable, Report, RunFacts, Sweep, Timing
+from ramekin.report.tables import loss_columns, show, sweep_table, validation_rows
+from ramekin.report.values import LossRow, LossTable, Report, RunFacts, Sweep, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, count_text, duration, short_hash
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def to_html(report: Report) -> str:
         tables=[show(table) for table in report.tables],
         sweeps=[_sweep(sweep, i) for i, sweep in enumerate(report.sweeps, 1)],
         losses=[_losses(table) for table in report.losses],
+        validations=[_validation(table) for table in report.validations],
         timings=_timings(report.timings),
         total=duration(_total(report.timings)),
         lineage=_safe(lineage_svg(facts.checkpoints)),
@@ -109,6 +110,11 @@ def _losses(table: LossTable) -> _Context:
             for row in table.rows
         ],
     }
+
+
+def _validation(table: ValidationTable) -> _Context:
+    header, *rows = validation_rows(table)
+    return {"title": clean(table.title), "caption": clean(table.caption), "header": header, "rows": rows}
 
 
 def _loss(loss: float | None) -> str:

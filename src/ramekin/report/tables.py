@@ -19,6 +19,7 @@ from ramekin.report.values import (
     Series,
     Sweep,
     TableRow,
+    ValidationTable,
 )
 from ramekin.report.wording import (
     Standing,
@@ -40,6 +41,7 @@ __all__ = [
     "loss_columns",
     "show",
     "sweep_table",
+    "validation_rows",
 ]
 
 _MAX_UNPARSABLE_LISTED = 8
@@ -164,6 +166,27 @@ def loss_columns(table: LossTable, *, limit: int = 10) -> tuple[int, ...]:
     if longest <= limit:
         return tuple(range(longest))
     return tuple(sorted({round(i * (longest - 1) / (limit - 1)) for i in range(limit)}))
+
+
+def validation_rows(table: ValidationTable) -> tuple[tuple[str, ...], ...]:
+    """The texts of a validation table, its heading first, in the form of the Trainer's model cards.
+
+    >>> from ramekin.report.values import LossPoint
+    >>> validation_rows(ValidationTable("", (LossPoint(46, 1.0, 0.57), LossPoint(92, 2.0, 0.48, 0.6))))[1:]
+    (('No log', '1.00', '46', '0.5700'), ('0.6000', '2.00', '92', '0.4800'))
+    """
+    return (
+        ("Training Loss", "Epoch", "Step", "Validation Loss"),
+        *(
+            (
+                "No log" if point.training is None else f"{point.training:.4f}",
+                f"{point.epoch:.2f}",
+                str(point.step),
+                f"{point.validation:.4f}",
+            )
+            for point in table.points
+        ),
+    )
 
 
 def _as_average(series: Series) -> Series:

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, sweep_table
-from ramekin.report.values import LossTable, Report, ScoreTable, Timing
+from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, sweep_table, validation_rows
+from ramekin.report.values import LossTable, Report, ScoreTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, duration, superscript
 
 __all__ = ["print_table", "to_terminal"]
@@ -71,6 +71,9 @@ def to_terminal(report: Report, console: Console) -> None:
     for losses in report.losses:
         _heading(console, screen, losses.title, losses.caption)
         _print_losses(losses, console, screen)
+    for validation in report.validations:
+        _heading(console, screen, validation.title, validation.caption)
+        _print_validation(validation, console)
     if report.timings:
         _heading(console, screen, "Time", "")
         _print_timings(report.timings, console, screen)
@@ -249,6 +252,16 @@ def _print_losses(table: LossTable, console: Console, screen: _Screen) -> None:
         texts = [_loss(row.losses[i] if i < len(row.losses) else None) for i in columns]
         drawn = [Text(_spark(row.losses[:16], top), style="dim")] if spark else []
         grid.add_row(Text(screen.text(clean(row.label))), *texts, *drawn)
+    console.print(grid)
+
+
+def _print_validation(table: ValidationTable, console: Console) -> None:
+    header, *rows = validation_rows(table)
+    grid = _empty_grid(2)
+    for heading in header:
+        grid.add_column(heading, justify="right", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
     console.print(grid)
 
 

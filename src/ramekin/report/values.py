@@ -18,6 +18,7 @@ __all__ = [
     "CheckpointFact",
     "Counter",
     "DataOrigin",
+    "LossPoint",
     "LossRow",
     "LossTable",
     "Reference",
@@ -28,6 +29,7 @@ __all__ = [
     "Sweep",
     "TableRow",
     "Timing",
+    "ValidationTable",
     "average_cell",
 ]
 
@@ -199,6 +201,33 @@ class LossTable:
 
 @final
 @dataclass(frozen=True, slots=True)
+class LossPoint:
+    """What an evaluation while training found: losses a target token (nats)."""
+
+    step: int
+    epoch: float
+    """How many passes over the data the step ends."""
+    validation: float
+    training: float | None = None
+    """Mean of the steps since the evaluation before; None where none of them was logged."""
+
+    def __post_init__(self) -> None:
+        for name in ("epoch", "validation", "training"):
+            _require_finite(getattr(self, name), f"LossPoint.{name}")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ValidationTable:
+    """Training and validation loss side by side, an evaluation a row."""
+
+    title: str
+    points: tuple[LossPoint, ...]
+    caption: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Wall-clock seconds of one stage."""
 
@@ -282,6 +311,8 @@ class Report:
     timings: tuple[Timing, ...] = ()
     facts: RunFacts = field(default_factory=RunFacts)
     notes: tuple[str, ...] = ()
+    validations: tuple[ValidationTable, ...] = ()
+    """Shown after the losses."""
 
 
 def average_cell(cells: Sequence[Cell | None]) -> Cell | None:
