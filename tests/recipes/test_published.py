@@ -201,8 +201,22 @@ def test_words_are_laid_over_a_recipe() -> None:
     )  # fmt: skip
     of_a_task = compose("train", TrainConfig, ["recipe=t0/t0_3b", "mixture=null", "task=glue/rte"])
     assert of_a_task.mixture is None and of_a_task.task_names == ("glue/rte",)
-    in_epochs = compose("train", TrainConfig, ["recipe=t0/t0_3b", "max_steps=null", "epochs=2"])
-    assert in_epochs.training.total_steps(1024) == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "word", "key", "other"),
+    [
+        ("t0/t0_3b", "epochs=2", "epochs", "max_steps"),
+        ("t0/t0_3b", "eval_every_epochs=2", "eval_every_epochs", "eval_every"),
+        ("papers/question_answer", "max_steps=2", "max_steps", "epochs"),
+        ("papers/question_answer", "training.eval_every=2", "eval_every", "eval_every_epochs"),
+    ],
+)
+def test_a_word_takes_back_its_alternative(recipe: str, word: str, key: str, other: str) -> None:
+    training = compose("train", TrainConfig, [f"recipe={recipe}", word]).training
+    assert (getattr(training, key), getattr(training, other)) == (2, None)
+    both = compose("train", TrainConfig, [f"recipe={recipe}", word, f"{other}=null"]).training
+    assert both == training
 
 
 @pytest.mark.parametrize(

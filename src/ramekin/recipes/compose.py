@@ -176,7 +176,18 @@ def _checked(verb: str, schema: type[BaseModel], words: Sequence[str]) -> tuple[
                 problems.append(problem)
             else:
                 checked.append(f"++{full_key}={word.partition('=')[2]}")
-    return problems, checked
+    return problems, [*checked, *_taken_back(schema, checked)]
+
+
+def _taken_back(schema: type[BaseModel], checked: Sequence[str]) -> list[str]:
+    """Words that take back what a recipe says of a key, where its alternative is given a value."""
+    given = dict(word.removeprefix("++").split("=", 1) for word in checked if word.startswith("++"))
+    found = []
+    for pair in getattr(schema, "ALTERNATIVES", ()):
+        for key, other in (pair, reversed(pair)):
+            if given.get(key, "null") != "null" and other not in given:
+                found.append(f"++{other}=null")
+    return found
 
 
 def _no_option(verb: str, group: str, name: str) -> str:

@@ -67,6 +67,11 @@ class TrainConfig(AbstractTaskVerbConfig):
     LIFTED: ClassVar[tuple[str, ...]] = ("training",)
     NAMED: ClassVar[tuple[str, ...]] = ("mixture",)
     CHOICES: ClassVar[tuple[str, ...]] = ("recipe",)
+    ALTERNATIVES: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("training.max_steps", "training.epochs"),
+        ("training.eval_every", "training.eval_every_epochs"),
+    )
+    """A word for the one takes back what a recipe says of the other."""
 
     recipe: str | None = None
     """What these numbers are from, such as `t0/t0_3b`; other words are laid over it."""
