@@ -134,3 +134,16 @@ def test_a_killed_ranking_continues(base: Path, ramekin: Run) -> None:
     assert code == 0, err
     assert json.loads(Path("eval/evaluation.json").read_text())["tasks"][0]["scores"] == whole
     assert sorted(Path("eval/answers.jsonl").read_bytes().splitlines()) == sorted(kept.splitlines())
+
+
+def test_the_difference_to_an_earlier_evaluation_is_paired(base: Path, ramekin: Run) -> None:
+    words = ("evaluate", "model=base", "tasks=[mini/rte,mini/mnli]", "mode=rank", "limit=12")
+    assert ramekin(*words, "output=before")[0] == 0
+    code, out, err = ramekin(*words, "against=before", "output=after")
+    assert code == 0, err
+    assert "base minus before" in out and "difference" in out
+    found = json.loads(Path("after/evaluation.json").read_text())["differences"]
+    assert list(found) == ["rte", "mnli", "Average"]
+    assert all((each["difference"], each["low"], each["high"]) == (0, 0, 0) for each in found.values())
+    code, _, err = ramekin(*words, "against=nowhere", "output=other")
+    assert code == 3 and "there is no evaluation to compare with" in err

@@ -4,8 +4,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.mode import MODES, Mode
 from ramekin.recipes.data import TaskExamples, evaluation_sets
+from ramekin.recipes.earlier import Differences, differences, read_earlier
 from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import pick_device, places_of, set_threads
@@ -21,7 +23,7 @@ from ramekin.recipes.results import (
 )
 from ramekin.recipes.runs import command_line, fresh_folder, run_folder
 from ramekin.recipes.schema import EvaluateConfig
-from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
+from ramekin.report.values import Cell, CheckpointFact, Report, RunFacts, ScoreTable, TableRow, Timing
 from ramekin.text.render import Style
 
 __all__ = ["execute", "plan"]
@@ -55,6 +57,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
     places = places_of(config)
     set_threads(config.threads)
     sets = _sets(config)
+    earlier = read_earlier(config.against) if config.against is not None else None
     clock = time.perf_counter()
     with progress.stage(f"open {config.model}"):
         opened = open_named(
@@ -88,6 +91,8 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
         (score_row(config.model, evaluation),),
         caption=caption_of(evaluation),
     )
+    found = differences(earlier, evaluation, seed=config.seed) if earlier is not None else None
+    tables = [table, *([_difference_table(found, config, evaluation)] if found is not None else [])]
     facts = RunFacts(
         command=command_line(),
         seed=config.seed,
@@ -109,11 +114,23 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
     )
     report = Report(
         title=f"Evaluation of {config.model}",
-        tables=(table,),
+        tables=tuple(tables),
         timings=(Timing("open", opening_seconds), Timing("answer", evaluation.seconds)),
         facts=facts,
     )
-    return finish(folder, report, evaluation)
+    return finish(folder, report, evaluation, found.to_json() if found is not None else {})
+
+
+def _difference_table(found: Differences, config: EvaluateConfig, evaluation: Evaluation) -> ScoreTable:
+    """The differences as cells whose chance level is 0, so that those that include it are marked."""
+    cells = tuple(Cell(each.difference, each.low, each.high, each.n, chance=0.0) for each in found.listed)
+    return ScoreTable(
+        f"{config.model} minus {config.against}",
+        columns_of(evaluation),
+        (TableRow("difference", cells),),
+        caption="The same rows, paired; a chance level of 0 stands for no difference.",
+        stub="",
+    )
 
 
 def _sets(config: EvaluateConfig) -> tuple[TaskExamples, ...]:

@@ -5,8 +5,10 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from ramekin.evaluate.evaluation import Evaluation, to_json, write_predictions
 from ramekin.evaluate.runner import EvalSet
@@ -23,6 +25,7 @@ __all__ = [
     "evaluation_sets_of",
     "finish",
     "machine",
+    "predictions_file",
     "report_text",
     "score_row",
     "short_name",
@@ -91,16 +94,23 @@ def evaluation_sets_of(examples: Sequence[TaskExamples]) -> tuple[EvalSet, ...]:
 def write_predictions_of(folder: Path, evaluation: Evaluation) -> None:
     """Write one JSONL of predictions a task."""
     for part in evaluation.tasks:
-        name = f"{part.task.replace('/', '_')}-{part.template}-{part.split}.jsonl"
-        write_predictions(folder / name, part.predictions)
+        write_predictions(folder / predictions_file(part.task, part.template, part.split), part.predictions)
 
 
-def finish(folder: Path, report: Report, evaluation: Evaluation) -> Outcome:
-    """Write everything an evaluation leaves, the report last, and hand back its scores."""
+def predictions_file(task: str, template: str, split: str) -> str:
+    """The name of the file of a task's predictions."""
+    return f"{task.replace('/', '_')}-{template}-{split}.jsonl"
+
+
+def finish(
+    folder: Path, report: Report, evaluation: Evaluation, beside: Mapping[str, Any] = MappingProxyType({})
+) -> Outcome:
+    """Write everything an evaluation leaves, the report last; hand back its scores and what is `beside`."""
     write_predictions_of(folder / "predictions", evaluation)
-    write_json(folder / "evaluation.json", to_json(evaluation))
+    found = {**to_json(evaluation), **beside}
+    write_json(folder / "evaluation.json", found)
     write_report(report, folder)
-    values = {"output": str(folder), **to_json(evaluation)}
+    values = {"output": str(folder), **found}
     return Outcome(values, f"{report_text(report)}\nwritten to {folder}")
 
 

@@ -167,6 +167,8 @@ class EvaluateConfig(AbstractTaskVerbConfig):
     mode: ModeName = "fusionbench"
     words: dict[str, str] = Field(default_factory=dict)
     """Other words for options, in prompt and answer alike: `words={yes: agree, no: disagree}`."""
+    against: UserPath | None = None
+    """The folder of an earlier evaluation of the same rows, from which the difference is told, paired."""
     limit: PositiveInt | None = None
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512

@@ -1,0 +1,128 @@
+"""An evaluation that was made before, read from its folder, and how a new one differs from it, row by row."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from ramekin.errors import DataError
+from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
+from ramekin.evaluate.statistics import Comparison, compare, compare_averages
+from ramekin.recipes.results import columns_of, predictions_file
+from ramekin.report.values import AVERAGE
+from ramekin.text.score import Score
+
+__all__ = ["Differences", "Earlier", "differences", "read_earlier"]
+
+
+@final
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier evaluation found."""
+
+    folder: Path
+    mode: Mapping[str, Any]
+    """The rules it was scored by."""
+    tasks: tuple[TaskEvaluation, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Differences:
+    """A new evaluation against an earlier one, task by task and on average."""
+
+    tasks: Mapping[str, Comparison]
+    """By the headings of the new evaluation's columns."""
+    average: Comparison | None
+    """None where there is one task."""
+
+    @property
+    def listed(self) -> tuple[Comparison, ...]:
+        """In the order of the columns."""
+        return (*self.tasks.values(), *(() if self.average is None else (self.average,)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The differences as JSON values, under the names that an evaluation's columns have."""
+        average = {} if self.average is None else {AVERAGE: self.average}
+        return {"differences": {name: asdict(each) for name, each in {**self.tasks, **average}.items()}}
+
+
+def read_earlier(folder: Path) -> Earlier:
+    """Read what `ramekin evaluate` left in a folder.
+
+    Raises:
+        DataError: it is not such a folder, or a file of it is damaged.
+    """
+    path = folder / "evaluation.json"
+    if not path.is_file():
+        raise DataError(
+            "there is no evaluation to compare with",
+            where=str(path),
+            fix="name the output folder of a finished `ramekin evaluate`",
+        )
+    try:
+        told = json.loads(path.read_bytes())
+        return Earlier(folder, told["mode"], tuple(_task(each, folder) for each in told["tasks"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "the evaluation cannot be read", where=str(folder), got=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _task(told: Mapping[str, Any], folder: Path) -> TaskEvaluation:
+    beside = ("majority", "above_chance")
+    scores = [Score(**{key: each[key] for key in each if key not in beside}) for each in told["scores"]]
+    path = folder / "predictions" / predictions_file(told["task"], told["template"], told["split"])
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return TaskEvaluation(
+        task=told["task"],
+        template=told["template"],
+        split=told["split"],
+        origin=told["origin"],
+        options=tuple(told["options"]),
+        scores=tuple(scores),
+        majority={each["metric"]: each["majority"] for each in told["scores"]},
+        predictions=tuple(_prediction(row) for row in rows),
+        seconds=told["seconds"],
+        words=told.get("words", {}),
+    )
+
+
+def _prediction(row: Mapping[str, Any]) -> Prediction:
+    lists = {key: tuple(row.get(key, ())) for key in ("references", "options")}
+    return Prediction(**{**row, **lists})
+
+
+def differences(earlier: Earlier, evaluation: Evaluation, *, seed: int = 0) -> Differences:
+    """How an evaluation differs from an earlier one of the same rows: later minus earlier.
+
+    Raises:
+        DataError: the two were not made by the same rules, or not of the same tasks and rows.
+    """
+    if dict(earlier.mode) != json.loads(json.dumps(evaluation.mode.to_json())):
+        raise DataError(
+            "the two evaluations were scored by different rules",
+            where=str(earlier.folder),
+            expected=f"mode={evaluation.mode.name}",
+            got=f"mode={earlier.mode.get('name')}",
+            fix="evaluate both by one mode",
+        )
+    before = {(part.task, part.template, part.split): part for part in earlier.tasks}
+    pairs = []
+    for part in evaluation.tasks:
+        key = (part.task, part.template, part.split)
+        if key not in before:
+            raise DataError(
+                "the earlier evaluation has not these rows",
+                where=str(earlier.folder),
+                expected=f"{part.task}#{part.template} {part.split}",
+                got=", ".join(f"{task}#{template} {split}" for task, template, split in before),
+            )
+        pairs.append((before[key], part))
+    named = zip(columns_of(evaluation), pairs, strict=False)
+    firsts, seconds = zip(*pairs, strict=True)
+    return Differences(
+        {name: compare(*pair, seed=seed) for name, pair in named},
+        compare_averages(firsts, seconds, seed=seed) if len(pairs) > 1 else None,
+    )
