@@ -10,18 +10,18 @@ Each is the function that transformers writes (to rounding), put together from f
 - the gradient of the input embedding as the rows that were looked up, added into the whole where they belong,
   instead of a table of zeros with a few rows for each look-up.
 
-On other devices nothing is changed; their own kernels fuse or hide these. Parameters, their names and a
-model's files are as they were. This module knows nothing of steps, objectives or optimizers.
+In evaluation, and on other devices, nothing is changed (a GPU's kernels fuse or hide these passes). Names of
+parameters and a model's files are as they were. This module knows nothing of steps, objectives or optimizers.
 """
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ramekin.train.kernels import Dropout, Norm, drop
+from ramekin.train.kernels import Dropout, Gelu, Norm, drop
 
 __all__ = ["faster_on_cpu", "prepare_row_gradients"]
 
@@ -79,9 +79,9 @@ def _faster(module: nn.Module) -> nn.Module | None:
     if type(module) is nn.Dropout:
         return Dropout(module.p).train(module.training)
     if isinstance(module, NewGELUActivation):
-        return nn.GELU(approximate="tanh")
+        return Gelu(module).train(module.training)
     if type(module).__name__ in ("T5LayerNorm", "MT5LayerNorm", "UMT5LayerNorm"):
-        return Norm(module)
+        return Norm(module).train(module.training)
     return None
 
 
@@ -105,10 +105,8 @@ def _attention(
     if not module.training or (attention_mask is None and module.is_causal):
         from transformers import AttentionInterface
 
-        answer: tuple[Tensor, None] = AttentionInterface()["sdpa"](
-            module, query, key, value, attention_mask, **settings
-        )
-        return answer
+        answer = AttentionInterface()["sdpa"](module, query, key, value, attention_mask, **settings)
+        return cast(tuple[Tensor, None], answer)
     scores = torch.matmul(query, key.transpose(2, 3))
     if settings["scaling"] != 1.0:
         scores.mul_(settings["scaling"])

@@ -1,0 +1,124 @@
+"""Where a training step's time goes on a CPU: with transformers' own parts of a model, and with ramekin's.
+
+    python benchmarks/train_profile.py
+    python benchmarks/train_profile.py --shape flan-t5-small
+
+The same examples in the same micro-batches, steps in turns, under torch's profiler; the medians are of the
+operators' own time. What is left of a step beside them is Python. Prints a table and, last, one JSON line.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from train_sides import SHAPES, make_items, make_model
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "matrix products": ("aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::mv"),
+    "random numbers": ("aten::bernoulli_", "aten::random_"),
+    "zeroing": ("aten::fill_", "aten::zero_"),
+    "adding up": ("aten::add_", "aten::index_add_", "aten::embedding_dense_backward", "aten::_coalesce"),
+    "softmax and loss": (
+        "aten::_softmax",
+        "aten::_softmax_backward_data",
+        "aten::_log_softmax",
+        "aten::_log_softmax_backward_data",
+        "aten::logsumexp",
+        "aten::exp",
+        "aten::exp_",
+        "aten::all",
+    ),
+    "optimizer and norm": ("aten::_fused_adamw_", "aten::linalg_vector_norm", "aten::_foreach_mul_"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="d256", help="of the model (d256)")
+    parser.add_argument("--global-batch", type=int, default=32, help="examples a step (32)")
+    parser.add_argument("--micro-batch-tokens", type=int, default=2048, help="budget (2048)")
+    parser.add_argument("--steps", type=int, default=5, help="of each side (5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the data (0)")
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    with contextlib.ExitStack() as stack:
+        sides = {name: stack.enter_context(_side(name, options)) for name in ("transformers", "ramekin")}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+        for number in range(options.steps + 1):
+            for name, step in sides.items():
+                measured = step()
+                found[name] += [measured] if number else []  # the first step allocates
+    medians = {
+        name: {kind: statistics.median(step[kind] for step in steps) for kind in steps[0]}
+        for name, steps in found.items()
+    }
+    print(f"{options.shape}, global batch {options.global_batch}: ms a step, median of {options.steps}")
+    print(f"  {'':<20}{'transformers':>14}{'ramekin':>10}")
+    for kind in medians["ramekin"]:
+        print(
+            f"  {kind:<20}"
+            + "".join(f"{medians[name][kind]:{w}.0f}" for name, w in (("transformers", 14), ("ramekin", 10)))
+        )
+    print(json.dumps({"benchmark": "train_profile", **vars(options), "milliseconds": medians}))
+    return 0
+
+
+@contextlib.contextmanager
+def _side(name: str, options: argparse.Namespace) -> Iterator[Any]:
+    """A function that takes a step and tells milliseconds by kind."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from ramekin.train.faster import faster_on_cpu
+    from ramekin.train.gradient import accumulate, clip, cut_step, measure
+    from ramekin.train.objective import ObjectiveRecipe, build_objective
+    from ramekin.train.placement import Placement
+    from ramekin.train.team import Alone
+
+    placement = Placement(torch.device("cpu"), "fp32")
+    items = make_items(options.global_batch, vocab=32128, seed=options.seed)
+    model, objective = make_model(options.shape), build_objective(ObjectiveRecipe())
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+
+    def take() -> None:
+        cut = cut_step(items, Alone(), max_tokens=options.micro_batch_tokens)
+        done = accumulate(model, objective, cut, placement, seed=0, step=0)
+        measured = measure(done, parameters, cut, placement, Alone(), objective.parts)
+        clip(parameters, max_norm=1.0, norm=measured.grad_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def step() -> dict[str, float]:
+        began = time.process_time()
+        take()
+        whole = 1000 * (time.process_time() - began)
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            take()
+        times = {event.key: event.self_cpu_time_total / 1000 for event in profiler.key_averages()}
+        by_kind = {kind: sum(times.get(op, 0.0) for op in ops) for kind, ops in KINDS.items()}
+        known = {op for ops in KINDS.values() for op in ops}
+        by_kind["other operators"] = sum(
+            spent for op, spent in times.items() if op.startswith("aten::") and op not in known
+        )
+        return {**by_kind, "whole step": whole}
+
+    with contextlib.nullcontext() if name == "transformers" else faster_on_cpu(model, placement.device):
+        model.train()
+        yield step
+
+
+if __name__ == "__main__":
+    sys.exit(main())
