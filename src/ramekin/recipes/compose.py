@@ -63,7 +63,8 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
 def group_options(group: str, verb: str | None = None) -> tuple[str, ...]:
     """The options of a configuration group, such as `ties_merging` of `method`; empty for any other key.
 
-    Files whose names begin with `_` are parts of others and no options.
+    Recipes' files whose names begin with `_` are parts of others and no options (a pool of that kind is
+    FusionBench's own).
 
     Args:
         group: a folder of `conf/`.
@@ -75,9 +76,10 @@ def group_options(group: str, verb: str | None = None) -> tuple[str, ...]:
     ('demo', 'real_text')
     """
     root = CONF / group
-    found = sorted(path.relative_to(root).with_suffix("") for path in root.rglob("[!_]*.yaml"))
-    names = (path.as_posix() for path in found)
-    return tuple(name for name in names if group != "recipe" or verb in (None, recipe_verb(name)))
+    names = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+    if group != "recipe":
+        return tuple(names)
+    return tuple(name for name in names if "/_" not in f"/{name}" and verb in (None, recipe_verb(name)))
 
 
 def recipe_verb(name: str) -> str:
