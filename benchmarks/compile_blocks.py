@@ -1,11 +1,12 @@
-"""What compiled blocks and gradient checkpointing cost and save: forward and backward of the same batches.
+"""What compiled blocks, gradient checkpointing and bf16 cost and save, forward and backward together.
 
     python benchmarks/compile_blocks.py                             a T5 of width 256 on the CPU
     python benchmarks/compile_blocks.py --device cuda --precision bf16 --d-model 512 --layers 8
 
-Three sides take turns on every batch: plain, compiled, recomputed. On a CPU the ratios are of CPU seconds,
-which hold on a machine that does other things too. Compiling is timed apart, in wall seconds; torch keeps
-what it compiled, so a second run on the machine starts faster. Prints a table and, last, one JSON line.
+Four sides take turns on every batch: plain, compiled, recomputed, and plain in bf16 autocast. On a CPU the
+ratios are of CPU seconds, which hold on a machine that does other things too. Compiling is timed apart, in
+wall seconds; torch keeps what it compiled, so a second run on the machine starts faster. Prints a table and,
+last, one JSON line.
 """
 
 import argparse
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_dropout(plain, options.dropout)
     other = copy_model(plain)
     batches = [batch.to(placement.device) for batch in make_batches(options)]
-    seconds: dict[str, list[float]] = {"plain": [], "compiled": [], "recomputed": []}
+    seconds: dict[str, list[float]] = {"plain": [], "compiled": [], "recomputed": [], "bf16": []}
+    half = place("bf16", device=options.device)
     with compiled(other):
         started = time.perf_counter()
         for batch in batches:
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seconds["compiled"].append(run(other, batch, placement))
                 with gradient_checkpointing(plain):
                     seconds["recomputed"].append(run(plain, batch, placement))
+                seconds["bf16"].append(run(plain, batch, half))
     figures = {
         "benchmark": "compile_blocks",
         **vars(options),
@@ -64,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "warm_up_seconds": round(warm_up, 1),
         "speed_compiled": _speed(seconds, "compiled"),
         "speed_recomputed": _speed(seconds, "recomputed"),
+        "speed_bf16": _speed(seconds, "bf16"),
         "kept_bytes": kept_bytes(plain, batches[0], placement, nullcontext()),
         "kept_bytes_recomputed": kept_bytes(plain, batches[0], placement, gradient_checkpointing(plain)),
         "torch": torch.__version__,
@@ -71,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"compiled:   {figures['speed_compiled']:.2f} of the plain speed, {warm_up:.0f} s to warm up")
     kept = figures["kept_bytes_recomputed"] / figures["kept_bytes"]
     print(f"recomputed: {figures['speed_recomputed']:.2f} of the plain speed, {kept:.2f} of the memory kept")
+    print(f"bf16:       {figures['speed_bf16']:.2f} of the plain speed")
     print(json.dumps(figures))
     return 0
 
@@ -103,13 +108,13 @@ def run(model: Any, batch: Any, placement: Any) -> float:
     """Seconds of one forward and backward; of the processor where the model is on it."""
     import torch
 
-    from ramekin.train.objective import direct
+    from ramekin.train.objective import Likelihood
 
     on_cpu = placement.device.type == "cpu"
     clock = time.process_time if on_cpu else time.perf_counter
     started = clock()
     with placement.autocast():
-        loss = direct(model, batch).sum()
+        loss = Likelihood()(model, batch).values.sum()
     loss.backward()
     if not on_cpu:
         torch.get_device_module(placement.device).synchronize()
@@ -122,7 +127,7 @@ def kept_bytes(model: Any, batch: Any, placement: Any, context: Any) -> int:
     """Bytes of activations kept for the backward pass."""
     import torch
 
-    from ramekin.train.objective import direct
+    from ramekin.train.objective import Likelihood
 
     kept: dict[int, int] = {}
     own = {parameter.data_ptr() for parameter in model.parameters()}
@@ -134,7 +139,7 @@ def kept_bytes(model: Any, batch: Any, placement: Any, context: Any) -> int:
         return tensor
 
     with context, placement.autocast(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = direct(model, batch).sum()
+        loss = Likelihood()(model, batch).values.sum()
     del loss
     return sum(kept.values())
 

@@ -225,3 +225,16 @@ def test_nan_is_refused_and_training_mode_comes_back(tiny):
     with pytest.raises(WeightsError, match=r"logits are not finite: expected finite numbers, got nan; fix"):
         rank(model, [[5, 1]], [[[3]]], batch_tokens=10)
     assert all(part.training for part in model.modules())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_soft_prompt_is_read_by_every_option(tiny, prompts, family):
+    from ramekin.weights.soft_prompt import put_prompt
+
+    model, inputs, options = tiny(**FAMILIES[family]), prompts(6), choices(6)
+    plain = flat(rank(model, inputs, options, batch_tokens=300))
+    put_prompt(model, model.shared.weight[10:14] + 0.5)
+    expected = [[by_hand(model, ids, each) for each in row] for ids, row in zip(inputs, options, strict=True)]
+    ranked = flat(rank(model, inputs, options, batch_tokens=300))
+    torch.testing.assert_close(ranked, flat(expected), atol=1e-4, rtol=0)
+    assert (ranked - plain).abs().max() > 0.1

@@ -10,7 +10,9 @@ import torch
 from ramekin.errors import WeightsError
 from ramekin.tensors.collate import collate
 from ramekin.train.blocks import blocks_as, compiled, gradient_checkpointing
+from ramekin.train.loop import finetune
 from ramekin.train.objectives.likelihood import Likelihood
+from ramekin.train.state import load_newest
 from ramekin.weights.adapter import LoraRecipe, attach_lora
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model, set_dropout
@@ -151,6 +153,57 @@ def test_a_recipe_says_how_blocks_run(make_items, make_recipe, monkeypatch):
         assert (kept < much) is on
     with blocks_as(make_recipe(compile=True), model):
         assert all(block._compiled_call_impl is not None for block in model.decoder.block)
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_a_run_may_go_on_with_blocks_run_again_to_the_same_bits(make_items, make_recipe, tmp_path, adapter):
+    """As one does that ran out of memory."""
+
+    def train(name, progress=None, **changes):
+        model = make(adapter=adapter, num_layers=1)
+        recipe = make_recipe(checkpoint_every=2, dropout=0.2, **changes)
+        finetune(model, make_items(24), recipe, run_dir=tmp_path / name, resume=True, progress=progress)
+        assert not any(
+            "gradient_checkpointing" in vars(block) for block in model.modules() if hasattr(block, "layer")
+        )
+        return {n: p.detach().clone() for n, p in model.named_parameters()}
+
+    def die(event):
+        if event.step == 3:
+            raise MemoryError
+
+    straight = train("straight")
+    with pytest.raises(MemoryError):
+        train("stopped", die)
+    resumed = train("stopped", gradient_checkpointing=True)
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in straight.items())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(*COMPILER_WARNINGS)
+def test_a_compiled_run_equals_another_to_rounding(make_items, make_recipe, tmp_path):
+    """Evaluations, which call the encoder alone, too; names and files are those of any run."""
+    found = {}
+    for on in (False, True):
+        model, losses = make(num_layers=1), []
+
+        def evaluate(model, step, losses=losses):
+            losses.append(summed_loss(model, make_items(6, seed=9)))
+            return {"loss": losses[-1]}
+
+        recipe = make_recipe(compile=on, max_steps=3, eval_every=1, dropout=0.2)
+        run = tmp_path / str(on)
+        finetune(model, make_items(24), recipe, run_dir=run, resume=False, on_eval=evaluate)
+        found[on] = losses, load_newest(run / "state").weights
+    assert found[True][0] == pytest.approx(found[False][0], rel=1e-4)
+    assert found[True][1].keys() == found[False][1].keys()
+    for name, tensor in found[False][1].items():
+        torch.testing.assert_close(found[True][1][name], tensor, rtol=0, atol=1e-4)
+
+
+def summed_loss(model, items):
+    with torch.no_grad():
+        return float(Likelihood()(model, collate(items)).values.sum())
 
 
 def test_a_model_without_blocks_is_refused():

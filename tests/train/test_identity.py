@@ -28,7 +28,7 @@ def test_the_same_run_is_the_same(identity):
     refuse_difference(identity(), identity(), where="somewhere")
 
 
-@pytest.mark.parametrize("key", ["checkpoint_every", "eval_every", "log_every"])
+@pytest.mark.parametrize("key", ["checkpoint_every", "eval_every", "gradient_checkpointing", "log_every"])
 def test_what_does_not_change_the_weights_may_change(identity, key):
     refuse_difference(identity(), identity(**{key: 3}), where="somewhere")
 

@@ -17,8 +17,8 @@ from ramekin.train.recipe import Recipe
 
 __all__ = ["identity_of", "refuse_difference", "refuse_strangers"]
 
-_FREE = ("checkpoint_every", "eval_every", "eval_every_epochs", "log_every")
-"""Recipe keys that change what is written, not what is learned (unless evaluations select the model)."""
+_FREE = ("checkpoint_every", "eval_every", "eval_every_epochs", "gradient_checkpointing", "log_every")
+"""Recipe keys that change what is kept, not what is learned (unless evaluations select the model)."""
 _SAMPLE = 1024
 
 
