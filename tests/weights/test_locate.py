@@ -168,6 +168,31 @@ def test_an_incomplete_cache_is_completed_from_the_hub(
     assert locate_checkpoint("org/lora") == tmp_path and len(asked) == 3
 
 
+def test_a_vocabulary_is_fetched_without_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    asked: list[dict[str, Any]] = []
+
+    def download(name: str, **keys: Any) -> str:
+        asked.append(keys)
+        if not keys.get("local_files_only"):
+            (tmp_path / "spiece.model").write_bytes(b"")
+            if "*.safetensors" in keys["allow_patterns"]:
+                save_file({"a": torch.ones(1)}, tmp_path / "model.safetensors")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "repo_info", lambda self, name, **keys: SimpleNamespace(sha="c0ffee")
+    )
+    assert locate_checkpoint("org/large", weights=False) == tmp_path
+    assert not (tmp_path / "model.safetensors").exists() and len(asked) == 2
+    assert locate_checkpoint("org/large", weights=False) == tmp_path
+    assert len(asked) == 3  # found in the cache
+    assert locate_checkpoint("org/large") == tmp_path  # and the weights when they are wanted
+    assert (tmp_path / "model.safetensors").exists()
+
+
 def test_a_repository_of_pickles_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
@@ -177,3 +202,4 @@ def test_a_repository_of_pickles_is_refused(tmp_path: Path, monkeypatch: pytest.
     )
     with pytest.raises(WeightsError, match="holds no safetensors weights.*co/org/old.*convert it"):
         locate_checkpoint("org/old")
+    assert locate_checkpoint("org/old", weights=False) == tmp_path

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["locate", "locate_base", "locate_tokenizer", "open_named"]
 
 
-def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
+def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bool = True) -> Path:
     """The folder of a checkpoint; a base that is made on the spot is made if it is not there yet.
+
+    Args:
+        name: a folder, a hub id, or a base that is made on the spot.
+        places: where names are looked up.
+        progress: told when a base is being made.
+        weights: whether the hub is asked for them, too.
 
     Raises:
         WeightsError: there is none; the message names the repository and the remedies.
@@ -30,7 +36,7 @@ def locate(name: str, places: Places, progress: AbstractProgress) -> Path:
         return ensure_world_base(name, places.world_seed, progress)
     if name == TINY_BASE and not Path(name).exists():
         return ensure_tiny_base(progress)
-    return locate_checkpoint(name, hub_root=places.hub_root)
+    return locate_checkpoint(name, hub_root=places.hub_root, weights=weights)
 
 
 def locate_base(folder: Path, base: str | None, places: Places, progress: AbstractProgress) -> Path | None:
@@ -52,7 +58,7 @@ def locate_base(folder: Path, base: str | None, places: Places, progress: Abstra
 
 
 def locate_tokenizer(name: str, places: Places, progress: AbstractProgress) -> Path:
-    """The folder of a model's tokenizer: its own, or that of an adapter's base.
+    """The folder of a model's tokenizer: its own, or that of an adapter's base; no weights are fetched.
 
     Raises:
         WeightsError: there is no such model, or an adapter's base is not found.
@@ -60,9 +66,11 @@ def locate_tokenizer(name: str, places: Places, progress: AbstractProgress) -> P
     from ramekin.weights.checkpoint import has_tokenizer
     from ramekin.weights.lineage import read_lineage
 
-    folder = locate(name, places, progress)
+    folder = locate(name, places, progress, weights=False)
     lineage = None if has_tokenizer(folder) else read_lineage(folder)
-    return folder if lineage is None or lineage.base is None else locate(lineage.base, places, progress)
+    if lineage is None or lineage.base is None:
+        return folder
+    return locate(lineage.base, places, progress, weights=False)
 
 
 def open_named(

@@ -14,7 +14,9 @@ from ramekin.weights.layout import ADAPTER_WEIGHTS, INDEX, WEIGHTS, open_layout
 __all__ = ["is_hub_name", "locate_checkpoint"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
-_WANTED = ["*.safetensors", "*.json", "*.model", "*.txt"]
+_WEIGHTS = ["*.safetensors"]
+_TEXTS = ["*.json", "*.model", "*.txt"]
+_TOKENIZERS = ("tokenizer.json", "spiece.model")
 _UNWANTED = ["*/*"]  # exports for other frameworks lie in sub-folders
 _TIMEOUT_SECONDS = 10.0
 
@@ -24,7 +26,9 @@ def is_hub_name(name: str) -> bool:
     return _HUB_NAME.fullmatch(name) is not None and ".." not in name and not Path(name).exists()
 
 
-def locate_checkpoint(name: str | Path, *, hub_root: Path | None = None, revision: str | None = None) -> Path:
+def locate_checkpoint(
+    name: str | Path, *, hub_root: Path | None = None, revision: str | None = None, weights: bool = True
+) -> Path:
     """Find the folder of a checkpoint or an adapter.
 
     An existing folder of that name is taken; then `hub_root/<name>`; then the hub, its local cache first.
@@ -33,6 +37,7 @@ def locate_checkpoint(name: str | Path, *, hub_root: Path | None = None, revisio
         name: a folder, or a hub id such as `google/flan-t5-base`.
         hub_root: a folder of checkpoints named by hub id.
         revision: the hub's branch, tag or commit; the default branch when None.
+        weights: whether they are wanted; a vocabulary alone is a megabyte to fetch, not tens of thousands.
 
     Raises:
         WeightsError: there is no such folder and the hub cannot give it; the message names the repository
@@ -53,7 +58,7 @@ def locate_checkpoint(name: str | Path, *, hub_root: Path | None = None, revisio
         raise WeightsError(
             "there is no such checkpoint folder", where=text, fix=_suggestion(folder, hub_root)
         )
-    return _from_hub(text, hub_root=hub_root, revision=revision)
+    return _from_hub(text, hub_root=hub_root, revision=revision, weights=weights)
 
 
 def _suggestion(folder: Path, hub_root: Path | None) -> str | None:
@@ -78,13 +83,13 @@ def _entries(hub_root: Path) -> Iterator[str]:
             yield from (f"{path.name}/{entry.name}" for entry in inner) if inner else (path.name,)
 
 
-def _from_hub(name: str, *, hub_root: Path | None, revision: str | None) -> Path:
-    cached = _cached(name, revision)
+def _from_hub(name: str, *, hub_root: Path | None, revision: str | None, weights: bool) -> Path:
+    cached = _cached(name, revision, weights)
     if cached is not None:
         return cached
-    fetched = _fetch(name, revision)
+    fetched = _fetch(name, revision, weights)
     if isinstance(fetched, Path):
-        if any((fetched / file).exists() for file in (WEIGHTS, INDEX, ADAPTER_WEIGHTS)):
+        if not weights or any((fetched / file).exists() for file in (WEIGHTS, INDEX, ADAPTER_WEIGHTS)):
             return fetched
         raise WeightsError(
             "the repository holds no safetensors weights, and pickled ones are not opened",
@@ -107,13 +112,15 @@ def _repository(name: str, revision: str | None) -> str:
     return f"https://huggingface.co/{name}" + (f" at revision {revision}" if revision else "")
 
 
-def _cached(name: str, revision: str | None) -> Path | None:
-    """The snapshot in the hub's local cache, if its weights are all there."""
+def _cached(name: str, revision: str | None, weights: bool) -> Path | None:
+    """The snapshot in the hub's local cache, if its weights are all there, or its tokenizer is."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        if not weights:
+            return folder if any((folder / file).exists() for file in _TOKENIZERS) else None
         if not (folder / ADAPTER_WEIGHTS).exists():
             open_layout(folder)
     except (LocalEntryNotFoundError, WeightsError):
@@ -121,7 +128,7 @@ def _cached(name: str, revision: str | None) -> Path | None:
     return folder
 
 
-def _fetch(name: str, revision: str | None) -> Path | str:
+def _fetch(name: str, revision: str | None, weights: bool) -> Path | str:
     """Download a snapshot; the reason in a few words when the hub does not give it.
 
     The first question has a time limit of its own: `snapshot_download` asks the same one without any, and
@@ -135,7 +142,7 @@ def _fetch(name: str, revision: str | None) -> Path | str:
             snapshot_download(
                 name,
                 revision=info.sha,
-                allow_patterns=_WANTED,
+                allow_patterns=[*_WEIGHTS, *_TEXTS] if weights else _TEXTS,
                 ignore_patterns=_UNWANTED,
                 etag_timeout=_TIMEOUT_SECONDS,
             )
