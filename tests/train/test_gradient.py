@@ -214,3 +214,12 @@ def test_an_example_that_never_fits_is_named(make_model, make_items):
     cut = cut_step(items, Alone(), max_tokens=10_000)
     with pytest.raises(ResourceError, match=r"a single example does not fit .*step 4, cpu.*\(toy/"):
         within_memory(make_model(), Small(3), cut, CPU, seed=0, step=3, max_tokens=10_000)
+
+
+def test_one_long_example_among_short_ones_that_never_fits_is_named(make_model, make_items):
+    """Halving comes to an end though the largest micro-batch, which is that example, can be cut no further."""
+    items = [*make_items(1, longest_input=200, seed=3), *make_items(9, longest_input=3, longest_target=2)]
+    assert items[0].tokens > 4 * max(item.tokens for item in items[1:])
+    cut = cut_step(items, Alone(), max_tokens=10_000)
+    with pytest.raises(ResourceError, match="a single example does not fit"):
+        within_memory(make_model(), Small(3), cut, CPU, seed=0, step=0, max_tokens=10_000)

@@ -186,9 +186,11 @@ def _ever_smaller(cut: Cut, max_tokens: int) -> Iterator[tuple[Sequence[Sequence
     lengths = [cut.examples[place].lengths for place in own]
     rows = max((cut.examples[place].rows for place in own), default=1)
     batches = [tuple(range(start, start + len(b))) for start, b in _starts(cut.batches)]
-    while any(len(batch) > 1 for batch in batches):
-        max_tokens = max(padded_tokens(lengths, batch, rows=rows) for batch in batches if batch) // 2
-        batches = list(micro_batches(lengths, max_tokens=max(1, max_tokens), rows=rows))
+    while several := [batch for batch in batches if len(batch) > 1]:
+        # Of those that can be cut: one long example must not keep the others together.
+        largest = max(padded_tokens(lengths, batch, rows=rows) for batch in several)
+        max_tokens = max(1, min(max_tokens, largest) // 2)
+        batches = list(micro_batches(lengths, max_tokens=max_tokens, rows=rows))
         yield [[own[place] for place in batch] for batch in batches], max_tokens
 
 
