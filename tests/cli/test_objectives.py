@@ -48,12 +48,14 @@ def test_what_is_learned_flipped_is_scored_flipped_unless_another_mode_is_asked_
     assert compose("train", TrainConfig, [*words, "objective=flipped", "mode=generate"]).mode == "generate"
 
 
-def test_channel_and_label_smoothing(ramekin: Run) -> None:
-    words = ("objective=channel", "objective.label_smoothing=0.1", "eval_split=''")
+def test_channel_with_label_smoothing_in_shared_rows(ramekin: Run) -> None:
+    words = ("objective=channel", "objective.label_smoothing=0.1", "eval_split=''", "packing=true")
     code, out, err = ramekin("train", "--json", *TRAIN[1:], *words, "output=runs/c")
     assert code == 0, err
     assert json.loads(out)["likelihood"] > 0
-    assert all(line["likelihood"] != line["loss"] for line in steps("runs/c"))
+    assert all(line["likelihood"] != line["loss"] and line["rows"] <= 8 for line in steps("runs/c"))
+    told = json.loads(Path("runs/c/ramekin.json").read_text())["lineage"]["settings"]["recipe"]
+    assert told["packing"] is True
 
 
 def test_a_dry_run_shows_both_inputs_and_the_instruction(base: Path, ramekin: Run) -> None:
@@ -81,6 +83,7 @@ def test_a_dry_run_shows_both_inputs_and_the_instruction(base: Path, ramekin: Ru
         (("objective=flipped", "objective.label_smoothing=0.1"), 2, "expected 0 with unlikelihood"),
         (("objective.unlikelihood_weight=1",), 2, "the objective 'direct' has none"),
         (("objective=flipped", "objective.clamp=0"), 2, "clamp: expected >= 1e-08"),
+        (("packing=true", "adapter=prompt"), 2, "packing: a prompt stands before a whole row"),
         (("objective=flipped", "task=mini/stsb"), 3, "cannot be learned from any row"),
     ],
 )

@@ -1,3 +1,4 @@
+import contextlib
 import random
 import runpy
 from dataclasses import replace
@@ -9,6 +10,7 @@ import torch
 from ramekin.tensors.encode import Encoded
 from ramekin.text.example import Provenance
 from ramekin.train.recipe import Recipe
+from ramekin.train.team import AbstractTeam
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
 
@@ -31,12 +33,17 @@ def make_items(n, *, seed=0, longest_input=20, longest_target=5):
     ]
 
 
-def make_pairs(n, *, seed=0, longest_input=20, longest_target=5):
-    """Items with inputs under a wrong label."""
-    sizes = {"longest_input": longest_input, "longest_target": longest_target}
-    others = make_items(n, seed=seed + 1000, **sizes)
-    items = make_items(n, seed=seed, **sizes)
-    return [replace(i, wrong_input_ids=o.input_ids) for i, o in zip(items, others, strict=True)]
+def make_pairs(n, *, seed=0, **longest):
+    """Items with a label of a token or two at the end of their inputs, and with another one in its place."""
+    rng = random.Random(f"pairs {seed}")
+
+    def under_a_label(item):
+        return (*item.input_ids[:-1], *(rng.randrange(3, VOCAB) for _ in range(rng.randint(1, 2))), 1)
+
+    return [
+        replace(item, input_ids=under_a_label(item), wrong_input_ids=under_a_label(item))
+        for item in make_items(n, seed=seed, **longest)
+    ]
 
 
 def make_model(*, seed=1, tied=False, **sizes):
@@ -47,6 +54,34 @@ def make_model(*, seed=1, tied=False, **sizes):
 def make_recipe(**changes):
     values = {"max_steps": 6, "global_batch": 8, "micro_batch_tokens": 64, "learning_rate": 1e-2, **changes}
     return Recipe(**values)
+
+
+class Member(AbstractTeam):
+    """One of several processes that adds nothing up: its share can be looked at."""
+
+    def __init__(self, size, rank):
+        self._size, self._rank = size, rank
+
+    size = property(lambda self: self._size)
+    rank = property(lambda self: self._rank)
+
+    def add(self, numbers):
+        return numbers
+
+    def any(self, flag):
+        return flag
+
+    def lowest(self, number):
+        return number
+
+    def from_first(self, value):
+        return value
+
+    def tensor_from_first(self, tensor):
+        return tensor
+
+    def together(self):
+        return contextlib.nullcontext()
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +105,11 @@ def _make_pairs():
 @pytest.fixture(name="make_model")
 def _make_model():
     return make_model
+
+
+@pytest.fixture(name="make_member")
+def _make_member():
+    return Member
 
 
 @pytest.fixture(name="make_recipe")

@@ -98,7 +98,13 @@ class Small:
 
 
 def gradient(
-    rank: int, *, num_items: int, budget: int, tied: bool = False, adapter: bool = False
+    rank: int,
+    *,
+    num_items: int,
+    budget: int,
+    tied: bool = False,
+    adapter: bool = False,
+    packing: bool = False,
 ) -> dict[str, Any]:
     """The gradient of one step against that of one padded batch under the library's own loss."""
     items = WORLD["make_items"](num_items)
@@ -113,7 +119,7 @@ def gradient(
     strategy = build_strategy(launched_strategy(), model, recipe, team, placement)
     strategy.trained.eval()
     objective = strategy.around(Likelihood())
-    cut = cut_step(items, team, max_tokens=budget)
+    cut = cut_step(items, team, max_tokens=budget, packing=packing)
     done = accumulate(
         strategy.trained,
         objective,
@@ -134,7 +140,8 @@ def gradient(
         "loss": measured.loss / loss.item(),
         "norm": measured.grad_norm / norm.item(),
         "by_example": list(measured.by_example),
-        "own_places": sorted(place for batch in cut.batches for place in batch),
+        "own_places": sorted(place for batch in cut.batches for place in cut.places(batch)),
+        "rows": len(cut.rows),
         "empty": sum(not batch for batch in cut.batches),
         "gradient": hashlib.sha256(b"".join(g.numpy().tobytes() for g in found.values())).hexdigest(),
     }

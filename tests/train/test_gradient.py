@@ -1,4 +1,3 @@
-import contextlib
 import math
 
 import pytest
@@ -9,7 +8,7 @@ from ramekin.tensors.collate import collate
 from ramekin.train.gradient import accumulate, clip, cut_step, measure, within_memory
 from ramekin.train.objectives.likelihood import Likelihood
 from ramekin.train.placement import Placement
-from ramekin.train.team import AbstractTeam, Alone
+from ramekin.train.team import Alone
 
 CPU = Placement(torch.device("cpu"), "fp32")
 
@@ -114,47 +113,23 @@ def test_clipping_is_that_of_torch(make_model, make_items, max_norm):
 # -- several processes
 
 
-class Member(AbstractTeam):
-    """One of several processes that adds nothing up: its share can be looked at."""
-
-    def __init__(self, size, rank):
-        self._size, self._rank = size, rank
-
-    size = property(lambda self: self._size)
-    rank = property(lambda self: self._rank)
-
-    def add(self, numbers):
-        return numbers
-
-    def any(self, flag):
-        return flag
-
-    def lowest(self, number):
-        return number
-
-    def from_first(self, value):
-        return value
-
-    def tensor_from_first(self, tensor):
-        return tensor
-
-    def together(self):
-        return contextlib.nullcontext()
-
-
 @pytest.mark.parametrize("size", [2, 3, 7])
 @pytest.mark.parametrize("budget", [1, 60, 100_000])
-def test_the_shares_of_all_processes_add_up_to_the_gradient(make_model, make_items, size, budget):
+def test_the_shares_of_all_processes_add_up_to_the_gradient(
+    make_model, make_items, make_member, size, budget
+):
     model, items = make_model(), make_items(16)
     cuts, summed = [], {}
     for rank in range(size):
-        cut, _, ours = accumulated(model, items, budget, Member(size, rank))
+        cut, _, ours = accumulated(model, items, budget, make_member(size, rank))
         cuts.append(cut)
         for name, gradient in ours.items():
             summed[name] = summed.get(name, 0) + gradient
     _, expected = reference_gradient(model, items)
     assert_same_gradient(summed, expected)
-    assert sorted(place for cut in cuts for batch in cut.batches for place in batch) == list(range(16))
+    assert sorted(place for cut in cuts for batch in cut.batches for place in cut.places(batch)) == list(
+        range(16)
+    )
     assert len({len(cut.batches) for cut in cuts}) == 1, "an equal number of micro-batches to each"
     numbers = [cut.first_number + turn * cut.stride for cut in cuts for turn in range(len(cut.batches))]
     assert len(set(numbers)) == len(numbers), "every micro-batch has a dropout of its own"

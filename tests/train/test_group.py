@@ -46,6 +46,17 @@ def test_an_adapter_has_the_same_gradient_too(processes):
         assert each["worst"] <= 1e-5
 
 
+@pytest.mark.parametrize("budget", [60, 100_000])
+def test_examples_that_share_rows_have_the_same_gradient_too(processes, budget):
+    found = processes(2).run("gradient", num_items=17, budget=budget, packing=True)
+    assert sorted(place for each in found for place in each["own_places"]) == list(range(17))
+    for each in found:
+        assert each["rows"] < 17
+        assert each["worst"] <= 1e-5
+        assert each["loss"] == pytest.approx(1, rel=1e-5)
+    assert found[0]["by_example"] == found[1]["by_example"]
+
+
 @pytest.mark.parametrize("budget", [1, 100_000])
 def test_three_processes_share_two_examples(processes, budget):
     found = processes(3).run("gradient", num_items=2, budget=budget)
@@ -68,7 +79,9 @@ def test_numbers_of_examples_that_do_not_divide(processes):
 # -- a run
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "adafactor"}, {"adapter": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "adafactor"}, {"adapter": True}, {"packing": True}], ids=str
+)
 def test_a_run_of_two_is_the_run_of_one(processes, alone, tmp_path, changes):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)
     two = processes(2).run("train", folder=str(tmp_path / "two"), **changes)

@@ -303,6 +303,7 @@ KINDS = {
     "adafactor": ({"optimizer": "adafactor"}, (3, 4)),
     "unscaled": ({"optimizer": "adafactor", "scale_parameter": False}, (3, 4)),
     "logged": ({"log_every": 3}, (2, 5)),
+    "packed": ({"packing": True}, (3, 5)),
 }
 
 

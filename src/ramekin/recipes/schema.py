@@ -119,6 +119,12 @@ class TrainConfig(AbstractTaskVerbConfig):
             raise ValueError("needs a task or a mixture: task=glue/rte, tasks=[…], or mixture=flan_2021")
         return self
 
+    @model_validator(mode="after")
+    def _can_share_rows(self) -> Self:
+        if self.training.packing and self.adapter.kind == "prompt":
+            raise ValueError("packing: a prompt stands before a whole row, so that examples cannot share one")
+        return self
+
     @property
     def evaluated_tasks(self) -> tuple[str, ...]:
         """The tasks that are evaluated on."""

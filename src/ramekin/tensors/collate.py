@@ -1,11 +1,13 @@
 """Token ids to padded tensors.
 
 Padding is on the right; labels are -100 where there is no target, and the decoder reads the targets
-shifted right behind the start token. It knows nothing of models or devices beyond moving to one.
+shifted right behind the start token. Several examples may share a row, each a segment of it; it is for the
+model's masks to keep them apart. The module knows nothing of models or devices beyond moving to one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import final
 
 import torch
@@ -15,9 +17,11 @@ from ramekin.errors import DataError
 from ramekin.tensors.encode import Encoded
 from ramekin.tensors.tokenizer import PAD_ID
 
-__all__ = ["IGNORED_LABEL", "Batch", "collate", "collate_inputs"]
+__all__ = ["IGNORED_LABEL", "NO_SEGMENT", "Batch", "collate", "collate_inputs", "collate_rows"]
 
 IGNORED_LABEL = -100
+NO_SEGMENT = -1
+"""What padding belongs to."""
 
 
 @final
@@ -39,6 +43,11 @@ class Batch:
     """(targets,): which of the collated examples each real target token is of."""
     under_wrong_label: Tensor | None = None
     """(targets,), true where the inputs hold a wrong label; None where none do."""
+    input_segments: Tensor | None = None
+    """(batch, input_length): which of its row's examples a position belongs to, `NO_SEGMENT` at padding; None
+    where every row is one example."""
+    target_segments: Tensor | None = None
+    """(batch, target_length): the same of the targets; an example has the same number on both sides."""
 
     @property
     def num_target_tokens(self) -> int:
@@ -58,15 +67,8 @@ def collate(items: Sequence[Encoded], *, pad_id: int = PAD_ID, decoder_start_id:
     Raises:
         DataError: some examples have inputs under a wrong label and others have none.
     """
+    _refuse_mixed(items)
     pairs = [item for item in items if item.wrong_input_ids]
-    if pairs and len(pairs) < len(items):
-        lacking = next(item for item in items if not item.wrong_input_ids)
-        raise DataError(
-            "some examples have inputs under a wrong label and this one has none",
-            where=lacking.provenance.id,
-            expected="wrong_inputs in all examples or in none",
-            fix="make all of them by one objective",
-        )
     inputs = [*(item.input_ids for item in items), *(item.wrong_input_ids for item in pairs)]
     input_ids, attention_mask = collate_inputs(inputs, pad_id=pad_id)
     targets = [item.target_ids for item in (*items, *pairs)]
@@ -85,6 +87,67 @@ def collate(items: Sequence[Encoded], *, pad_id: int = PAD_ID, decoder_start_id:
         example_of_target=torch.tensor(owners),
         under_wrong_label=torch.arange(len(owners)) >= num_right if pairs else None,
     )
+
+
+def collate_rows(
+    rows: Sequence[Sequence[Encoded]], *, pad_id: int = PAD_ID, decoder_start_id: int = 0
+) -> Batch:
+    """As `collate`, with the examples of a row end to end in it, each behind a start token of its own.
+
+    Inputs under wrong labels stand in rows of their own in the same way. Examples are counted through the
+    rows: `example_of_target` are places in the rows laid end to end.
+
+    Raises:
+        DataError: as `collate`.
+    """
+    items = list(chain.from_iterable(rows))
+    if len(items) == len(rows):
+        return collate(items, pad_id=pad_id, decoder_start_id=decoder_start_id)
+    _refuse_mixed(items)
+    batch = collate([_joined(row) for row in rows], pad_id=pad_id, decoder_start_id=decoder_start_id)
+    inputs = [[len(item.input_ids) for item in row] for row in rows]
+    targets = [[len(item.target_ids) for item in row] for row in rows]
+    owners = torch.repeat_interleave(torch.tensor(list(chain.from_iterable(targets))))
+    if batch.under_wrong_label is not None:
+        inputs += [[len(item.wrong_input_ids) for item in row] for row in rows]
+        targets += targets
+        owners = owners.repeat(2)
+    target_segments = _segments(targets)
+    begins = target_segments[:, 1:] > target_segments[:, :-1].clamp(min=0)
+    batch.decoder_input_ids[:, 1:][begins] = decoder_start_id
+    return replace(
+        batch,
+        example_of_target=owners,
+        input_segments=_segments(inputs),
+        target_segments=target_segments,
+    )
+
+
+def _joined(row: Sequence[Encoded]) -> Encoded:
+    """The examples of a row as if they were one."""
+    return Encoded(
+        tuple(chain.from_iterable(item.input_ids for item in row)),
+        tuple(chain.from_iterable(item.target_ids for item in row)),
+        row[0].provenance,
+        tuple(chain.from_iterable(item.wrong_input_ids for item in row)),
+    )
+
+
+def _segments(lengths: Sequence[Sequence[int]]) -> Tensor:
+    """The lengths of each row's segments -> (rows, longest row)."""
+    numbers = [[place for place, length in enumerate(row) for _ in range(length)] for row in lengths]
+    return _padded(numbers, max(map(len, numbers)), NO_SEGMENT)
+
+
+def _refuse_mixed(items: Sequence[Encoded]) -> None:
+    lacking = [item for item in items if not item.wrong_input_ids]
+    if lacking and len(lacking) < len(items):
+        raise DataError(
+            "some examples have inputs under a wrong label and this one has none",
+            where=lacking[0].provenance.id,
+            expected="wrong_inputs in all examples or in none",
+            fix="make all of them by one objective",
+        )
 
 
 def collate_inputs(ids: Sequence[Sequence[int]], *, pad_id: int = PAD_ID) -> tuple[Tensor, Tensor]:

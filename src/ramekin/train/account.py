@@ -34,7 +34,7 @@ class Account:
         self.first_step = 0
         """Steps that were taken before this call."""
         self._steps_per_epoch = recipe.steps_per_epoch(epoch_examples)
-        self._log_every = recipe.log_every
+        self._log_every, self._packing = recipe.log_every, recipe.packing
         self._progress = progress
         self._journal: Journal | None = None
         self._began = time.perf_counter()
@@ -111,6 +111,7 @@ class Account:
             target_tokens=tokens,
             padding_share=round(cut.count.padding_share, 6),
             seconds=round(seconds, 6),
+            **({"rows": len(cut.rows)} if self._packing else {}),
             **({"tasks": tasks} if len(tally.tasks) > 1 else {}),
             **{name: value / tokens for name, value in tally.window_parts.items()},
         )

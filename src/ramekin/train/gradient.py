@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ramekin.errors import ResourceError
-from ramekin.tensors.collate import Batch, collate
+from ramekin.tensors.collate import Batch, collate_rows
 from ramekin.tensors.encode import Encoded
+from ramekin.tensors.pack import packed_rows
 from ramekin.tensors.plan import micro_batches, padded_tokens, shares
 from ramekin.train.faster import prepare_row_gradients
 from ramekin.train.objective import Losses, Objective, sum_by_example
@@ -34,14 +35,20 @@ class Cut:
 
     examples: Sequence[Encoded]
     """Of all processes."""
+    rows: Sequence[Sequence[int]]
+    """Which examples share a row of a batch, as places in `examples`; one each, unless packed."""
     batches: Sequence[Sequence[int]]
-    """This process's micro-batches, as places in `examples`."""
+    """This process's micro-batches, as places in `rows`."""
     first_number: int
     """The number of the first micro-batch among those of all processes, for dropout."""
     stride: int
     """From one number to the next."""
     count: StepCount
     """Of all processes."""
+
+    def places(self, batch: Sequence[int]) -> list[int]:
+        """A micro-batch as places in `examples`."""
+        return [place for row in batch for place in self.rows[row]]
 
 
 @final
@@ -69,13 +76,24 @@ class Measured:
     """Means over the step's target tokens of what the objective tells beside the loss."""
 
 
-def cut_step(examples: Sequence[Encoded], team: AbstractTeam, *, max_tokens: int) -> Cut:
-    """Cut a step's examples into micro-batches of little padding and take this process's share."""
-    lengths = [item.lengths for item in examples]
-    rows = max(item.rows for item in examples)
-    dealt = shares(lengths, ranks=team.size, max_tokens=max_tokens, rows=rows)
+def cut_step(
+    examples: Sequence[Encoded], team: AbstractTeam, *, max_tokens: int, packing: bool = False
+) -> Cut:
+    """Cut a step's examples into micro-batches of little padding and take this process's share.
+
+    Args:
+        examples: of all processes.
+        team: the processes.
+        max_tokens: padded tokens, both sides together, in a forward pass.
+        packing: whether examples may share a row.
+    """
+    inputs_each = max(item.rows for item in examples)
+    rows = _rows(examples, range(len(examples)), max_tokens=max_tokens, packing=packing)
+    lengths = [_row_lengths(examples, row) for row in rows]
+    dealt = shares(lengths, ranks=team.size, max_tokens=max_tokens, rows=inputs_each)
     return Cut(
         examples,
+        rows,
         dealt[team.rank],
         team.rank,
         team.size,
@@ -85,7 +103,7 @@ def cut_step(examples: Sequence[Encoded], team: AbstractTeam, *, max_tokens: int
             target_tokens=sum(len(item.target_ids) for item in examples),
             computed_tokens=sum(item.tokens for item in examples),
             padded_tokens=sum(
-                padded_tokens(lengths, batch, rows=rows) for share in dealt for batch in share if batch
+                padded_tokens(lengths, batch, rows=inputs_each) for share in dealt for batch in share if batch
             ),
         ),
     )
@@ -109,18 +127,19 @@ def accumulate(
     """
     prepare_row_gradients(model)
     done: list[MicroBatch] = []
-    for turn, places in enumerate(cut.batches):
-        if not places and not in_lockstep:
+    for turn, rows in enumerate(cut.batches):
+        if not rows and not in_lockstep:
             continue
-        items = [cut.examples[place] for place in places] or [min(cut.examples, key=lambda item: item.tokens)]
-        batch = collate(items).to(placement.device)
+        items = [[cut.examples[place] for place in cut.rows[row]] for row in rows]
+        batch = collate_rows(items or [[min(cut.examples, key=lambda item: item.tokens)]])
+        batch = batch.to(placement.device)
         _seed(placement.device, _draw_seed(seed, step, cut.first_number + turn * cut.stride))
         with placement.autocast():
             losses = objective(model, batch)
         loss = losses.values.sum() / cut.count.target_tokens
-        backward(loss if places else 0 * loss)
-        if places:
-            done.append(MicroBatch(places, batch, losses.detached()))
+        backward(loss if rows else 0 * loss)
+        if rows:
+            done.append(MicroBatch(cut.places(rows), batch, losses.detached()))
     return done
 
 
@@ -144,13 +163,13 @@ def within_memory(
     Raises:
         ResourceError: a single example is too much, or in lockstep a micro-batch.
     """
-    tries = [(cut.batches, max_tokens)] if in_lockstep else _ever_smaller(cut, max_tokens)
-    for batches, budget in tries:
+    tries = [(cut, max_tokens)] if in_lockstep else _ever_smaller(cut, max_tokens)
+    for smaller, budget in tries:
         try:
             done = accumulate(
                 model,
                 objective,
-                replace(cut, batches=batches),
+                smaller,
                 placement,
                 seed=seed,
                 step=step,
@@ -179,26 +198,40 @@ def within_memory(
     )
 
 
-def _ever_smaller(cut: Cut, max_tokens: int) -> Iterator[tuple[Sequence[Sequence[int]], int]]:
+def _ever_smaller(cut: Cut, max_tokens: int) -> Iterator[tuple[Cut, int]]:
     """This process's examples as they are cut, and then in micro-batches of half the size, and half again."""
-    yield cut.batches, max_tokens
-    own = [place for batch in cut.batches for place in batch]
-    lengths = [cut.examples[place].lengths for place in own]
-    rows = max((cut.examples[place].rows for place in own), default=1)
-    batches = [tuple(range(start, start + len(b))) for start, b in _starts(cut.batches)]
-    while several := [batch for batch in batches if len(batch) > 1]:
+    yield cut, max_tokens
+    own = [place for batch in cut.batches for place in cut.places(batch)]
+    inputs_each = max((cut.examples[place].rows for place in own), default=1)
+    packing = any(len(row) > 1 for row in cut.rows)
+    while several := [batch for batch in cut.batches if len(cut.places(batch)) > 1]:
+        lengths = [_row_lengths(cut.examples, row) for row in cut.rows]
         # Of those that can be cut: one long example must not keep the others together.
-        largest = max(padded_tokens(lengths, batch, rows=rows) for batch in several)
+        largest = max(padded_tokens(lengths, batch, rows=inputs_each) for batch in several)
         max_tokens = max(1, min(max_tokens, largest) // 2)
-        batches = list(micro_batches(lengths, max_tokens=max_tokens, rows=rows))
-        yield [[own[place] for place in batch] for batch in batches], max_tokens
+        rows = _rows(cut.examples, own, max_tokens=max_tokens, packing=packing)
+        lengths = [_row_lengths(cut.examples, row) for row in rows]
+        cut = replace(cut, rows=rows, batches=micro_batches(lengths, max_tokens=max_tokens, rows=inputs_each))
+        yield cut, max_tokens
 
 
-def _starts(batches: Sequence[Sequence[int]]) -> Iterator[tuple[int, Sequence[int]]]:
-    start = 0
-    for batch in batches:
-        yield start, batch
-        start += len(batch)
+def _rows(
+    examples: Sequence[Encoded], places: Sequence[int], *, max_tokens: int, packing: bool
+) -> Sequence[Sequence[int]]:
+    """The rows that some of the examples stand in."""
+    if not packing:
+        return [(place,) for place in places]
+    each = max((examples[place].rows for place in places), default=1)
+    packed = packed_rows([examples[place].lengths for place in places], max_tokens=max_tokens // each)
+    return [tuple(places[index] for index in row) for row in packed]
+
+
+def _row_lengths(examples: Sequence[Encoded], row: Sequence[int]) -> tuple[int, int]:
+    """(input tokens, target tokens) of a row; of the longer inputs, where there are two."""
+    items = [examples[place] for place in row]
+    right = sum(len(item.input_ids) for item in items)
+    wrong = sum(len(item.wrong_input_ids) for item in items)
+    return max(right, wrong), sum(len(item.target_ids) for item in items)
 
 
 def measure(

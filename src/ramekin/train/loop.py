@@ -33,7 +33,7 @@ from ramekin.train.identity import identity_of, refuse_strangers
 from ramekin.train.interrupt import StopRequest, stop_on_signals
 from ramekin.train.launch import join, launched_strategy
 from ramekin.train.nonfinite import nonfinite_error
-from ramekin.train.objective import ObjectiveRecipe, build_objective
+from ramekin.train.objective import ObjectiveRecipe, build_objective, refuse_unpackable
 from ramekin.train.outcome import TrainReport
 from ramekin.train.placement import Placement, place
 from ramekin.train.recipe import Recipe
@@ -79,7 +79,8 @@ def finetune(
 
     Raises:
         UsageError: the folder holds a run and `resume` is false, or a run of another recipe, data or start,
-            or the evaluation lacks the metric that the recipe selects by, or the processes differ in these.
+            or the evaluation lacks the metric that the recipe selects by, or the processes differ in these,
+            or the model cannot be packed.
         DataError: there are no examples.
         WeightsError: a loss, gradient or weight is not finite, or every saved state is damaged.
         ResourceError: the disk is full (the last saved state is intact), or the device's memory too small.
@@ -88,6 +89,8 @@ def finetune(
     """
     feed: Feed = Listed(data) if isinstance(data, Sequence) else data
     _refuse_half_precision(model)
+    if recipe.packing:
+        refuse_unpackable(model)
     was_training = model.training
     asked = device or next(model.parameters()).device
     team = join(asked) if team is None else team
@@ -256,7 +259,7 @@ class _Run:
             examples = self.feed.examples(
                 self.step, seed=self.recipe.seed, global_batch=self.recipe.global_batch
             )
-            cut = cut_step(examples, self.team, max_tokens=self.max_tokens)
+            cut = cut_step(examples, self.team, max_tokens=self.max_tokens, packing=self.recipe.packing)
         # In lockstep the passes themselves wait for the others: one that fails cannot tell them.
         with contextlib.nullcontext() if strategy.in_lockstep else self.team.together():
             done, enough = within_memory(

@@ -4,6 +4,7 @@ from ramekin.train.objectives.flipped import FlippedLikelihood
 from ramekin.train.objectives.forward import target_logits
 from ramekin.train.objectives.likelihood import Likelihood
 from ramekin.train.objectives.losses import Losses, Objective, sum_by_example
+from ramekin.train.objectives.packed import refuse_unpackable
 from ramekin.train.objectives.recipe import ObjectiveName, ObjectiveRecipe
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ObjectiveName",
     "ObjectiveRecipe",
     "build_objective",
+    "refuse_unpackable",
     "sum_by_example",
     "target_logits",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ramekin.tensors.collate import Batch
+from ramekin.train.objectives.packed import across, masks_between
 
 __all__ = ["target_labels", "target_logits"]
 
@@ -18,14 +19,21 @@ def target_logits(model: Any, batch: Batch) -> Tensor:
     """Logits at the real target positions only: (targets, vocab).
 
     The model's own forward runs, so that each family keeps its own rule of scaling before the head; only
-    what the head reads is narrowed, which saves most of the logits where targets are short.
+    what the head reads is narrowed, which saves most of the logits where targets are short. Examples that
+    share a row are kept apart by masks.
     """
-    with _narrowed_head(model.get_output_embeddings(), batch.target_positions):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_narrowed_head(model.get_output_embeddings(), batch.target_positions))
+        masks = {"attention_mask": batch.attention_mask}
+        if batch.input_segments is not None and batch.target_segments is not None:
+            between = masks_between(batch.input_segments, batch.target_segments)
+            masks = {"attention_mask": between.encoder, "decoder_attention_mask": between.decoder}
+            stack.enter_context(across(model.get_decoder(), between.cross))
         output = model(
             input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
             decoder_input_ids=batch.decoder_input_ids,
             use_cache=False,
+            **masks,
         )
     logits: Tensor = output.logits
     return logits
