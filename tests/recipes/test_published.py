@@ -51,7 +51,13 @@ NI = {
     "mixture": "natural_instructions", "epochs": 2, "learning_rate": 5e-5, "optimizer": "adamw",
     "schedule": "constant", "max_input_tokens": 1024, "max_target_tokens": 128,
 }  # fmt: skip
+MINI = {
+    "model": "mini/text", "learning_rate": 1e-2, "optimizer": "adafactor", "scale_parameter": True,
+    "schedule": "linear", "dropout": 0.0, "threads": 1,
+}  # fmt: skip
 PINNED: dict[str, dict[str, Any]] = {
+    "mini/hold_out": MINI | {"mixture": "mini_all", "hold_out": "natural_language_inference", "mode": "rank"},
+    "mini/flipped": MINI | {"mixture": "mini_words", "objective": "flipped", "mode": "flipped"},
     **{f"flan_2021/{name}": FLAN_2021 | {"hold_out": name} for name in published("flan_2021", Catalog())},
     "flan_2021/instructions": FLAN_2021 | {"ablation": "none", "hold_out": "natural_language_inference"},
     "flan_2021/no_template": FLAN_2021 | {"ablation": "no_template", "mode": "rank"},
