@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 Run = Callable[..., tuple[int, str, str]]
 Start = Callable[..., list["subprocess.Popen[str]"]]
@@ -43,7 +44,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts `ramekin WORDS…` as two processes, each with the variables that a launcher leaves it."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str) -> list["subprocess.Popen[str]"]:
+    def start(*words: str, **variables: str) -> list["subprocess.Popen[str]"]:
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
         processes = [
             subprocess.Popen(
@@ -51,7 +52,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env=environment(**meeting, RANK=str(rank), LOCAL_RANK=str(rank)),
+                env=environment(**meeting, **variables, RANK=str(rank), LOCAL_RANK=str(rank)),
             )
             for rank in range(2)
         ]
@@ -146,15 +147,35 @@ def launched(*words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_accelerate_launches_two_processes(base: Path) -> None:
-    config = ROOT / "configs" / "accelerate" / "cpu.yaml"
-    done = launched(
-        *("accelerate.commands.launch", "--config_file", str(config), "--main_process_port", free_port()),
-        *("-m", "ramekin", *TRAIN, "device=cpu", "max_steps=2", "output=run"),
+def by_accelerate(config: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    path = ROOT / "configs" / "accelerate" / f"{config}.yaml"
+    return launched(
+        *("accelerate.commands.launch", "--config_file", str(path), "--main_process_port", free_port()),
+        *("-m", "ramekin", *TRAIN, "device=cpu", *words),
     )
+
+
+@pytest.mark.parametrize("config", ["cpu", "fsdp2"])
+def test_accelerate_launches_two_processes(base: Path, ramekin: Run, config: str) -> None:
+    words = ("max_steps=2", "log_every=1", "optimizer=adafactor")
+    done = by_accelerate(config, *words, "output=run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("saved run") == 1
     assert "on 2 processes" in Path("run/report.md").read_text()
+    assert ramekin(*TRAIN, *words, "output=one")[0] == 0
+    assert losses("run") == pytest.approx(losses("one"), rel=1e-5)
+    ours, one = load_file("run/model.safetensors"), load_file("one/model.safetensors")
+    assert {name: t.shape for name, t in ours.items()} == {name: t.shape for name, t in one.items()}
+    for name, tensor in one.items():
+        assert (ours[name] - tensor).norm() <= 1e-4 * tensor.norm(), name
+
+
+def test_what_the_launcher_may_not_ask_for_is_told_once_and_leaves_nothing(base: Path, start: Start) -> None:
+    fsdp1 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}
+    first, second = ends(start(*TRAIN, "max_steps=1", "output=run", **fsdp1))
+    assert (first[0], second) == (2, (2, "", ""))
+    assert "fsdp_config.fsdp_version: expected 2, got 1; fix: set it to 2" in first[2]
+    assert sorted(path.name for path in Path().iterdir()) == ["base"]
 
 
 @pytest.mark.slow

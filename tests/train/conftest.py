@@ -117,17 +117,16 @@ def _make_recipe():
     return make_recipe
 
 
-@pytest.fixture(name="processes", scope="module")
+@pytest.fixture(name="processes", scope="package")
 def _processes(tmp_path_factory):
-    """Makes `size` processes that train together; of each size and environment once a module."""
+    """Gives `size` processes that train together, the same to all tests unless one of them has died."""
     made = {}
     start = runpy.run_path(str(Path(__file__).with_name("processes.py")))["Processes"]
 
-    def processes(size, **environment):
-        key = (size, *sorted(environment.items()))
-        if key not in made or any(member.poll() is not None for member in made[key].members):
-            made[key] = start(size, tmp_path_factory.mktemp("processes"), **environment)
-        return made[key]
+    def processes(size):
+        if size not in made or any(member.poll() is not None for member in made[size].members):
+            made[size] = start(size, tmp_path_factory.mktemp("processes"))
+        return made[size]
 
     yield processes
     for each in made.values():

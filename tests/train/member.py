@@ -1,7 +1,7 @@
 """One of the processes that train together in a test: a job a line from stdin, its result a line to stdout.
 
 Run as a script, with its rank, the number of processes and a file to meet by; `processes` in conftest does.
-A job names a function below and its keywords; both and the results are JSON.
+A job names a function below, variables of a launcher's environment and keywords; all and the results are JSON.
 """
 
 import contextlib
@@ -22,15 +22,22 @@ from ramekin.errors import DataError, RamekinError
 from ramekin.tensors.collate import collate
 from ramekin.train.feed import Listed
 from ramekin.train.gradient import accumulate, cut_step, measure
-from ramekin.train.launch import join, launched_strategy
+from ramekin.train.launch import join
+from ramekin.train.launched import launched_strategy
 from ramekin.train.loop import finetune
 from ramekin.train.objective import Likelihood
 from ramekin.train.placement import place
 from ramekin.train.strategies import build_strategy
-from ramekin.weights.adapter import LoraRecipe, attach_lora
+from ramekin.weights.attach import IA3Recipe, LoraRecipe, PromptRecipe, attach_adapter
 
 WORLD = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
 SIZES = {"num_layers": 2}
+ADAPTERS = {
+    "lora": LoraRecipe(rank=2),
+    "dora": LoraRecipe(rank=2, dora=True),
+    "ia3": IA3Recipe(),
+    "prompt": PromptRecipe(num_virtual_tokens=3),
+}
 
 
 def main(rank: int, size: int, meeting: str) -> None:
@@ -41,20 +48,24 @@ def main(rank: int, size: int, meeting: str) -> None:
             "gloo", init_method=meeting, rank=rank, world_size=size, timeout=timeout
         )
     for line in sys.stdin:
-        name, keywords = json.loads(line)
+        name, environment, keywords = json.loads(line)
+        os.environ.update(environment)
         try:
             result = {"value": globals()[name](rank, **keywords)}
         except RamekinError as error:
             result = {"error": type(error).__name__, "message": str(error), "joint": error.is_joint}
+        finally:
+            for variable in environment:
+                del os.environ[variable]
         print("result", json.dumps(result), flush=True)
 
 
 # -- what the processes train on
 
 
-def model_of(*, tied: bool = False, adapter: bool = False) -> Any:
+def model_of(*, tied: bool = False, adapter: str | None = None) -> Any:
     model = WORLD["make_model"](tied=tied, **SIZES)
-    return attach_lora(model, LoraRecipe(rank=2), seed=2) if adapter else model
+    return model if adapter is None else attach_adapter(model, ADAPTERS[adapter], seed=2)
 
 
 def digest(model: Any) -> str:
@@ -103,7 +114,7 @@ def gradient(
     num_items: int,
     budget: int,
     tied: bool = False,
-    adapter: bool = False,
+    adapter: str | None = None,
     packing: bool = False,
 ) -> dict[str, Any]:
     """The gradient of one step against that of one padded batch under the library's own loss."""
@@ -135,6 +146,7 @@ def gradient(
     measured = measure(done, strategy.grad_norm(), cut, placement, team, ())
     norm = torch.nn.utils.get_total_norm(list(expected.values()))
     return {
+        "strategy": type(strategy).__name__,
         "names": sorted(found) == sorted(expected) == sorted(strategy.names),
         "worst": max(float((found[n] - g).norm() / g.norm()) for n, g in expected.items() if g.norm() > 0),
         "loss": measured.loss / loss.item(),
@@ -149,14 +161,17 @@ def gradient(
 
 def gradients_of(strategy: Any) -> dict[str, torch.Tensor]:
     """Every trainable tensor's gradient, whole."""
-    return {name: p.grad for name, p in strategy.trained.named_parameters() if p.grad is not None}
+    found = {name: p.grad for name, p in strategy.trained.named_parameters() if p.grad is not None}
+    return {
+        name: grad.full_tensor() if hasattr(grad, "full_tensor") else grad for name, grad in found.items()
+    }
 
 
 def train(
     rank: int,
     *,
     folder: str,
-    adapter: bool = False,
+    adapter: str | None = None,
     tied: bool = False,
     num_items: int = 20,
     stop: tuple[int, int] | None = None,
@@ -165,7 +180,6 @@ def train(
     hole: tuple[int, int] | None = None,
     capacity: tuple[int, int] | None = None,
     die: tuple[int, int] | None = None,
-    environment: dict[str, str] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """A run; `stop`, `hole`, `capacity` and `die` are (process, step or number)."""
@@ -199,6 +213,7 @@ def train(
         "steps": report.steps,
         "ids": feed.given,
         "weights": digest(model),
+        "norm": sum(float(p.detach().double().norm()) for p in model.parameters()),
         "head_is_embedding": base_of(model).lm_head.weight is base_of(model).shared.weight,
         "told": told,
         "notices": list(report.notices),

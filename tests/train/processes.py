@@ -6,7 +6,9 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 MEMBER = Path(__file__).with_name("member.py")
@@ -16,9 +18,9 @@ SECONDS = 150
 class Processes:
     """`size` processes of `member`, in a folder of their own; whatever happens, none outlives `close`."""
 
-    def __init__(self, size: int, folder: Path, **environment: str) -> None:
+    def __init__(self, size: int, folder: Path) -> None:
         loopback = {"GLOO_SOCKET_IFNAME": "lo"} if Path("/sys/class/net/lo").exists() else {}
-        settings = {**os.environ, "OMP_NUM_THREADS": "1", **loopback, **environment}
+        settings = {**os.environ, "OMP_NUM_THREADS": "1", **loopback}
         meeting = f"file://{folder / 'meeting'}"
         self.errors = [(folder / f"stderr-{rank}").open("w") for rank in range(size)]
         self.members = [
@@ -37,11 +39,11 @@ class Processes:
         for member, answers in zip(self.members, self.answers, strict=True):
             threading.Thread(target=_listen, args=(member, answers), daemon=True).start()
 
-    def start(self, job: str, **keywords: Any) -> None:
-        """Give every process the job."""
+    def start(self, job: str, environment: Mapping[str, str] = MappingProxyType({}), **keywords: Any) -> None:
+        """Give every process the job, under variables of a launcher's environment."""
         for member in self.members:
             assert member.stdin is not None
-            member.stdin.write(json.dumps([job, keywords]) + "\n")
+            member.stdin.write(json.dumps([job, dict(environment), keywords]) + "\n")
             member.stdin.flush()
 
     def answer(self, rank: int) -> dict[str, Any]:
@@ -59,14 +61,14 @@ class Processes:
         result: dict[str, Any] = json.loads(line)
         return result
 
-    def outcomes(self, job: str, **keywords: Any) -> list[dict[str, Any]]:
+    def outcomes(self, job: str, *environment: Mapping[str, str], **keywords: Any) -> list[dict[str, Any]]:
         """The results or errors of all, by rank."""
-        self.start(job, **keywords)
+        self.start(job, *environment, **keywords)
         return [self.answer(rank) for rank in range(len(self.members))]
 
-    def run(self, job: str, **keywords: Any) -> list[dict[str, Any]]:
+    def run(self, job: str, *environment: Mapping[str, str], **keywords: Any) -> list[dict[str, Any]]:
         """The results of all, by rank; an error is one of the test."""
-        outcomes = self.outcomes(job, **keywords)
+        outcomes = self.outcomes(job, *environment, **keywords)
         assert all("value" in outcome for outcome in outcomes), outcomes
         return [outcome["value"] for outcome in outcomes]
 

@@ -31,7 +31,7 @@ def _alone(processes):
 def test_the_gradient_of_two_processes_is_that_of_one_padded_batch(processes, tied, budget):
     found = processes(2).run("gradient", num_items=16, budget=budget, tied=tied)
     for each in found:
-        assert each["names"]
+        assert (each["strategy"], each["names"]) == ("Replicated", True)
         assert each["worst"] <= 1e-5
         assert each["loss"] == pytest.approx(1, rel=1e-5)
         assert each["norm"] == pytest.approx(1, rel=1e-5)
@@ -41,7 +41,7 @@ def test_the_gradient_of_two_processes_is_that_of_one_padded_batch(processes, ti
 
 
 def test_an_adapter_has_the_same_gradient_too(processes):
-    for each in processes(2).run("gradient", num_items=9, budget=60, adapter=True):
+    for each in processes(2).run("gradient", num_items=9, budget=60, adapter="lora"):
         assert each["names"]
         assert each["worst"] <= 1e-5
 
@@ -80,7 +80,7 @@ def test_numbers_of_examples_that_do_not_divide(processes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimizer": "adafactor"}, {"adapter": True}, {"packing": True}], ids=str
+    "changes", [{}, {"optimizer": "adafactor"}, {"adapter": "lora"}, {"packing": True}], ids=str
 )
 def test_a_run_of_two_is_the_run_of_one(processes, alone, tmp_path, changes):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)

@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -5,29 +6,23 @@ import torch
 
 from ramekin.errors import DataError, UsageError
 from ramekin.train import launch
-from ramekin.train.launch import join, joined, launched_rank, launched_size, remarks
+from ramekin.train.launch import home_device, join, joined
 from ramekin.train.team import Alone
 
-VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_USE_CPU")
+VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_launched(monkeypatch):
-    for name in (*VARIABLES, "ACCELERATE_MIXED_PRECISION"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name in VARIABLES or name.startswith(("ACCELERATE_", "FSDP_")):
+            monkeypatch.delenv(name)
 
 
 def test_without_a_launcher_there_is_one_process():
-    assert (launched_rank(), launched_size(), remarks()) == (0, 1, ())
     with joined("cpu") as team:
         assert isinstance(team, Alone)
         assert team.device == torch.device("cpu")
-
-
-def test_the_launcher_says_which_process_this_is(monkeypatch):
-    monkeypatch.setenv("RANK", "3")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert (launched_rank(), launched_size()) == (3, 4)
 
 
 def test_auto_is_the_device_that_is_there(monkeypatch):
@@ -58,18 +53,6 @@ def test_more_processes_than_devices_are_refused(monkeypatch):
         join("cuda")
 
 
-def test_what_the_launcher_asks_for_in_vain_is_told(monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
-    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    cpu, mixed = remarks()
-    assert "--cpu has started a single process" in cpu
-    assert "mixed_precision: bf16 is not used; precision=" in mixed
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    assert remarks() == ()
-
-
 def test_the_processes_part_at_the_end_and_after_an_error_of_all(monkeypatch):
     parted = []
     monkeypatch.setattr(launch, "_part", lambda: parted.append(True))
@@ -82,3 +65,20 @@ def test_the_processes_part_at_the_end_and_after_an_error_of_all(monkeypatch):
         with pytest.raises(DataError), joined("cpu"):
             raise error
         assert len(parted) == times
+
+
+def test_what_the_launcher_may_not_ask_for_is_an_error_of_all(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    with pytest.raises(UsageError, match="expected 2, got 1"), joined("cpu"):
+        raise AssertionError("nothing is begun")
+
+
+def test_a_model_that_no_device_need_hold_is_loaded_on_the_cpu(monkeypatch):
+    assert home_device(Alone(torch.device("meta"))) == "meta"
+    assert home_device(Alone()) == "cpu"
+    several = SimpleNamespace(size=2, device=torch.device("cuda:1"))
+    assert home_device(several) == "cuda:1"
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    assert home_device(several) == "cpu"

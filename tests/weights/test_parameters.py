@@ -8,7 +8,7 @@ import torch
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED
-from ramekin.weights.parameters import parameter_counts, set_dropout, set_tensors, tensors_of
+from ramekin.weights.parameters import copy_structure, parameter_counts, set_dropout, set_tensors, tensors_of
 
 Make = Callable[..., Any]
 Logits = Callable[[Any], torch.Tensor]
@@ -35,6 +35,19 @@ def test_tensors_go_out_and_in_by_their_file_names(tiny: Make, logits: Logits, t
     assert torch.equal(logits(target), logits(source)) and is_one_embedding(target)
     tensors_of(target)[SHARED].zero_()
     assert not target.encoder.embed_tokens.weight.any()  # the live tensor
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_structure_is_tied_as_its_model_is_and_holds_nothing(tiny: Make, tied: bool) -> None:
+    model = tiny(tied=tied)
+    model.lm_head.weight.requires_grad_(False)
+    structure, sources = copy_structure(model)
+    empty, whole = dict(structure.named_parameters()), dict(model.named_parameters())
+    assert {p.device.type for p in empty.values()} == {"meta"}
+    assert {name: id(sources[p]) for name, p in empty.items()} == {name: id(p) for name, p in whole.items()}
+    assert all(p.requires_grad == whole[name].requires_grad for name, p in empty.items())
+    assert (structure.lm_head.weight is structure.shared.weight) is tied and is_one_embedding(structure)
+    assert structure.config is not model.config
 
 
 def test_wrong_tensors_are_refused_and_nothing_is_written(tiny: Make, logits: Logits) -> None:

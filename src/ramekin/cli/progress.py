@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import final
 
 from ramekin.recipes.progress import AbstractProgress, AbstractStage, SilentProgress
-from ramekin.train.launch import launched_rank
+from ramekin.train.launched import launched_rank
 
 __all__ = ["terminal_progress"]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ramekin.errors import RamekinError, UsageError
-from ramekin.train.launch import launched_rank, launched_size
+from ramekin.train.launched import launched_rank, launched_size
 
 __all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "command", "emit", "show_error"]
 

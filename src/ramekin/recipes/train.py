@@ -58,7 +58,8 @@ def plan(config: TrainConfig) -> Outcome:
 
 def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
     """Fine-tune, or continue, and write the checkpoint with its report."""
-    from ramekin.train.launch import joined, remarks
+    from ramekin.train.launch import joined
+    from ramekin.train.launched import remarks
 
     check_trackers(config.track)
     with joined(config.device) as team:
@@ -163,14 +164,14 @@ def _train(
     progress: AbstractProgress,
     team: "AbstractTeam",
 ) -> Outcome:
+    from ramekin.train.launch import home_device
     from ramekin.train.loop import finetune
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     places = _places(config)
     set_threads(config.threads)
     recipe = dataclasses.replace(config.training, seed=config.seed)
-    device = str(team.device)
-    prepared = team.first_then_others(lambda: _prepare(config, places, progress, device))
+    prepared = team.first_then_others(lambda: _prepare(config, places, progress, home_device(team)))
     opened, model, data = prepared.opened, prepared.model, prepared.data
     with team.first_alone() as is_first:
         evaluator = (

@@ -11,7 +11,7 @@ module knows nothing of recipes.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final, overload
 
 import torch
@@ -59,6 +59,8 @@ class AdamWScale(torch.optim.Optimizer):
                     "an optimizer's setting cannot be", where=key, expected=expected, got=f"{got}"
                 )
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        self.root_mean_squares: Callable[[Sequence[Tensor]], list[Tensor]] = _root_mean_squares
+        """Of tensors, scalars; set anew where they are parts of larger ones."""
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -92,8 +94,7 @@ class AdamWScale(torch.optim.Optimizer):
         torch._foreach_add_(updates, group["eps"])
         torch._foreach_reciprocal_(updates)
         torch._foreach_mul_(updates, means)
-        factors = torch._foreach_norm(parameters)
-        torch._foreach_div_(factors, [math.sqrt(p.numel()) for p in parameters])
+        factors = self.root_mean_squares(parameters)
         torch._foreach_clamp_min_(factors, _LEAST_RMS)
         torch._foreach_mul_(factors, [-rate * _correction(beta1, beta2, s["step"]) for s in states])
         torch._foreach_mul_(updates, factors)
@@ -109,6 +110,12 @@ class AdamWScale(torch.optim.Optimizer):
             state |= {"step": 0, "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
         state["step"] += 1
         return state
+
+
+def _root_mean_squares(tensors: Sequence[Tensor]) -> list[Tensor]:
+    norms = list(torch._foreach_norm(list(tensors)))
+    torch._foreach_div_(norms, [math.sqrt(tensor.numel()) for tensor in tensors])
+    return norms
 
 
 def _correction(beta1: float, beta2: float, step: int) -> float:

@@ -7,9 +7,9 @@ optimizers, epochs or files.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,29 @@ from ramekin.train.placement import Placement
 from ramekin.train.tally import StepCount
 from ramekin.train.team import AbstractTeam
 
-__all__ = ["Cut", "Measured", "MicroBatch", "accumulate", "clip", "cut_step", "measure", "within_memory"]
+__all__ = [
+    "Backward",
+    "Cut",
+    "Measured",
+    "MicroBatch",
+    "accumulate",
+    "clip",
+    "cut_step",
+    "measure",
+    "within_memory",
+]
+
+
+class Backward(Protocol):
+    """What adds the gradient of a pass's loss to what is there."""
+
+    def __call__(self, loss: Tensor, is_last: bool, /) -> None:
+        """Go back from a scalar; `is_last` of this process's passes of the step."""
+        ...
+
+
+def _backward(loss: Tensor, _: bool) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 @final
@@ -117,7 +139,7 @@ def accumulate(
     *,
     seed: int,
     step: int,
-    backward: Callable[[Tensor], None] = Tensor.backward,
+    backward: Backward = _backward,
     in_lockstep: bool = False,
 ) -> list[MicroBatch]:
     """Add this process's share of the step's gradient to the parameters' `.grad`.
@@ -137,7 +159,7 @@ def accumulate(
         with placement.autocast():
             losses = objective(model, batch)
         loss = losses.values.sum() / cut.count.target_tokens
-        backward(loss if rows else 0 * loss)
+        backward(loss if rows else 0 * loss, turn + 1 == len(cut.batches))
         if rows:
             done.append(MicroBatch(cut.places(rows), batch, losses.detached()))
     return done
@@ -152,7 +174,7 @@ def within_memory(
     seed: int,
     step: int,
     max_tokens: int,
-    backward: Callable[[Tensor], None] = Tensor.backward,
+    backward: Backward = _backward,
     in_lockstep: bool = False,
 ) -> tuple[list[MicroBatch], int]:
     """`accumulate`, with micro-batches halved for as long as the device runs out of memory.

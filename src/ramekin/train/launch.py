@@ -1,58 +1,32 @@
-"""The processes that a launcher started together: how many, which one this is, and joining them.
+"""Joining the processes that a launcher started together.
 
-`torchrun`, `accelerate launch` and a Slurm script leave their choices in the environment; Accelerate opens
-the connection and deals the devices out. Reading the environment loads nothing heavy.
+Accelerate opens the connection and deals the devices out. What the launcher was told is `launched`'s.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from ramekin.errors import RamekinError, UsageError
+from ramekin.train.launched import (
+    launched_local_rank,
+    launched_on_cpu,
+    launched_rank,
+    launched_size,
+    launched_strategy,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from ramekin.train.team import AbstractTeam
 
-__all__ = ["StrategyName", "join", "joined", "launched_rank", "launched_size", "launched_strategy", "remarks"]
-
-StrategyName: TypeAlias = Literal["replicated"]
-"""How the processes hold the model's weights: each the whole model."""
+__all__ = ["home_device", "join", "joined"]
 
 WAIT = timedelta(hours=6)
 """How long processes wait for each other: the first evaluates and saves while the others do nothing."""
-
-
-def launched_rank() -> int:
-    """Which of the launched processes this is, from 0; 0 where nothing was launched."""
-    return _number("RANK", 0)
-
-
-def launched_size() -> int:
-    """How many processes were launched together."""
-    return _number("WORLD_SIZE", 1)
-
-
-def launched_strategy() -> StrategyName:
-    """What the launcher's configuration says of the weights."""
-    return "replicated"
-
-
-def remarks() -> tuple[str, ...]:
-    """What the launcher was asked for and does not do, in sentences for the user."""
-    found = []
-    if _is_true("ACCELERATE_USE_CPU") and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
-        found.append(
-            "accelerate launch --cpu has started a single process, whatever --num_processes says; "
-            "configs/accelerate/cpu.yaml starts several"
-        )
-    mixed = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    if mixed != "no":
-        found.append(f"the launcher's mixed_precision: {mixed} is not used; precision=… of the command is")
-    return tuple(found)
 
 
 @contextlib.contextmanager
@@ -61,15 +35,26 @@ def joined(device: str) -> "Iterator[AbstractTeam]":
 
     Args:
         device: `auto`, `cpu` or a device's name; of several processes each gets one of that kind for itself.
+
+    Raises:
+        UsageError: they cannot be joined, or their launcher asks for something that is not done here.
     """
     try:
         with_all = join(device)
+        with with_all.together():
+            launched_strategy()
         yield with_all
     except RamekinError as error:
         if error.is_joint:
             _part()
         raise
     _part()
+
+
+def home_device(team: "AbstractTeam") -> str:
+    """Where a model is to be loaded that this team will train: on the CPU if no device can hold all of it."""
+    parts = team.size > 1 and launched_strategy().strategy != "replicated"
+    return "cpu" if parts or team.device is None else str(team.device)
 
 
 def join(device: "str | torch.device") -> "AbstractTeam":
@@ -131,7 +116,7 @@ def _own_device(kind: str) -> "torch.device":
 
     if kind == "cpu":
         return torch.device("cpu")
-    count, place = torch.get_device_module(kind).device_count(), _number("LOCAL_RANK", 0)
+    count, place = torch.get_device_module(kind).device_count(), launched_local_rank()
     if place >= count:
         raise UsageError(
             "a machine has fewer devices than processes",
@@ -149,16 +134,7 @@ def _kind(device: "str | torch.device") -> str:
 
     if device != "auto":
         return torch.device(device).type
-    if _is_true("ACCELERATE_USE_CPU") or not torch.accelerator.is_available():
+    if launched_on_cpu() or not torch.accelerator.is_available():
         return "cpu"
     found = torch.accelerator.current_accelerator()
     return "cpu" if found is None or found.type == "mps" else found.type
-
-
-def _number(name: str, default: int) -> int:
-    value = os.environ.get(name, "")
-    return int(value) if value.isdecimal() else default
-
-
-def _is_true(name: str, environment: Mapping[str, str] = os.environ) -> bool:
-    return environment.get(name, "").lower() in ("1", "true", "yes")

@@ -31,7 +31,8 @@ from ramekin.train.feed import Feed, Listed
 from ramekin.train.gradient import Cut, Measured, MicroBatch, cut_step, measure, within_memory
 from ramekin.train.identity import identity_of, refuse_strangers
 from ramekin.train.interrupt import StopRequest, stop_on_signals
-from ramekin.train.launch import join, launched_strategy
+from ramekin.train.launch import join
+from ramekin.train.launched import launched_strategy
 from ramekin.train.nonfinite import nonfinite_error
 from ramekin.train.objective import ObjectiveRecipe, build_objective, refuse_unpackable
 from ramekin.train.outcome import TrainReport
@@ -40,7 +41,7 @@ from ramekin.train.recipe import Recipe
 from ramekin.train.saving import Position, States
 from ramekin.train.schedule import learning_rate_at
 from ramekin.train.selection import best_evaluation, improves, is_exhausted
-from ramekin.train.strategies import build_strategy
+from ramekin.train.strategies import build_strategy, refuse_unfit
 from ramekin.train.team import AbstractTeam
 from ramekin.weights.seq2seq import parameter_counts, set_dropout
 
@@ -135,7 +136,10 @@ class _Run:
         first_identity = team.from_first(identity)
         with team.together():
             refuse_strangers(first_identity, identity)
-        self.strategy = build_strategy(launched_strategy(), model, recipe, team, placement)
+            launched = launched_strategy()
+            if team.size > 1:
+                refuse_unfit(launched, recipe)
+        self.strategy = build_strategy(launched, model, recipe, team, placement)
         self.objective = self.strategy.around(build_objective(objective))
         self.states = States(run_dir, identity, self.strategy, team)
         listener = progress if team.is_first else None
@@ -191,9 +195,8 @@ class _Run:
     def finish(self) -> None:
         """Give the model its final weights: those of the best evaluation, if the recipe selects by one."""
         best = best_evaluation(self.account.tally.evals, self.recipe)
-        if best is not None and best.step != self.step:
-            self.states.take_best(best.step)
-        self.strategy.finish()
+        is_past = best is not None and best.step != self.step
+        self.strategy.finish(self.states.best(best.step) if best is not None and is_past else None)
 
     def close(self, was_training: bool) -> None:
         """Close the log, and give the model its former mode."""

@@ -18,7 +18,16 @@ from ramekin.errors import UsageError, WeightsError
 from ramekin.train.adamwscale import AdamWScale
 from ramekin.train.recipe import Recipe
 
-__all__ = ["OptimizerState", "build_optimizer", "read_state", "trainable_parameters", "write_state"]
+__all__ = [
+    "OptimizerState",
+    "build_optimizer",
+    "memory_key",
+    "other_model",
+    "owner_and_entry",
+    "read_state",
+    "trainable_parameters",
+    "write_state",
+]
 
 _SEPARATOR = "::"
 _SMALLEST = 1e-18
@@ -132,12 +141,28 @@ def read_state(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Par
     numbers: dict[str, float | int] = {}
     for name, parameter in parameters.items():
         for entry, value in optimizer.state.get(parameter, {}).items():
-            key = f"{name}{_SEPARATOR}{entry}"
+            key = memory_key(name, entry)
             if isinstance(value, Tensor):
                 tensors[key] = value.detach()
             elif value is not None:
                 numbers[key] = value
     return OptimizerState(tensors, numbers)
+
+
+def memory_key(parameter: str, entry: str) -> str:
+    """What a piece of memory is called: `parameter::entry`."""
+    return f"{parameter}{_SEPARATOR}{entry}"
+
+
+def owner_and_entry(key: str) -> tuple[str, str]:
+    """The parameter that a piece of memory belongs to, and what the optimizer calls it."""
+    name, _, entry = key.rpartition(_SEPARATOR)
+    return name, entry
+
+
+def other_model(name: str) -> WeightsError:
+    """The error of a memory that holds a parameter which the model lacks."""
+    return WeightsError("the saved optimizer is of another model", where=name, fix="start a new run")
 
 
 def write_state(
@@ -150,10 +175,10 @@ def write_state(
     """
     fused = {id(p): bool(group.get("fused")) for group in optimizer.param_groups for p in group["params"]}
     for key, value in (*state.tensors.items(), *state.numbers.items()):
-        name, _, entry = key.rpartition(_SEPARATOR)
+        name, entry = owner_and_entry(key)
         parameter = parameters.get(name)
         if parameter is None:
-            raise WeightsError("the saved optimizer is of another model", where=name, fix="start a new run")
+            raise other_model(name)
         if isinstance(value, Tensor):
             # An unfused step counter must stay on the CPU, or every update waits for the device.
             stays = entry == "step" and not fused[id(parameter)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+from torch import Tensor
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.train.identity import refuse_difference
@@ -122,11 +123,10 @@ class States:
             if is_first:
                 save_best(self.root, step, weights=weights)
 
-    def take_best(self, step: int) -> None:
-        """Give the model the weights that were kept after a step."""
+    def best(self, step: int) -> Mapping[str, Tensor]:
+        """The weights that were kept after a step, for the first process; the others get nothing."""
         with self._team.first_alone() as is_first:
-            weights = load_best(self.root, step) if is_first else {}
-        self._strategy.take_weights(weights)
+            return load_best(self.root, step) if is_first else {}
 
     def _load(self, *, resume: bool) -> Saved | None:
         if not resume and state_folders(self.root):

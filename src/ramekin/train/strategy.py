@@ -27,7 +27,7 @@ from ramekin.train.optimizers import (
 from ramekin.train.recipe import Recipe
 from ramekin.train.team import AbstractTeam
 
-__all__ = ["AbstractStrategy", "Replicated", "memory_from_first"]
+__all__ = ["AbstractStrategy", "Replicated", "memory_from_first", "weights_from_first"]
 
 _BUCKET = 1 << 24  # numbers that are added up in one go: 64 MB
 
@@ -55,8 +55,8 @@ class AbstractStrategy(ABC):
         """The objective as it is to be called with `trained`."""
 
     @abstractmethod
-    def backward(self, loss: Tensor) -> None:
-        """The gradient of this process's part of the step's loss, added to what is there."""
+    def backward(self, loss: Tensor, is_last: bool) -> None:
+        """Add the gradient of one pass's part of the step's loss to what is there; `is_last` of the step."""
 
     @abstractmethod
     def add_gradients(self) -> None:
@@ -99,8 +99,12 @@ class AbstractStrategy(ABC):
         """While open, the model with its present weights, in evaluation mode: for the first process."""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Give every process's model its present weights."""
+    def finish(self, weights: Mapping[str, Tensor] | None) -> None:
+        """Give every process's model its final weights; nothing is asked afterwards.
+
+        Args:
+            weights: what the first process has, the others' mappings being empty; None: the present ones.
+        """
 
 
 @final
@@ -131,7 +135,7 @@ class Replicated(AbstractStrategy):
         """The objective itself."""
         return objective
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, is_last: bool) -> None:
         """Plain back-propagation."""
         loss.backward()  # type: ignore[no-untyped-call]
 
@@ -177,8 +181,8 @@ class Replicated(AbstractStrategy):
     def take_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Every process's are set."""
         with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(self._team.tensor_from_first(weights.get(name, parameter)))
+            for name, whole in weights_from_first(weights, self._parameters, self._team):
+                self._parameters[name].copy_(whole)
 
     def take_memory(self, memory: OptimizerState) -> None:
         """Every process's is set."""
@@ -194,8 +198,20 @@ class Replicated(AbstractStrategy):
         finally:
             self._model.train()
 
-    def finish(self) -> None:
-        """It has them."""
+    def finish(self, weights: Mapping[str, Tensor] | None) -> None:
+        """It has the present ones."""
+        if weights is not None:
+            self.take_weights(weights)
+
+
+def weights_from_first(
+    weights: Mapping[str, Tensor], like: Mapping[str, Tensor], team: AbstractTeam
+) -> Iterator[tuple[str, Tensor]]:
+    """The first process's tensors one by one; the others' mapping is empty, `like` says their shapes."""
+    for name, tensor in like.items():
+        held = weights.get(name)
+        empty = torch.empty(tensor.shape, dtype=tensor.dtype) if held is None else held
+        yield name, team.tensor_from_first(empty)
 
 
 def memory_from_first(memory: OptimizerState, team: AbstractTeam) -> Iterator[OptimizerState]:

@@ -25,6 +25,7 @@ __all__ = [
     "Counts",
     "TieState",
     "copy_model",
+    "copy_structure",
     "parameter_counts",
     "set_dropout",
     "set_tensors",
@@ -138,6 +139,22 @@ def set_tensors(model: "PreTrainedModel", tensors: Mapping[str, Tensor]) -> None
 def copy_model(model: "PreTrainedModel") -> "PreTrainedModel":
     """A copy that shares no memory with the model and has its tie state, mode and configuration."""
     return copy.deepcopy(model)
+
+
+def copy_structure(model: nn.Module) -> tuple[nn.Module, dict[nn.Parameter, nn.Parameter]]:
+    """A copy of a model, an adapter's wrapper included, that holds no memory: all parameters are on `meta`.
+
+    Returns:
+        The copy; and the model's parameter for each of the copy's, so that they can be filled in. What is one
+        tensor in the model is one in the copy.
+    """
+    empty = {
+        id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
+        for p in model.parameters()
+    }
+    # What stands in the memo counts as copied already: no tensor is.
+    copied = copy.deepcopy(model, dict(empty))
+    return copied, {empty[id(p)]: p for p in model.parameters()}
 
 
 def set_dropout(model: "PreTrainedModel", rate: float) -> None:
