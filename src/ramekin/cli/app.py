@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from ramekin.cli import demo, evaluate, fuse, merge, mix, run, tasks, train
+from ramekin.cli import demo, evaluate, fuse, merge, mix, run, sweep, tasks, train
 from ramekin.cli.words import show_error
 from ramekin.errors import RamekinError
 
@@ -34,6 +34,7 @@ app.command(name="train")(train.train)
 app.command(name="merge")(merge.merge)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="fuse")(fuse.fuse)
+app.command(name="sweep")(sweep.sweep)
 app.command(name="run")(run.run)
 
 

@@ -5,7 +5,7 @@ A name is a folder, a hub id (looked for below `hub_root` first), or one of `min
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
@@ -15,7 +15,10 @@ from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
-__all__ = ["locate", "locate_base", "locate_tokenizer", "open_named"]
+__all__ = ["MADE_HERE", "locate", "locate_base", "locate_tokenizer", "open_named"]
+
+MADE_HERE: Final[tuple[str, ...]] = (*WORLD_BASES, TINY_BASE)
+"""The models that are made on the spot."""
 
 
 def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bool = True) -> Path:
@@ -53,7 +56,7 @@ def locate_base(folder: Path, base: str | None, places: Places, progress: Abstra
 
     if base is None and is_adapter(folder):
         recorded = read_adapter_config(folder).get("base_model_name_or_path")
-        base = next((name for name in (*WORLD_BASES, TINY_BASE) if name == recorded), None)
+        base = next((name for name in MADE_HERE if name == recorded), None)
     return None if base is None else locate(base, places, progress)
 
 

@@ -18,12 +18,12 @@ from ramekin.errors import UsageError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.settings import AbstractVerbConfig
 
-__all__ = ["command_line", "config_text", "fresh_folder", "run_folder"]
+__all__ = ["FREE_KEYS", "command_line", "config_text", "fresh_folder", "run_folder"]
 
 _CONFIG = "config.yaml"
 _FINISHED = "report.json"
-# Keys that do not change what a run computes, so that a run may continue with another value.
-_FREE_KEYS = {"overwrite", "threads"}
+FREE_KEYS = frozenset({"overwrite", "threads"})
+"""Keys that do not change what a run computes, so that a run may continue with another value."""
 
 
 def command_line() -> str:
@@ -34,7 +34,7 @@ def command_line() -> str:
 
 def config_text(config: AbstractVerbConfig) -> str:
     """The resolved configuration as YAML; `--config` reads it back."""
-    values = {k: v for k, v in config.model_dump(mode="json").items() if k not in _FREE_KEYS}
+    values = {k: v for k, v in config.model_dump(mode="json").items() if k not in FREE_KEYS}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

@@ -7,6 +7,7 @@ were launched together each runs this; the first alone touches these folders, ev
 
 import contextlib
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.tracking import check_trackers, followed
-from ramekin.recipes.training import adapter_recipe, objective_text, stage_listener
+from ramekin.recipes.training import LOSS, adapter_recipe, objective_text, stage_listener
 from ramekin.recipes.training_data import TrainingData, data_lines, read_training_data
 from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
 from ramekin.recipes.training_report import run_files, training_lineage, training_report
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
 __all__ = ["execute", "plan"]
+
+_RESULT = "result.json"
 
 
 def plan(config: TrainConfig) -> Outcome:
@@ -73,7 +76,7 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
             if is_first and not done:
                 _claim(working, text, config)
         if team.from_first(done):
-            return Outcome({"output": str(output), "finished_before": True}, f"{output} is finished already")
+            return Outcome({**_told(output), "finished_before": True}, f"{output} is finished already")
         try:
             result = _train(in_small(config), output, working, text, progress, team)
         except (UsageError, DataError, WeightsError):
@@ -198,22 +201,36 @@ def _train(
             progress=listener,
             team=team,
         )
-    values = {
+    with team.first_alone() as is_first:
+        if not is_first:
+            return Outcome(_values(output, trained, None), "")
+        evaluation = _evaluation(evaluator, model, trained)
+        lineage = training_lineage(config, opened, data, recipe)
+        report = training_report(config, output, started, data, trained, evaluation, lineage, working)
+        values = _values(output, trained, evaluation)
+        files = {**run_files(report, text, working), _RESULT: json.dumps(values).encode()}
+        _save(model, opened, output, config, lineage, files)
+    return Outcome(values, f"{report_text(report)}\nsaved {output}")
+
+
+def _values(output: Path, trained: "TrainReport", evaluation: "Evaluation | None") -> dict[str, Any]:
+    """What a finished run hands back."""
+    losses = [done.metrics[LOSS] for done in trained.evals if LOSS in done.metrics]
+    return {
         "output": str(output),
         "steps": trained.steps,
         "loss": trained.final_loss,
         **trained.epochs[-1].parts,
+        **({"validation_loss": losses[-1]} if losses else {}),
         "seconds": trained.seconds,
+        "scores": {p.task: p.headline.value for p in evaluation.tasks} if evaluation is not None else {},
     }
-    with team.first_alone() as is_first:
-        if not is_first:
-            return Outcome(values, "")
-        evaluation = _evaluation(evaluator, model, trained)
-        lineage = training_lineage(config, opened, data, recipe)
-        report = training_report(config, output, started, data, trained, evaluation, lineage, working)
-        _save(model, opened, output, config, lineage, run_files(report, text, working))
-    scores = {p.task: p.headline.value for p in evaluation.tasks} if evaluation is not None else {}
-    return Outcome({**values, "scores": scores}, f"{report_text(report)}\nsaved {output}")
+
+
+def _told(output: Path) -> dict[str, Any]:
+    """What a run handed back when it finished; of one of an older version only where it is."""
+    path = output / _RESULT
+    return dict(json.loads(path.read_bytes())) if path.is_file() else {"output": str(output)}
 
 
 def _save(

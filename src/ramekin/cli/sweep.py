@@ -1,0 +1,43 @@
+"""`ramekin sweep`."""
+
+from typing import Annotated
+
+import typer
+
+from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, emit
+
+__all__ = ["sweep"]
+
+
+def sweep(
+    verb: Annotated[str, typer.Argument(metavar="VERB", help="train, evaluate, merge or fuse.")],
+    words: Words = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Points side by side, one thread each; 0: one a core.")
+    ] = 1,
+    config: ConfigFile = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Carry out a verb for every combination of several values.
+
+    Example: ramekin sweep train model=mini/base task=mini/rte max_steps=50 learning_rate=1e-3,3e-3
+    adapter=none,lora output=runs/sweep
+
+    Example: ramekin sweep fuse method=task_arithmetic 'method.scaling_factor=range(0,1.1,0.1)'
+    modelpool=Seq2SeqLMPool/flan-t5-base_glue taskpool=flan-t5_glue_text_generation output=runs/lambda
+
+    Each point has a folder below OUTPUT, named by its values; what is finished is not done again.
+    """
+    from ramekin.cli.progress import terminal_progress
+    from ramekin.recipes.sweep import SweepRequest, execute, plan
+
+    request = SweepRequest(verb, tuple(words or ()), config, workers)
+    if dry_run:
+        planned = plan(request)
+        emit(planned.to_json(), planned.text(), as_json=as_json)
+        return
+    with terminal_progress() as progress:
+        result = execute(request, progress)
+    emit(result.to_json(), result.text(), as_json=as_json)

@@ -1,0 +1,145 @@
+"""`ramekin sweep` on tiny models, as a user types it."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ramekin.recipes import train
+
+Run = Callable[..., tuple[int, str, str]]
+
+TRAIN = (
+    "sweep", "train", "task=mini/rte", "limit=16", "global_batch=8", "eval_limit=8", "threads=1", "model=base",
+    "output=out",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny base; the working folder is empty but for it."""
+    monkeypatch.chdir(tmp_path)
+    return make_checkpoint(tmp_path / "base", seed=0)
+
+
+def test_every_point_has_its_folder_and_all_stand_in_one_table(ramekin: Run) -> None:
+    code, out, err = ramekin(*TRAIN, "max_steps=1,2", "learning_rate=1e-3,1e-2")
+    assert code == 0, err
+    names = [f"max_steps={steps},learning_rate={rate}" for steps in (1, 2) for rate in ("0.001", "0.01")]
+    for name in names:
+        assert Path("out", name, "model.safetensors").is_file()
+    assert "Scores by max_steps, learning_rate" in out
+    rows = list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))
+    assert [(row["max_steps"], row["learning_rate"]) for row in rows] == [
+        ("1", "0.001"), ("1", "0.01"), ("2", "0.001"), ("2", "0.01"),
+    ]  # fmt: skip
+    own = json.loads(Path("out", names[3], "report.json").read_text())["tables"][0]["rows"][0]["cells"][0]
+    assert float(rows[3]["rte"]) == own["value"] and rows[3]["steps"] == "2"
+    table = json.loads(Path("out/report.json").read_text())["tables"][0]
+    assert [row["label"] for row in table["rows"]] == ["1, 0.001", "1, 0.01", "2, 0.001", "2, 0.01"]
+    assert table["rows"][3]["cells"][0] == own
+    told = json.loads(Path("out/results.json").read_text())
+    assert told["keys"] == ["max_steps", "learning_rate"] and len(told["points"]) == 4
+
+
+def test_finished_points_are_found_done_and_the_grid_may_grow(
+    ramekin: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int | None] = []
+    execute = train.execute
+
+    def counted(config, progress):
+        ran.append(config.training.max_steps)
+        return execute(config, progress)
+
+    monkeypatch.setattr(train, "execute", counted)
+    assert ramekin(*TRAIN, "max_steps=1,2")[0] == 0
+    first = Path("out/results.csv").read_text()
+    code, _, err = ramekin(*TRAIN, "max_steps=1,2", "threads=2")
+    assert code == 0 and "2 of 2 points are finished" in err and ran == [1, 2]
+    assert Path("out/results.csv").read_text() == first
+    assert ramekin(*TRAIN, "max_steps=1,2,3")[0] == 0 and ran == [1, 2, 3]
+    # Killed between a point's end and its record: the run is found done, its values are the same.
+    record = Path("out/points/max_steps=2.json")
+    kept = record.read_bytes()
+    record.unlink()
+    assert ramekin(*TRAIN, "max_steps=1,2,3")[0] == 0
+    assert json.loads(record.read_bytes())["values"] == {
+        **json.loads(kept)["values"],
+        "finished_before": True,
+    }
+    code, _, err = ramekin(*TRAIN, "max_steps=1,2", "seed=1")
+    assert code == 2 and "a point of another sweep" in err
+
+
+@pytest.mark.slow
+def test_points_side_by_side_find_the_same(ramekin: Run) -> None:
+    words = ("max_steps=2", "seed=1,2")
+    assert ramekin(*TRAIN, *words)[0] == 0
+    assert ramekin(*TRAIN, *words, "output=two", "--workers", "2")[0] == 0
+    for seed in (1, 2):
+        one, two = (
+            Path(folder, f"seed={seed}", "model.safetensors").read_bytes() for folder in ("out", "two")
+        )
+        assert one == two
+
+
+def test_one_swept_number_gives_a_curve(ramekin: Run) -> None:
+    words = ("sweep", "evaluate", "model=base", "tasks=[mini/rte,mini/cola]", "threads=1", "output=out")
+    code, _, err = ramekin(*words, "limit=4,8")
+    assert code == 0, err
+    (sweep,) = json.loads(Path("out/report.json").read_text())["sweeps"]
+    assert sweep["factors"] == [4.0, 8.0] and [series["label"] for series in sweep["series"]] == [
+        "rte",
+        "cola",
+    ]
+    assert [cell["n"] for cell in sweep["series"][0]["cells"]] == [4, 8]
+    assert list(Path("out/plots").glob("*.png"))
+    # The record is lost, the evaluation is not overwritten by itself: the sweep makes it anew.
+    Path("out/points/limit=4.json").unlink()
+    before = Path("out/results.csv").read_text()
+    assert ramekin(*words, "limit=4,8")[0] == 0
+    assert [line.split(",")[:2] for line in Path("out/results.csv").read_text().splitlines()] == [
+        line.split(",")[:2] for line in before.splitlines()
+    ]
+
+
+def test_merges_are_swept_and_told_by_their_hashes(
+    ramekin: Run, base: Path, make_checkpoint: Callable[..., Path]
+) -> None:
+    for seed in (1, 2):
+        make_checkpoint(Path(f"m{seed}"), seed=seed, like=base)
+    words = ("sweep", "merge", "method=task_arithmetic", "base=base", "models=[m1,m2]", "output=out")
+    code, out, err = ramekin(*words, "method.scaling_factor=0.1,0.3")
+    assert code == 0 and "sha256" in out, err
+    rows = list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))
+    assert len({row["sha256"] for row in rows}) == 2
+    assert "sha256" in Path("out/report.md").read_text()
+    code, out, _ = ramekin(*words, "method.scaling_factor=0.1,0.3", "--json")
+    assert code == 0 and json.loads(out)["points"][0]["sha256"] == rows[0]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("sweep", "train", "task=mini/rte", "model=base", "max_steps=1"), "nothing is swept"),
+        (("sweep", "trian", "seed=1,2"), "did you mean 'train'"),
+        (("sweep", "train", "task=mini/rt,mini/coal", "model=base"), "did you mean 'mini/cola'"),
+        (("sweep", "train", "model=base", "task=mini/rte", "max_steps=1,-1"), "max_steps=-1"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_point_is_run(
+    ramekin: Run, words: tuple[str, ...], part: str
+) -> None:
+    code, _, err = ramekin(*words)
+    assert code == 2 and part in err
+    assert not Path("outputs").exists()
+
+
+def test_a_dry_run_names_the_points(ramekin: Run) -> None:
+    code, out, _ = ramekin(*TRAIN, "max_steps=1,2", "--dry-run")
+    assert (
+        code == 0 and "2 points of ramekin train" in out and "max_steps=2" in out and not Path("out").exists()
+    )
