@@ -38,6 +38,8 @@ COUNTS = {  # tasks, leaves, data sets that the catalogue lacks
     "mini_words": (4, 4, 0),
     "mini_words_fewer": (1, 1, 0),
     "mini_words_many": (3, 3, 0),
+    "mini_steps": (2, 2, 0),
+    "mini_study": (13, 13, 0),
     "muffin": (68, 476, 7),
     "natural_instructions": (2, 2, 0),
     "niv2": (4, 4, 0),

@@ -10,18 +10,22 @@ from ramekin.errors import UsageError
 from ramekin.sources.world import TASKS, corpus, generate
 from ramekin.sources.world.rows import SPLITS, split_of
 
+STEPS = ["facts", "question", "steps", "answer", "idx"]
 COLUMNS = {
     "boolq": ["question", "passage", "label", "idx"],
+    "chain": STEPS,
     "cola": ["sentence", "label", "idx"],
     "mnli": ["premise", "hypothesis", "label", "idx"],
     "mrpc": ["sentence1", "sentence2", "label", "idx"],
     "multirc": ["paragraph", "question", "answer", "label", "idx"],
     "qnli": ["question", "sentence", "label", "idx"],
     "qqp": ["question1", "question2", "label", "idx"],
+    "ranking": STEPS,
     "rte": ["sentence1", "sentence2", "label", "idx"],
     "squad": ["title", "context", "question", "answers", "idx"],
     "sst2": ["sentence", "label", "idx"],
     "stsb": ["sentence1", "sentence2", "label", "idx"],
+    "tally": STEPS,
 }
 SYMMETRIC = ("mrpc", "qqp", "stsb")
 SEEDS = st.integers(min_value=0, max_value=2**31)
@@ -31,7 +35,7 @@ def texts(row: dict[str, object]) -> tuple[str, ...]:
     return tuple(value for value in row.values() if isinstance(value, str))
 
 
-def test_the_tasks_are_eight_of_glue_and_three_of_reading() -> None:
+def test_the_tasks_are_eight_of_glue_three_of_reading_and_three_in_steps() -> None:
     assert list(COLUMNS) == list(TASKS)
 
 
@@ -41,7 +45,7 @@ def test_columns_and_types_are_those_of_the_namesake(task: str) -> None:
         assert list(row) == COLUMNS[task]
         if task == "squad":
             assert set(row["answers"]) == {"text", "answer_start"}
-        else:
+        elif COLUMNS[task] is not STEPS:
             assert isinstance(row["label"], float if task == "stsb" else int)
         assert all(text == text.strip() and "  " not in text for text in texts(row))
 
@@ -78,7 +82,7 @@ def test_a_turned_pair_stays_in_its_split(task: str) -> None:
         assert split_of({**row, one: row[two], two: row[one]}) == "validation"
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("squad", "stsb")])
+@pytest.mark.parametrize("task", [task for task in TASKS if "label" in COLUMNS[task] and task != "stsb"])
 def test_labels_are_balanced(task: str) -> None:
     labels = 3 if task == "mnli" else 2
     counts = Counter(row["label"] for row in generate(task, "validation", n=60 * labels, seed=4))

@@ -1,6 +1,6 @@
-"""The built-in synthetic world: tasks with the columns of GLUE, BoolQ, MultiRC and SQuAD, and plain text.
+"""The built-in synthetic world: tasks as GLUE's, BoolQ, MultiRC and SQuAD, three in steps, and plain text.
 
-    meaning -> grammar -> entailment, similarity, judgement, passage (one row each) -> rows (splits, balance)
+    meaning -> grammar -> entailment, similarity, judgement, passage, steps (a row each) -> rows (splits)
 
 It has no end and needs no network.
 

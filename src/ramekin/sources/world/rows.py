@@ -14,6 +14,7 @@ from ramekin.sources.world.entailment import mnli, qnli, rte
 from ramekin.sources.world.judgement import cola, sst2
 from ramekin.sources.world.passage import PARTS, boolq, multirc, squad
 from ramekin.sources.world.similarity import mrpc, qqp, stsb
+from ramekin.sources.world.steps import chain, ranking, tally
 
 __all__ = ["SPLITS", "TASKS", "generate", "split_of"]
 
@@ -22,16 +23,19 @@ _MAKERS: Registry[Callable[[Random, int], dict[str, object]]] = Registry(
     "task of the built-in world",
     [
         ("boolq", boolq),
+        ("chain", chain),
         ("cola", cola),
         ("mnli", mnli),
         ("mrpc", mrpc),
         ("multirc", multirc),
         ("qnli", qnli),
         ("qqp", qqp),
+        ("ranking", ranking),
         ("rte", rte),
         ("squad", squad),
         ("sst2", sst2),
         ("stsb", stsb),
+        ("tally", tally),
     ],
 )
 
@@ -42,6 +46,8 @@ _IN_VALIDATION = 80  # of 256
 
 def generate(task: str, split: str, *, n: int, seed: int) -> list[dict[str, object]]:
     """`n` rows with the columns of the GLUE or SuperGLUE task, or of SQuAD, of that name, `idx` included.
+
+    `chain`, `ranking` and `tally` are namesakes of nothing: facts, question, steps and answer.
 
     Rows are the same for the same `task`, `split` and `seed`, and a longer list begins with the shorter.
     Labels are balanced: each block of as many rows as there are labels has every label once (stsb: every
