@@ -7,12 +7,18 @@ from ramekin.evaluate.mode import MODES
 
 
 def test_fusionbench_and_generate_write_and_the_others_rank():
-    assert [name for name in MODES if not MODES[name].ranks] == ["fusionbench", "generate"]
+    assert [name for name in MODES if not MODES[name].ranks] == ["fusionbench", "generate", "cot"]
     assert {name: MODES[name].direction for name in MODES if MODES[name].ranks} == {
         "rank": "rank",
         "t0": "rank",
         "flipped": "flipped",
     }
+
+
+def test_cot_alone_asks_for_reasoning_and_reads_the_answer_out_of_it():
+    found = {name: (MODES[name].extraction, bool(MODES[name].trigger)) for name in MODES}
+    assert found.pop("cot") == ("answer", True)
+    assert set(found.values()) == {("exact", False)}
 
 
 def test_t0_differs_from_rank_in_the_inputs_end_alone():

@@ -120,6 +120,24 @@ def test_the_gold_is_the_target_itself_outside_fusionbench(model, tokenizer, wri
     assert (theirs.headline.value, theirs.changed_targets) == (1.0, 1)
 
 
+def test_an_answer_is_read_behind_its_reasoning(model, tokenizer, written, eval_set, toy_task, text_task):
+    texts = ["no cat ran . the answer is yes", "the answer is no . the answer is yes", "a new tree", "no"]
+    written(texts)
+    each = eval_set(toy_task(), [1, 0, 1, 0])
+    (part,) = evaluate(model, tokenizer, [each], mode="cot").tasks
+    assert [p.prediction for p in part.predictions] == ["yes", "yes", "", "no"]
+    assert [p.correct for p in part.predictions] == [True, False, False, True]
+    assert [p.written for p in part.predictions] == texts
+    assert (part.headline.value, part.headline.unparsable) == (0.5, 1)
+    assert [score_answers(score.metric, part.answers) for score in part.scores] == list(part.scores)
+    (part,) = evaluate(model, tokenizer, [each], mode="generate").tasks
+    assert [p.correct for p in part.predictions] == [False, False, False, True]
+    assert {p.written for p in part.predictions} == {""}
+    written(["so , the answer is a red cat", "old dog"])
+    (part,) = evaluate(model, tokenizer, [eval_set(text_task(), ["a red cat", "old dog"])], mode="cot").tasks
+    assert part.headline.value == 1.0
+
+
 CHOICES = [
     (["cat", "dog"], 0, []),
     (["bird", "fish", "red", "blue"], 1, ["fish", "bird"]),

@@ -144,6 +144,24 @@ def test_a_flipped_mode_gets_the_flipped_form_of_each_example(places: Places) ->
     assert found[1].flipped[1].example.targets == "<extra_id_0> . Is it wet?"
 
 
+def test_a_mode_that_wants_reasoning_asks_for_it(places: Places) -> None:
+    def inputs(mode: str, templates: str) -> list[str]:
+        sets = evaluation_sets(
+            ["own/wet"],
+            split="validation",
+            templates=templates,
+            limit=None,
+            places=places,
+            mode=MODES[mode],
+        )
+        return [example.inputs for each in sets for example in each.examples]
+
+    plain = inputs("generate", "all")
+    assert len(plain) == 4
+    assert inputs("cot", "all") == [f"{text}\nLet's think step by step." for text in plain]
+    assert inputs("cot", "write") == inputs("generate", "write")
+
+
 def test_a_preview_shows_what_is_ranked(places: Places) -> None:
     (plain,) = sets(places, "rank")
     assert plain.preview() == plain.preview(MODES["generate"])

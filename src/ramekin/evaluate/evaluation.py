@@ -30,7 +30,8 @@ class Prediction:
     target: str
     """What the answer was compared with, by the mode's rule."""
     prediction: str
-    """What the model wrote, special tokens dropped; where options are ranked, the one that was chosen."""
+    """What the model wrote, special tokens dropped, or the answer that was read out of it; where options are
+    ranked, the one that was chosen."""
     correct: bool
     """Whether it equals the target or another reference, character for character."""
     parsed: str | float | None
@@ -41,6 +42,8 @@ class Prediction:
     """The example's own admissible answers, where examples differ in them."""
     option_scores: Mapping[str, float] = field(default_factory=dict)
     """Where options are ranked, what each was ranked by: its log-probability, divided by the mode's rule."""
+    written: str = ""
+    """The whole of what the model wrote, where the mode reads the answer out of it; else empty."""
 
 
 @final
@@ -186,4 +189,4 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value or key not in _OFTEN_EMPTY}
 
 
-_OFTEN_EMPTY = ("references", "options", "option_scores")
+_OFTEN_EMPTY = ("references", "options", "option_scores", "written")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias, final
 
 from ramekin.registry import Registry
+from ramekin.text.prompting.thought import TRIGGER
 from ramekin.text.task import Kind
 
 __all__ = ["MODES", "Direction", "Mode", "Normalisation"]
@@ -32,8 +33,11 @@ class Mode:
     """Whether the input ends with `</s>` (T5 and Flan-T5 do, T0 does not)."""
     max_new_tokens: int = 0
     """Tokens that may be written, `</s>` among them; 0 where nothing is written."""
-    extraction: Literal["exact"] = "exact"
-    """How the answer is read: `exact` takes the whole text, character for character."""
+    extraction: Literal["exact", "answer"] = "exact"
+    """How the answer is read: `exact` takes the whole text, character for character; `answer` what the text
+    comes to (`text.answers.extract_answer`: behind its last "the answer is"; none is counted as unread)."""
+    trigger: str = ""
+    """What is added to each prompt to ask for the reasoning; empty: nothing."""
     gold: Literal["text", "round_trip"] = "text"
     """What an answer is compared with: the target itself, or the target encoded and decoded again, which
     loses whatever the vocabulary cannot represent."""
@@ -99,6 +103,15 @@ MODES: Registry[Mode] = Registry(
                 gold="text",
                 numbers="float_else_zero",
             ),
+            Mode(
+                name="cot",
+                direction="generate",
+                input_eos=True,
+                max_new_tokens=256,
+                extraction="answer",
+                trigger=TRIGGER,
+                gold="text",
+            ),
             Mode(name="rank", direction="rank", input_eos=True, headline=_ACCURACY),
             Mode(name="t0", direction="rank", input_eos=False, headline=_ACCURACY),
             Mode(name="flipped", direction="flipped", input_eos=True, headline=_ACCURACY),
@@ -109,6 +122,9 @@ MODES: Registry[Mode] = Registry(
 at most ten decoder positions, exact match with the decoded label ids, Spearman with 0.0 for what is no
 number. One departure, documented in `parse_number`: `nan` and `inf` are no numbers, so that a score is
 never NaN. `generate`: the same comparison with room for longer answers and each task's own metrics.
+
+`cot`: the model is asked to reason (Kojima et al. 2022, arXiv 2205.11916) and the answer is read behind its
+reasoning, as Flan 2022's chain-of-thought scores are (arXiv 2210.11416).
 
 `t0`: the rules of T0's evaluation (Sanh et al. 2021, arXiv 2110.08207): the option of the highest sum of
 log-probabilities, its `</s>` counted, the input without one. `rank`: the same for models whose inputs end

@@ -19,7 +19,7 @@ from ramekin.evaluate.mode import MODES, Mode
 from ramekin.evaluate.sets import EncodedEvalSet, EvalSet, encode_sets
 from ramekin.tensors.encode import EncodedSet
 from ramekin.tensors.tokenizer import decode
-from ramekin.text.answers import parse_number
+from ramekin.text.answers import extract_answer, parse_number
 from ramekin.text.metrics import METRICS, Answers, score_answers
 from ramekin.text.task import Kind
 
@@ -182,7 +182,7 @@ def _score_set(
     turned = _is_turned(each.source)
     answers = answers_of(
         each.source.examples,
-        [answer.text for answer in given],
+        _read(each.source, given, mode),
         options=() if turned else task.options,
         golds=each.golds,
         references=each.references,
@@ -196,7 +196,7 @@ def _score_set(
         options=answers.options,
         scores=tuple(score_answers(name, answers, seed=seed) for name in metrics),
         majority={name: METRICS[name].majority(answers) for name in metrics},
-        predictions=tuple(_predictions(each, answers, given)),
+        predictions=tuple(_predictions(each, answers, given, mode)),
         seconds=seconds,
         truncated_inputs=each.encoded.truncated_inputs,
         truncated_targets=each.encoded.truncated_targets,
@@ -206,6 +206,18 @@ def _score_set(
         ties=sum(answer.is_tied for answer in given),
         words=each.source.words,
     )
+
+
+def _read(each: EvalSet, given: Sequence[Answer], mode: Mode) -> list[str]:
+    """The answers, read out of what was written where the mode says so; "" where there is none."""
+    if mode.extraction == "exact" or _is_turned(each):
+        return [answer.text for answer in given]
+    is_number = each.task.kind == "number"
+    found = (
+        extract_answer(answer.text, options=example.options or each.task.options, is_number=is_number)
+        for answer, example in zip(given, each.examples, strict=True)
+    )
+    return [one.answer or "" for one in found]
 
 
 def _is_turned(each: EvalSet) -> bool:
@@ -219,7 +231,9 @@ def _metrics(kind: Kind, own: Sequence[str], mode: Mode) -> tuple[str, ...]:
     return tuple(dict.fromkeys((mode.headline.get(kind) or own[0], *own)))
 
 
-def _predictions(each: EncodedEvalSet, answers: Answers, given: Sequence[Answer]) -> Iterator[Prediction]:
+def _predictions(
+    each: EncodedEvalSet, answers: Answers, given: Sequence[Answer], mode: Mode
+) -> Iterator[Prediction]:
     is_number = each.source.task.kind == "number" and not _is_turned(each.source)
     columns = zip(each.source.examples, answers.predictions, answers.accepted, answers.read, strict=True)
     for row, (example, text, accepted, read) in enumerate(columns):
@@ -233,4 +247,5 @@ def _predictions(each: EncodedEvalSet, answers: Answers, given: Sequence[Answer]
             references=answers.references[row] if answers.references else (),
             options=answers.example_options[row] if answers.example_options else (),
             option_scores=given[row].scores,
+            written=given[row].text if mode.extraction == "answer" else "",
         )

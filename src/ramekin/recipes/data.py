@@ -16,6 +16,7 @@ from ramekin.sources.records import Records
 from ramekin.sources.rows import BadRow, gather
 from ramekin.text.example import Example, Record
 from ramekin.text.flip import Flipped, flipped, taught
+from ramekin.text.prompting.thought import with_trigger
 from ramekin.text.render import PLAIN, Style, render_or_skip, render_spans
 from ramekin.text.task import Task
 from ramekin.text.task_yaml import check_template
@@ -256,6 +257,8 @@ def _prepared(
         return None
     if mode is not None and mode.ranks:
         check_rankable([example], mode)
+    if mode is not None and mode.trigger and not task.template(template).turned:
+        example = with_trigger(example, mode.trigger)
     if mode is None or mode.direction != "flipped":
         return _Prepared(example, None)
     spans, _ = render_spans(task, record, template=template, split=split, row=row, style=style)
