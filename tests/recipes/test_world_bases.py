@@ -25,11 +25,21 @@ def test_mini_text_has_been_tuned_on_no_task() -> None:
 def test_each_is_kept_by_name_and_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAMEKIN_CACHE", str(tmp_path))
     folders = {world_base_folder(name, seed) for name in WORLD_BASES for seed in (0, 1)}
-    assert len(folders) == 4 and {folder.parent for folder in folders} == {tmp_path}
+    assert len(folders) == 2 * len(WORLD_BASES) and {folder.parent for folder in folders} == {tmp_path}
     kept = world_base_folder("mini/text", 0)
     kept.mkdir()
     (kept / "ramekin.json").write_text("{}")
     assert locate("mini/text", Places(), SilentProgress()) == kept
+
+
+def test_the_bases_of_the_study_differ_in_size_alone() -> None:
+    small, base, large = (world_base_settings(f"mini/study_{size}") for size in ("small", "base", "large"))
+    assert small.tasks == base.tasks == large.tasks and len(large.tasks) == 14
+    assert small.base.d_model < base.base.d_model < large.base.d_model
+    for each in (small, base):
+        given, largest = each.base.model_dump(), large.base.model_dump()
+        differ = {key for key in given if given[key] != largest[key]}
+        assert differ <= {"name", "d_model", "d_kv", "d_ff", "num_heads"} and given["task_rows"] == 0
 
 
 def test_settings_of_another_base_under_its_name_are_refused() -> None:

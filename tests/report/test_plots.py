@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ramekin.report.plots import COLOURS, drawable, inline_svg, plot_names, spread, sweep_png, sweep_svg
+from ramekin.report.drawing import COLOURS, spread
+from ramekin.report.plots import drawable, inline_svg, plot_names, sweep_png, sweep_svg
 from ramekin.report.values import Cell, Reference, Report, Series, Sweep
 
 HOSTILE = '<b>&"x"\'</b>]]> $\\frac{1}{ \x00\x1b[31m --> \ud800 模型'

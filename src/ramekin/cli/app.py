@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from ramekin.cli import demo, evaluate, fuse, merge, mix, run, sweep, tasks, train
+from ramekin.cli import demo, evaluate, fuse, merge, mix, run, study, sweep, tasks, train
 from ramekin.cli.words import show_error
 from ramekin.errors import RamekinError
 
@@ -35,6 +35,7 @@ app.command(name="merge")(merge.merge)
 app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="fuse")(fuse.fuse)
 app.command(name="sweep")(sweep.sweep)
+app.command(name="study")(study.study)
 app.command(name="run")(run.run)
 
 

@@ -21,7 +21,7 @@ from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.registry import nearest, unknown_name
 from ramekin.text.strict_yaml import read_yaml
 
-__all__ = ["CONF", "chosen_option", "compose", "group_options", "recipe_verb"]
+__all__ = ["CONF", "chosen_option", "compose", "group_options", "recipe_verb", "words_of"]
 
 CONF = Path(str(files("ramekin.recipes"))) / "conf"
 """The folder of the configuration groups."""
@@ -108,6 +108,15 @@ def _words_of_file(path: Path) -> list[str]:
     data = read_yaml(path)
     if not isinstance(data, Mapping):
         raise UsageError("a configuration file holds keys and values", where=str(path))
+    return words_of(data)
+
+
+def words_of(data: Mapping[str, Any]) -> list[str]:
+    """Keys and values as override words; a string for a group chooses its option.
+
+    >>> words_of({"max_steps": 3, "mixture": {"without": ["niv2"]}, "adapter": "lora"})
+    ['++max_steps=3', "++mixture.without=['niv2']", 'adapter=lora']
+    """
     words: list[str] = []
     for key, value in data.items():
         if isinstance(value, str | None) and group_options(str(key)):

@@ -31,7 +31,18 @@ from ramekin.recipes.workers import workers
 from ramekin.registry import unknown_name
 from ramekin.report.write import write_report
 
-__all__ = ["PointJob", "SweepRequest", "execute", "plan", "run_point", "run_points"]
+__all__ = [
+    "RECORDS",
+    "PointJob",
+    "SweepRequest",
+    "check_jobs",
+    "composed",
+    "execute",
+    "plan",
+    "run_point",
+    "run_points",
+    "write_rows",
+]
 
 _SCHEMAS: Mapping[str, type[AbstractVerbConfig]] = {
     "train": schema.TrainConfig,
@@ -39,7 +50,8 @@ _SCHEMAS: Mapping[str, type[AbstractVerbConfig]] = {
     "merge": schema.MergeConfig,
     "fuse": schema.FuseConfig,
 }
-_RECORDS = "points"
+RECORDS = "points"
+"""The folder of the records of finished points."""
 
 
 @final
@@ -67,6 +79,8 @@ class PointJob:
     """A file that says that the point is finished, with its values."""
     output: Path
     one_thread: bool
+    whereabouts: tuple[str, ...] = ()
+    """Further words, that say where things are and decide nothing."""
 
     @property
     def told(self) -> list[str]:
@@ -127,7 +141,7 @@ def run_point(job: PointJob) -> Mapping[str, Any]:
         import torch
 
         torch.set_num_threads(1)
-    config = _composed(job)
+    config = composed(job)
     if job.verb != "train" and job.output.exists() and not _is_unfinished(job.output):
         # Finished, yet without a record: killed between the two. Its verb would refuse to overwrite it.
         config = config.model_copy(update={"overwrite": True})
@@ -142,9 +156,14 @@ def _is_unfinished(output: Path) -> bool:
     return (output / "config.yaml").is_file() and not (output / "report.json").is_file()
 
 
-def _composed(job: PointJob) -> AbstractVerbConfig:
+def composed(job: PointJob) -> AbstractVerbConfig:
+    """The configuration of a point.
+
+    Raises:
+        UsageError: its words are wrong.
+    """
     quoted = str(job.output).replace("\\", "\\\\").replace("'", "\\'")
-    words = [*job.words, f"output='{quoted}'"]
+    words = [*job.words, *job.whereabouts, f"output='{quoted}'"]
     return compose(job.verb, _SCHEMAS[job.verb], words, config_file=job.config_file)
 
 
@@ -154,7 +173,7 @@ def _record_of(job: PointJob) -> Mapping[str, Any] | None:
     Raises:
         UsageError: another point of the same name is there.
     """
-    if not job.record.is_file() or _composed(job).overwrite:
+    if not job.record.is_file() or composed(job).overwrite:
         return None
     record = json.loads(job.record.read_text(encoding="utf-8"))
     if (record["verb"], record["words"]) != (job.verb, job.told):
@@ -177,19 +196,28 @@ def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob]]:
     folder = Path(outputs[-1].strip("'\"")) if outputs else fresh_folder(f"sweep-{request.verb}")
     points = sweep_points([word for word in request.words if word.partition("=")[0].lstrip("+") != "output"])
     jobs = [_job(request, point, folder) for point in points.points]
+    check_jobs(jobs)
+    return points, folder, jobs
+
+
+def check_jobs(jobs: Sequence[PointJob]) -> None:
+    """Check the words of all points as their verbs would.
+
+    Raises:
+        UsageError: some are wrong; all problems at once.
+    """
     problems = []
     for job in jobs:
         try:
-            _composed(job)
+            composed(job)
         except UsageError as error:
             problems.append(f"{job.output.name}: {error}")
     if problems:
         raise UsageError.of_problems(problems)
-    return points, folder, jobs
 
 
 def _job(request: SweepRequest, point: SweepPoint, folder: Path) -> PointJob:
-    record = folder / _RECORDS / f"{point.name}.json"
+    record = folder / RECORDS / f"{point.name}.json"
     parallel = request.workers != 1
     return PointJob(
         request.verb, point.words, request.config_file, record, folder / point.name, one_thread=parallel
@@ -199,7 +227,7 @@ def _job(request: SweepRequest, point: SweepPoint, folder: Path) -> PointJob:
 def _make_bases(jobs: Sequence[PointJob], progress: AbstractProgress) -> None:
     """Make the bases that are made on the spot, before processes would make one each."""
     for job in jobs:
-        config = _composed(job)
+        config = composed(job)
         if isinstance(config, schema.TrainConfig):
             config = in_small(config)
         named = [getattr(config, key) for key in ("model", "base") if key in type(config).model_fields]
@@ -212,12 +240,20 @@ def _written(verb: str, points: Points, results: Sequence[PointResult], folder: 
     report = sweep_report(verb, points, results)
     write_report(report, folder)
     rows = [result.row(points.keys) for result in results]
+    columns = write_rows(folder, verb, points.keys, rows)
+    values = {"output": str(folder), "verb": verb, "keys": list(points.keys), "points": rows}
+    return Outcome(values, f"{text_table(report, columns, rows)}\nwritten to {folder}")
+
+
+def write_rows(
+    folder: Path, verb: str, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> Sequence[str]:
+    """Write the points as `results.csv` and `results.json`; hands back the columns."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / "results.csv", text.getvalue())
-    write_json(folder / "results.json", {"verb": verb, "keys": list(points.keys), "points": rows})
-    values = {"output": str(folder), "verb": verb, "keys": list(points.keys), "points": rows}
-    return Outcome(values, f"{text_table(report, columns, rows)}\nwritten to {folder}")
+    write_json(folder / "results.json", {"verb": verb, "keys": list(keys), "points": list(rows)})
+    return columns

@@ -13,7 +13,7 @@ from typing import final
 
 from ramekin.errors import UsageError
 
-__all__ = ["Points", "SweepPoint", "sweep_points"]
+__all__ = ["Points", "SweepPoint", "named_point", "sweep_points"]
 
 _LONGEST_NAME = 100
 
@@ -67,7 +67,7 @@ def sweep_points(words: Sequence[str]) -> Points:
         raise UsageError("nothing is swept", fix="give a key several values: learning_rate=1e-4,3e-4")
     keys = tuple(key for key, _ in swept)
     chosen = itertools.product(*(values for _, values in swept))
-    points = tuple(_point(keys, values, fixed) for values in chosen)
+    points = tuple(named_point(keys, values, fixed) for values in chosen)
     names = [point.name for point in points]
     if alike := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError("two points would have one folder", got=alike[0], fix="sweep them one by one")
@@ -93,7 +93,12 @@ def _values(word: str) -> tuple[str, tuple[str, ...] | None]:
         ) from error
 
 
-def _point(keys: Sequence[str], values: Sequence[str], fixed: Sequence[str]) -> SweepPoint:
+def named_point(keys: Sequence[str], values: Sequence[str], fixed: Sequence[str] = ()) -> SweepPoint:
+    """The point where keys have values, beside words that all points share.
+
+    >>> named_point(["seed", "model"], ["1", "google/flan-t5-base"]).name
+    'seed=1,model=google-flan-t5-base'
+    """
     given = [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
     return SweepPoint(_name(given), tuple(values), (*fixed, *given))
 

@@ -1,16 +1,17 @@
 """The bases of the built-in world that have a name: made on first use, and kept in the user's cache.
 
 `mini/base` has read the world's text and a little of eight tasks, as the demo's recipe says; `mini/text` has
-read text alone, so that a task held out from its fine-tuning is one that it has never seen. A folder's name
-hashes everything that its base depends on; where that changes, the base is made again.
+read text alone, so that a task held out from its fine-tuning is one that it has never seen; `mini/study_*`
+are such bases of three sizes with one vocabulary. A folder's name hashes everything that its base depends on;
+where that changes, the base is made again.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
@@ -31,7 +32,13 @@ __all__ = [
     "world_base_settings",
 ]
 
-WORLD_BASES: tuple[str, ...] = ("mini/base", "mini/text")
+WORLD_BASES: tuple[str, ...] = (
+    "mini/base",
+    "mini/text",
+    "mini/study_small",
+    "mini/study_base",
+    "mini/study_large",
+)
 
 
 @final
@@ -71,13 +78,23 @@ def refuse_another(config: BaseConfig, tasks: Sequence[str]) -> None:
         )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=len(WORLD_BASES))
 def world_base_settings(name: str) -> WorldBaseConfig:
     """How one of `WORLD_BASES` is made: `mini/base` by the demo's recipe, others by a file of their own."""
     if name == "mini/base":
         recipe = compose("run", RunConfig, ["recipe=demo"]).recipe
         return WorldBaseConfig(tasks=recipe.tasks, base=recipe.base)
-    return WorldBaseConfig.model_validate(read_yaml(CONF / "world_base" / f"{name.partition('/')[2]}.yaml"))
+    return WorldBaseConfig.model_validate(_given(name.partition("/")[2]))
+
+
+def _given(name: str) -> Mapping[str, Any]:
+    """What the file of a base says; one that is `like` another says only what differs."""
+    given = dict(read_yaml(CONF / "world_base" / f"{name}.yaml"))
+    like = given.pop("like", None)
+    if like is None:
+        return given
+    other = _given(like)
+    return {**other, **given, "base": {**other["base"], **given["base"]}}
 
 
 def _fingerprint(settings: WorldBaseConfig, seed: int) -> str:

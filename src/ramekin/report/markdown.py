@@ -7,6 +7,7 @@ linked under the folder it is told.
 import re
 from collections.abc import Sequence
 
+from ramekin.report.curves import curve_names
 from ramekin.report.plots import drawable, plot_names
 from ramekin.report.tables import (
     Section,
@@ -38,6 +39,9 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
         if plots is not None and drawable(sweep):
             blocks.append(f"![{escape(sweep.title)}]({plots}/{name}.svg)")
         blocks.append(table_markdown(sweep_table(sweep)))
+    for name, curves in zip(curve_names(report), report.curves, strict=True):
+        if plots is not None:
+            blocks.append(f"![{escape(curves.title)}]({plots}/{name}.svg)")
     for losses in report.losses:
         blocks += [f"## {escape(losses.title)}", _losses(losses)]
     for validation in report.validations:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeAlias
 
+from ramekin.report.curves import curves_inline
 from ramekin.report.lineage import lineage_svg
 from ramekin.report.plots import drawable, inline_svg
 from ramekin.report.tables import loss_columns, show, sweep_table, validation_rows
-from ramekin.report.values import LossRow, LossTable, Report, RunFacts, Sweep, Timing, ValidationTable
+from ramekin.report.values import Curves, LossRow, LossTable, Report, RunFacts, Sweep, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, count_text, duration, short_hash
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def to_html(report: Report) -> str:
         alerts=alerts(facts),
         tables=[show(table) for table in report.tables],
         sweeps=[_sweep(sweep, i) for i, sweep in enumerate(report.sweeps, 1)],
+        curves=[_curves(curves, i) for i, curves in enumerate(report.curves, 1)],
         losses=[_losses(table) for table in report.losses],
         validations=[_validation(table) for table in report.validations],
         timings=_timings(report.timings),
@@ -91,6 +93,12 @@ def _sweep(sweep: Sweep, position: int) -> _Context:
         wide = _safe(inline_svg(sweep, prefix=f"plot{position}"))
         narrow = _safe(inline_svg(sweep, prefix=f"plot{position}n", narrow=True))
     return {"table": show(sweep_table(sweep)), "wide": wide, "narrow": narrow}
+
+
+def _curves(curves: Curves, position: int) -> _Context:
+    wide = _safe(curves_inline(curves, prefix=f"curves{position}"))
+    narrow = _safe(curves_inline(curves, prefix=f"curves{position}n", narrow=True))
+    return {"title": clean(curves.title), "caption": clean(curves.caption), "wide": wide, "narrow": narrow}
 
 
 def _losses(table: LossTable) -> _Context:

@@ -17,6 +17,8 @@ __all__ = [
     "Cell",
     "CheckpointFact",
     "Counter",
+    "CurveLine",
+    "Curves",
     "DataOrigin",
     "LossPoint",
     "LossRow",
@@ -176,6 +178,46 @@ class Sweep:
 
 @final
 @dataclass(frozen=True, slots=True)
+class CurveLine:
+    """One line of a picture: its scores, one a place; lines of one number share a colour or their dashes."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+    colour: int = 0
+    dash: int = 0
+    """0 is solid, 1 dashed, 2 dotted."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Several lines over one axis of counts, each point with its interval.
+
+    Raises:
+        DataError: a line has not one cell a place, or the places do not rise from 0 or more.
+    """
+
+    title: str
+    places: tuple[float, ...]
+    """On the x axis, a step for each doubling."""
+    lines: tuple[CurveLine, ...]
+    x_label: str
+    y_label: str = "score × 100"
+    chance: float | None = None
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"curves '{self.title}'"
+        for place in self.places:
+            _require_finite(place, f"{where}, places")
+        if any(b <= a for a, b in zip((-1.0, *self.places), self.places, strict=False)):
+            raise DataError("places must rise from 0 or more", where=where, got=str(self.places))
+        for line in self.lines:
+            _require_length(line.cells, len(self.places), f"{where}, line '{line.label}'")
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class LossRow:
     """One training run: its mean loss a target token (nats), one an epoch; None where none was taken."""
 
@@ -313,6 +355,8 @@ class Report:
     notes: tuple[str, ...] = ()
     validations: tuple[ValidationTable, ...] = ()
     """Shown after the losses."""
+    curves: tuple[Curves, ...] = ()
+    """Shown after the sweeps."""
 
 
 def average_cell(cells: Sequence[Cell | None]) -> Cell | None:

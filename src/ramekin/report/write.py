@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ramekin.files import write_bytes, write_text
+from ramekin.report.curves import curve_names, curves_png, curves_svg
 from ramekin.report.document import to_json
 from ramekin.report.markdown import to_markdown
 from ramekin.report.pages import to_html
@@ -30,6 +31,10 @@ def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
             written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
             write_bytes(written[-2], sweep_svg(sweep))
             write_bytes(written[-1], sweep_png(sweep))
+    for name, curves in zip(curve_names(report), report.curves, strict=True):
+        written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
+        write_bytes(written[-2], curves_svg(curves))
+        write_bytes(written[-1], curves_png(curves))
     files = [(folder / "report.html", page), (folder / "report.md", text), (folder / "report.json", document)]
     for path, content in files:
         write_text(path, content)

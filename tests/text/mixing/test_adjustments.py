@@ -145,6 +145,16 @@ def test_limits_only_go_down() -> None:
     assert [part.limit_examples for _, part in task_parts(found)] == [80, 80, 80, 80, 80, 50]
 
 
+def test_chains_of_thought_may_stay_beside_the_tasks_that_are_counted() -> None:
+    for seed in range(5):
+        for count in range(1, 5):
+            asked = {"num_tasks": count, "num_tasks_of": "without_cot", "seed": seed}
+            with_cot, without = names(changed(**asked)), names(changed(**asked, cot="leave_out"))
+            assert with_cot == [*without, "cot/esnli", "cot/gsm8k"] and len(without) == count
+    with pytest.raises(UsageError, match="expected 1 to 4, got 5"):
+        changed(num_tasks=5, num_tasks_of="without_cot")
+
+
 def test_fewer_templates() -> None:
     found = changed(templates_per_task=2, seed=7)
     assert {part.templates for _, part in task_parts(found)} == {Templates("all", 2, 7)}

@@ -33,6 +33,7 @@ class MixtureConfig(AbstractSettings):
     clusters: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     num_tasks: PositiveInt | None = None
+    num_tasks_of: Literal["all", "without_cot"] = "all"
     limit_examples: PositiveInt | None = None
     templates_per_task: PositiveInt | None = None
     ablation: Ablation | None = None

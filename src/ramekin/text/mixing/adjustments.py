@@ -50,6 +50,9 @@ class Adjustments:
     """Tasks that go, by name or pattern."""
     num_tasks: int | None = None
     """So many of the tasks that are left, drawn by the seed; fewer are a part of more."""
+    num_tasks_of: Literal["all", "without_cot"] = "all"
+    """Which tasks `num_tasks` counts and draws: with `without_cot` those that have another form than chains
+    of thought. The others stay beside them, so that the same tasks are drawn with and without `cot`."""
     limit_examples: int | None = None
     """At most so many rows of each task."""
     templates_per_task: int | None = None
@@ -98,9 +101,12 @@ def adjusted(
     if found is None:
         raise UsageError("the adjustments leave nothing of the mixture", where=mixture.name)
     if adjustments.num_tasks is not None:
-        left = tuple(dict.fromkeys(part.task for _, part in task_parts(found)))
-        drawn = _drawn_names(left, adjustments.num_tasks, adjustments.seed, mixture.name)
-        found = _rebuilt(found, drawn, lambda mixture: mixture.forms)
+        left = {part.task for _, part in task_parts(found)}
+        counted = left
+        if adjustments.num_tasks_of == "without_cot":
+            counted = {part.task for inner, part in task_parts(found) if _has_plain_form(inner)}
+        drawn = _drawn_names(counted, adjustments.num_tasks, adjustments.seed, mixture.name)
+        found = _rebuilt(found, {*drawn, *(left - counted)}, lambda mixture: mixture.forms)
         assert found is not None, "at least one task is drawn"
     return _with_settings(found, adjustments)
 
@@ -142,6 +148,10 @@ def _refuse_unclustered(
             got=", ".join(loose[:_SHOWN]) + f" ({len(loose)} in all)" * (len(loose) > _SHOWN),
             fix=f"leave them out: exclude=['{loose[0].partition('/')[0]}/*']",
         )
+
+
+def _has_plain_form(mixture: Mixture) -> bool:
+    return any(form.cot == "none" for form in mixture.forms)
 
 
 def _drawn_names(names: Collection[str], count: int, seed: int, where: str) -> Collection[str]:

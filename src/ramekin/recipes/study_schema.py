@@ -1,0 +1,65 @@
+"""The configuration of `ramekin study`: the axes of its grid, what is trained and evaluated at each point."""
+
+from typing import Any, ClassVar, Self, TypeAlias, final
+
+from pydantic import Field, model_validator
+
+from ramekin.recipes.settings import AbstractSettings, AbstractVerbConfig, Natural
+from ramekin.registry import unknown_name
+from ramekin.text.mixing.adjustments import Inclusion
+
+__all__ = ["StudyConfig", "StudyPlan", "TaskCount"]
+
+TaskCount: TypeAlias = Natural | str
+"""So many tasks, drawn; or the name of a set of them."""
+
+
+@final
+class StudyPlan(AbstractSettings):
+    """A grid, number of tasks by model by chains of thought by seed, and what is done at each point."""
+
+    name: str
+    title: str
+    num_tasks: tuple[TaskCount, ...]
+    """How many tasks without chains of thought are trained on: so many that are drawn, or one of `task_sets`.
+    0 is the model as it is, or with chains of thought these alone."""
+    models: tuple[str, ...]
+    """Of `sizes`; any other name is a model's."""
+    cot: tuple[Inclusion, ...] = ("leave_out", "include")
+    """What becomes of chains of thought: without them, with them, or they alone."""
+    seeds: tuple[Natural, ...] = (0,)
+    """Of the tasks that are drawn, the order of the examples and the dropout."""
+    train: dict[str, Any]
+    """The keys of `ramekin train` that all points share; among them a mixture."""
+    sizes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The keys that a size of model adds to these, `model` among them."""
+    task_sets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The keys of a set of tasks, such as which mixtures go: `{mixture: {without: [niv2]}}`."""
+    evaluations: dict[str, dict[str, Any]]
+    """The keys of `ramekin evaluate` by the name of an evaluation, each of which is a table and a picture."""
+    workers: Natural = 1
+    """Points side by side, one thread each; 0 takes one a core."""
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        for axis in ("num_tasks", "models", "cot", "seeds"):
+            values = getattr(self, axis)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{axis} needs one value or several that differ, got {list(values)}")
+        for each in self.num_tasks:
+            if isinstance(each, str) and each not in self.task_sets:
+                raise ValueError(unknown_name("set of tasks", each, self.task_sets))
+        if "mixture" not in self.train and "recipe" not in self.train:
+            raise ValueError("train needs a mixture, whose tasks are drawn")
+        if not self.evaluations:
+            raise ValueError("evaluations needs at least one: {held_out: {tasks: [glue/rte], mode: rank}}")
+        return self
+
+
+@final
+class StudyConfig(AbstractVerbConfig):
+    """`ramekin study`. The keys of `study` may be written without it: `num_tasks=[1,4]`."""
+
+    LIFTED: ClassVar[tuple[str, ...]] = ("study",)
+
+    study: StudyPlan
