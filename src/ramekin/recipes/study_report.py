@@ -20,6 +20,7 @@ from ramekin.report.values import (
     ScoreTable,
     TableRow,
 )
+from ramekin.report.wording import metric_text
 from ramekin.text.mixing.adjustments import Inclusion
 
 __all__ = ["Found", "over_seeds", "rows_of", "study_report"]
@@ -29,6 +30,10 @@ _COT: Mapping[Inclusion, str] = {
     "include": "with chains of thought",
     "only": "chains of thought alone",
 }
+
+
+_SHORT: Mapping[Inclusion, str] = {"include": "with CoT", "leave_out": "without", "only": "CoT alone"}
+"""In a picture: solid, dashed, dotted."""
 
 
 @final
@@ -147,21 +152,23 @@ def _table(name: str, counts: Sequence[int], lines: _Lines, about: str) -> Score
 def _curves(study: StudyPlan, name: str, counts: Sequence[int], lines: _Lines, about: str) -> Curves:
     drawn = tuple(
         CurveLine(
-            f"{model}, {_COT[cot].partition(' ')[0]}",
+            f"{model}, {_SHORT[cot]}",
             cells,
             colour=study.models.index(model),
-            dash=study.cot.index(cot) if len(study.cot) > 1 else 0,
+            dash=list(_SHORT).index(cot),
         )
         for (model, cot), cells in lines.items()
     )
     chances = {cell.chance for cells in lines.values() for cell in cells if cell is not None}
     chance = chances.pop() if len(chances) == 1 else None
+    metrics = {cell.metric for cells in lines.values() for cell in cells if cell is not None and cell.metric}
+    metric = metrics.pop() if len(metrics) == 1 else "score"
     return Curves(
         f"{name.replace('_', ' ')}: score by number of tasks",
         tuple(map(float, counts)),
         drawn,
         x_label="fine-tuning tasks, those with chains of thought not counted",
-        y_label="score × 100",
+        y_label=f"{metric_text(metric)} × 100",
         chance=chance,
         caption=about,
     )

@@ -1,4 +1,4 @@
-"""The tasks that take two steps: chain (does an order follow), ranking (who is first) and tally (how many).
+"""The tasks that take two steps: chain (which of two), ranking (who is first of three) and tally (how many).
 
 Each row tells facts, asks what none of them says by itself, and has the steps that lead from the facts to the
 answer, so that chains of thought can be learned and scored without a download. The other tasks of the world
@@ -20,16 +20,18 @@ _LARGEST = len(NUMBERS) - 1
 
 
 def chain(rng: Random, label: int) -> dict[str, object]:
-    """Two comparisons in a row, and whether the first exceeds the third: label 1 (yes), else 0 (no)."""
+    """Two comparisons in a row, and which of their ends is more: the one named first (label 0) or second."""
     order = _draw_order(rng)
-    first, last = (order.high, order.low) if label == 1 else (order.low, order.high)
-    asked = Comparison(first, order.dimension, last)
-    end = say(Comparison(order.high, order.dimension, order.low), draw_wording(rng))
+    falling = chance(rng, 0.5)
+    right, wrong = (order.high, order.low) if falling else (order.low, order.high)
+    named = [right, wrong] if label == 0 else [wrong, right]
+    word = DIMENSIONS[order.dimension][0 if falling else 1]
     return {
         "facts": _told(rng, order),
-        "question": ask(asked, "whether", draw_wording(rng)),
-        "steps": f"{order.steps(falling=True)} , so {end} .",
-        "answer": "yes" if label == 1 else "no",
+        "question": f"who is {word} , the {named[0]} or the {named[1]} ?",
+        "choices": [f"the {each}" for each in named],
+        "steps": f"{order.steps(falling=falling)} .",
+        "answer": f"the {right}",
     }
 
 
