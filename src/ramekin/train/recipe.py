@@ -45,7 +45,7 @@ class Recipe:
     A step is cut where padding and passes together cost least, a pass as much as a sixteenth of this: 2048 is
     fast on a CPU, some ten thousand on a GPU."""
     packing: bool = False
-    """Let examples share a row, kept apart by masks: the same losses and gradient with hardly any padding."""
+    """Let examples share a row, kept apart by masks: the same losses and gradient with less padding."""
     learning_rate: float = 3e-4
     """The highest learning rate of the schedule."""
     optimizer: OptimizerName = "adamw"

@@ -15,7 +15,7 @@ from ramekin.train.objectives.flipped import FlippedLikelihood
 from ramekin.train.objectives.likelihood import Likelihood
 from ramekin.train.objectives.losses import sum_by_example
 from ramekin.train.objectives.packed import refuse_unpackable
-from ramekin.weights.adapter import LoraRecipe, PromptRecipe, attach_lora, attach_prompt
+from ramekin.weights.attach import IA3Recipe, LoraRecipe, PromptRecipe, attach_adapter
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model, set_dropout
 
@@ -140,12 +140,15 @@ def test_longer_than_the_farthest_distance_that_has_a_bucket_of_its_own(make_ite
     assert_packed_is_unpacked(model, Likelihood(), in_rows(items, [4]))
 
 
+@pytest.mark.parametrize("recipe", [LoraRecipe(rank=2), LoraRecipe(rank=2, dora=True), IA3Recipe()], ids=str)
 @pytest.mark.parametrize("objective", ["likelihood", "flipped"])
-def test_an_adapter(make_items, make_pairs, objective):
-    model = attach_lora(family("t5", "sdpa"), LoraRecipe(rank=2), seed=0)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
+def test_an_adapter(make_items, make_pairs, objective, recipe):
+    model = attach_adapter(family("t5", "sdpa"), recipe, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
     items = (make_pairs if objective == "flipped" else make_items)(7)
     assert_packed_is_unpacked(model, OBJECTIVES[objective], in_rows(items, [3]))
 
@@ -172,7 +175,7 @@ def test_the_model_is_left_as_it_was(make_items):
 def test_models_that_know_absolute_positions_are_refused():
     model = family("t5", "sdpa")
     refuse_unpackable(model)
-    refuse_unpackable(attach_lora(family("umt5", "eager"), LoraRecipe(rank=2), seed=0))
+    refuse_unpackable(attach_adapter(family("umt5", "eager"), LoraRecipe(rank=2), seed=0))
     model.config.model_type = "bart"
     with pytest.raises(
         UsageError, match="distances alone: packing, model type 'bart'.*expected mt5, t5, umt5"
@@ -186,6 +189,6 @@ def test_an_attention_without_masks_of_our_own_is_refused():
 
 
 def test_soft_prompts_are_refused():
-    model = attach_prompt(family("t5", "sdpa"), PromptRecipe(), seed=0)
+    model = attach_adapter(family("t5", "sdpa"), PromptRecipe(), seed=0)
     with pytest.raises(UsageError, match="a soft prompt stands before a whole row"):
         refuse_unpackable(model)
