@@ -5,17 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ramekin.merge.inputs import ModelInput
 from ramekin.weights.config import config_to_save, t5_config
-
-# A busy machine is slow now and then; that is no failure of the property.
-hypothesis.settings.register_profile("merge", deadline=None, max_examples=25)
-hypothesis.settings.load_profile("merge")
 
 Tensors = dict[str, torch.Tensor]
 SIZES = {"vocab_size": 40, "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 1, "num_heads": 2}

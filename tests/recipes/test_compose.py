@@ -214,7 +214,7 @@ KEYS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(KEYS), st.integers(0, 30), st.sampled_from("abcdefghijklmnopqrstuvwxyz_"))
 def test_a_key_with_one_wrong_letter_is_refused_with_the_right_one(key: str, place: int, letter: str) -> None:
     head, _, last = key.rpartition(".")

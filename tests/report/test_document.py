@@ -93,7 +93,7 @@ reports = st.builds(
 
 
 @given(reports)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_written_is_read_back_equal(report):
     assert from_json(json.loads(json.dumps(to_json(report), allow_nan=False))) == report
 

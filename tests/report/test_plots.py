@@ -156,7 +156,7 @@ class TestSpread:
             assert placed[after] - placed[before] >= gap - 1e-6
 
     @given(st.lists(st.floats(30, 70), min_size=2, max_size=6))
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     def test_no_other_placing_moves_them_less(self, positions):
         from scipy.optimize import minimize
 

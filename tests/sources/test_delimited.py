@@ -2,7 +2,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ramekin.errors import DataError
@@ -184,7 +184,6 @@ class TestTsv:
 cells = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(cells, cells), min_size=1))
 @example([('"', "\r"), ("\n", ""), (",", '"\n"')])
 def test_what_the_standard_writer_quotes_is_read_back(tmp_path_factory, table):
@@ -196,7 +195,6 @@ def test_what_the_standard_writer_quotes_is_read_back(tmp_path_factory, table):
     assert [(row["a"], row["b"]) for row in rows] == table
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from('a,"\n\r\t '), max_size=40))
 def test_the_standard_strict_reader_agrees_on_whatever_is_accepted(tmp_path_factory, body):
     try:

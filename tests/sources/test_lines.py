@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import DataError
@@ -66,7 +66,6 @@ def test_decode_names_the_byte():
     assert decode(b"a\nb\xe9", 100) == NotText(1, "byte 0xE9 at byte 103 of the file")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80).filter(lambda data: not data.startswith(b"\xef\xbb\xbf")))
 def test_lines_join_to_the_file(tmp_path_factory, data):
     path = write(tmp_path_factory.mktemp("lines"), data)

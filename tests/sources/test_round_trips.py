@@ -7,7 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.sources.local import read_file
@@ -50,7 +50,6 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("trips")
 
 
-@settings(deadline=None)
 @given(records, st.booleans(), st.sampled_from(["\n", "\r\n"]))
 def test_jsonl(folder, table, ascii_only, end):
     body = "".join(json.dumps(record, ensure_ascii=ascii_only) + end for record in table)
@@ -58,7 +57,6 @@ def test_jsonl(folder, table, ascii_only, end):
     assert read(folder / "t.jsonl") == table
 
 
-@settings(deadline=None)
 @given(records, st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_csv(folder, table, end, quoting):
     if quoting == csv.QUOTE_MINIMAL and end == "\n":
@@ -71,7 +69,6 @@ def test_csv(folder, table, end, quoting):
     assert read(folder / "t.csv") == table
 
 
-@settings(deadline=None)
 @given(records)
 def test_tsv(folder, table):
     table = [record | {"text": "".join(c for c in record["text"] if c not in "\t\r\n")} for record in table]
@@ -80,7 +77,6 @@ def test_tsv(folder, table):
     assert read(folder / "t.tsv") == table
 
 
-@settings(deadline=None)
 @given(records, st.integers(1, 4))
 def test_parquet(folder, table, rows_a_group):
     schema = pa.schema(

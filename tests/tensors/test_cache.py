@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 
@@ -30,7 +30,6 @@ items_of = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(items_of)
 def test_examples_come_back_as_they_were(tmp_path_factory, items):
     path = tmp_path_factory.mktemp("shard") / "one.safetensors"

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import DataError
@@ -36,7 +36,6 @@ def test_masks_and_labels_give_the_ids_back(items):
     assert {t.dtype for t in (batch.input_ids, batch.attention_mask, batch.labels)} == {torch.int64}
 
 
-@settings(deadline=None)  # the first call imports transformers
 @given(items_of)
 def test_the_decoder_inputs_are_those_of_transformers(items):
     from transformers import T5Config

@@ -688,7 +688,7 @@ ANY_TEMPLATE = given(SOURCES, RECORDS, st.sampled_from(DIALECTS), EXPRESSIONS | 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=300, suppress_health_check=QUIET)
 @ANY_TEMPLATE
 def test_any_template_gives_a_text_or_a_data_error(
     source: str, record: dict[str, Any], dialect: Dialect, choices: str
@@ -697,7 +697,7 @@ def test_any_template_gives_a_text_or_a_data_error(
 
 
 @pytest.mark.slow
-@settings(max_examples=10_000, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=10_000, suppress_health_check=QUIET)
 @ANY_TEMPLATE
 def test_ten_thousand_templates_give_a_text_or_a_data_error(
     source: str, record: dict[str, Any], dialect: Dialect, choices: str

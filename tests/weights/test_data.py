@@ -73,7 +73,7 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
         dict(read_tensors(path, read_header(path), None))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), min_size=1, max_size=30),
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),

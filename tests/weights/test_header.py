@@ -145,7 +145,7 @@ def test_every_truncation_is_found(tmp_path: Path, good: bytes) -> None:
             read_header(path)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_is_accepted_the_library_accepts_too(tmp_path: Path, good: bytes, data: st.DataObject) -> None:
     """A mutant of the header is refused, or it is one the safetensors library reads alike."""

@@ -60,7 +60,7 @@ def test_reads_what_the_library_reads(tmp_path: Path, dtype: torch.dtype, shards
             assert torch.equal(read, tensor.flatten().float())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(bounds=st.tuples(st.integers(0, 35), st.integers(0, 35)), dtype=st.sampled_from(list(DTYPES.values())))
 def test_any_slice(
     tmp_path_factory: pytest.TempPathFactory, bounds: tuple[int, int], dtype: torch.dtype

@@ -50,7 +50,7 @@ def test_columns_and_types_are_those_of_the_namesake(task: str) -> None:
         assert all(text == text.strip() and "  " not in text for text in texts(row))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(TASKS), st.sampled_from(SPLITS), SEEDS, st.integers(0, 20), st.integers(0, 20))
 def test_a_shorter_list_begins_the_longer(task: str, split: str, seed: int, n: int, more: int) -> None:
     long = generate(task, split, n=n + more, seed=seed)
@@ -58,7 +58,7 @@ def test_a_shorter_list_begins_the_longer(task: str, split: str, seed: int, n: i
     assert [row["idx"] for row in long] == list(range(n + more))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(TASKS), st.sampled_from(SPLITS), SEEDS)
 def test_every_row_is_of_its_own_split(task: str, split: str, seed: int) -> None:
     rows = generate(task, split, n=20, seed=seed)

@@ -35,7 +35,7 @@ def said_in(steps: str) -> list[tuple[str, str, str]]:
     return [order(head), order(f"the {head.split()[-1]} is {rest}")]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(ANY_SEED, st.sampled_from(SPLITS))
 def test_chain(seed: int, split: str) -> None:
     for row in generate("chain", split, n=20, seed=seed):
@@ -47,7 +47,7 @@ def test_chain(seed: int, split: str) -> None:
         assert row["steps"].startswith(row["answer"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(ANY_SEED, st.sampled_from(SPLITS))
 def test_ranking(seed: int, split: str) -> None:
     for row in generate("ranking", split, n=20, seed=seed):
@@ -58,7 +58,7 @@ def test_ranking(seed: int, split: str) -> None:
         assert row["steps"].startswith(row["answer"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(ANY_SEED, st.sampled_from(SPLITS))
 def test_tally(seed: int, split: str) -> None:
     for row in generate("tally", split, n=20, seed=seed):

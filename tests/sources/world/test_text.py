@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ramekin.sources.world import corpus
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(0, 30), st.integers(0, 30))
 def test_a_shorter_corpus_begins_the_longer(seed: int, n: int, more: int) -> None:
     assert corpus(n + more, seed=seed)[:n] == corpus(n, seed=seed)

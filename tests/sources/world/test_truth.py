@@ -40,7 +40,7 @@ def test_rte(split: str) -> None:
         assert entailed == (row["label"] == 0), row
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31))
 def test_entailment_for_any_seed(seed: int) -> None:
     for row in generate("rte", "train", n=20, seed=seed):

@@ -22,7 +22,7 @@ def theirs(predictions, targets, references=()):
 
 
 @given(st.lists(st.tuples(texts, texts, st.lists(texts, max_size=3)), min_size=1, max_size=6))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_scores_are_sacrebleus(rows):
     predictions, targets, references = (list(column) for column in zip(*rows, strict=True))
     ours = score_predictions("chrf", predictions, targets, references=references)

@@ -53,7 +53,7 @@ def test_constant_predictions_are_zero_with_a_note(name):
 
 
 @given(numbers)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_correlations_equal_scipy_and_are_never_nan(pairs):
     predictions, targets = columns(pairs)
     x, y = np.array(pairs).T

@@ -30,7 +30,7 @@ def test_f1_by_hand():
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # sklearn, on one class only
 @given(answers)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_f1_equals_sklearn(pairs):
     predictions, targets = columns(pairs)
     expected = sk.f1_score(
@@ -69,7 +69,7 @@ def test_chance_f1_is_what_a_fair_coin_reaches():
         st.tuples(st.sampled_from(["a", "b", "c", "?", "!"]), st.sampled_from("abc")), min_size=1, max_size=40
     )
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_macro_f1_equals_sklearn_over_the_options_that_occur(pairs):
     predictions, targets = columns(pairs)
     held = [option for option in "abc" if option in predictions or option in targets]

@@ -17,7 +17,7 @@ def columns(pairs):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # sklearn, on one class only
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=40))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_matthews_equals_sklearn(pairs):
     predictions, targets = columns(pairs)
     score = score_predictions("matthews", predictions, targets)

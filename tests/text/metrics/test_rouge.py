@@ -30,7 +30,7 @@ peer = RougeScorer(NAMES, use_stemmer=True)
 
 
 @given(st.lists(st.tuples(texts, texts, st.lists(texts, max_size=2)), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_scores_are_rouge_scores_with_its_stemmer(rows):
     predictions, targets, references = (list(column) for column in zip(*rows, strict=True))
     theirs = [peer.score_multi([t, *r], p) for p, t, r in rows]
@@ -40,7 +40,7 @@ def test_scores_are_rouge_scores_with_its_stemmer(rows):
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_any_text_has_rouge_scores_tokens(prediction, target):
     for name in NAMES:
         ours = score_predictions(name, [prediction], [target]).value

@@ -43,7 +43,7 @@ def gathered(rows):
 
 @pytest.mark.parametrize("name", TEXT)
 @given(rows=rows, seed=st.integers(0, 100))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_score_of_texts_is_a_fraction_whatever_was_written_and_in_any_order(name, rows, seed):
     score = score_answers(name, gathered(rows))
     assert all(0 <= value <= 1 for value in (score.value, score.low, score.high, score.chance))
@@ -54,7 +54,7 @@ def test_a_score_of_texts_is_a_fraction_whatever_was_written_and_in_any_order(na
 
 @pytest.mark.parametrize("name", BEST_REFERENCE)
 @given(rows=rows, more=words)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_one_more_reference_never_lowers_the_best(name, rows, more):
     before = METRICS[name].prepare(gathered(rows))(np.arange(len(rows))[None, :])
     after = METRICS[name].prepare(gathered([(p, t, (*r, more)) for p, t, r in rows]))(

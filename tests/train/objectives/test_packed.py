@@ -124,7 +124,7 @@ def test_compiled_blocks(make_items):
     longest=st.tuples(st.integers(1, 60), st.integers(1, 12)),
     objective=st.sampled_from(sorted(OBJECTIVES)),
 )
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_lengths_and_rows(make_items, make_pairs, items, seed, cuts, longest, objective):
     """In float64, so that the least leak from one example to another shows."""
     make = make_pairs if objective == "flipped" else make_items
