@@ -18,7 +18,7 @@ from ramekin.sources.rows import STRICT, BadRow, BadRows, Records, gather
 from ramekin.text.example import Record
 from ramekin.text.task import ColumnType
 
-__all__ = ["EXTENSIONS", "find_split", "nearest_folder", "present_splits", "read_file"]
+__all__ = ["EXTENSIONS", "find_split", "looked_in", "nearest_folder", "present_splits", "read_file"]
 
 _Reader: TypeAlias = Callable[[Path, Mapping[str, ColumnType]], Iterator[Record | BadRow]]
 _READERS: Mapping[str, _Reader] = {
@@ -102,6 +102,12 @@ def find_split(data_root: Path, folder: str, split: str) -> Path | None:
     if not found:
         raise _no_split(place, split)
     return found[0]
+
+
+def looked_in(data_root: Path, folder: str) -> tuple[Path, ...]:
+    """The folders that decide which file `find_split` finds: a change of any of them may give another."""
+    place = Path(data_root, folder)
+    return tuple(dict.fromkeys((place, _only_configuration(place)))) if place.is_dir() else (place,)
 
 
 def present_splits(data_root: Path, folder: str) -> tuple[str, ...]:

@@ -12,7 +12,14 @@ from typing import Any, final
 from ramekin.errors import DataError, UsageError
 from ramekin.registry import unknown_name
 from ramekin.sources.columns import Misfit, fit_record
-from ramekin.sources.local import EXTENSIONS, find_split, nearest_folder, present_splits, read_file
+from ramekin.sources.local import (
+    EXTENSIONS,
+    find_split,
+    looked_in,
+    nearest_folder,
+    present_splits,
+    read_file,
+)
 from ramekin.sources.rows import STRICT, BadRows, Records, gather
 from ramekin.text.task import ColumnType, Source
 
@@ -20,6 +27,7 @@ __all__ = [
     "BadRows",
     "DataState",
     "Records",
+    "data_folders",
     "data_state",
     "read_records",
     "split_part",
@@ -131,6 +139,13 @@ def data_state(source: Source, split: str, *, data_root: Path | None, seed: int 
         raise DataError("the task's records cannot be read", where=str(path), got=error.strerror) from error
     where = {"file": str(path.resolve()), "size": state.st_size, "changed_ns": state.st_mtime_ns}
     return DataState({**told, **where}, path)
+
+
+def data_folders(source: Source, data_root: Path | None) -> tuple[Path, ...]:
+    """The folders below a data root that a source's files are looked for in, there or not."""
+    if data_root is None or source.world is not None or source.file is not None:
+        return ()
+    return looked_in(data_root, _folder(source))
 
 
 def splits_at_hand(source: Source, data_root: Path | None) -> tuple[str, ...]:

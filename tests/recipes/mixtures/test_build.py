@@ -1,5 +1,6 @@
 """A built mixture: what is made, what is kept, what is made again, and what cannot be read."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,29 +181,78 @@ def test_a_survey_counts_as_a_build_does_and_makes_no_shard(
 # -- the index
 
 
-def test_a_built_mixture_starts_from_its_index(
-    world: Path, make_how: Callable[..., How], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = MixtureConfig(name=str(world / "two.yaml"))
+@pytest.fixture
+def prepare(world: Path, make_how: Callable[..., How]) -> Build:
+    """The index of a mixture by name, from `world/cache`."""
 
-    def prepare(draws: int) -> MixtureIndex:
+    def prepare(name: str | Path, draws: int = 12, **changes: object) -> MixtureIndex:
         return prepare_mixture(
-            config,
-            make_how(),
+            MixtureConfig(name=str(name)),
+            make_how(**changes),
             draws=lambda _: draws,
             cache=world / "cache",
             num_workers=1,
             progress=SilentProgress(),
         )
 
-    first = prepare(12)
+    return prepare
+
+
+def test_a_built_mixture_starts_from_its_index(
+    world: Path, prepare: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = world / "two.yaml"
+    first = prepare(name)
     (path,) = (world / "cache" / "indexes").iterdir()
     assert read_index(path) == first
     with monkeypatch.context() as patched:
         patched.setattr("ramekin.recipes.mixtures.prepare.build_mixture", None)
-        assert prepare(12) == first
-        assert prepare(3) == first, "fewer draws need nothing more"
-    more = prepare(60)
+        assert prepare(name) == first
+        assert prepare(name, 3) == first, "fewer draws need nothing more"
+    more = prepare(name, 60)
     assert more.draws == 60 and sum(map(len, (leaf.shards for leaf in more.leaves))) == 6
     path.write_bytes(path.read_bytes()[:-9])
-    assert prepare(60) == more, "a damaged index is made again"
+    assert prepare(name, 60) == more, "a damaged index is made again"
+
+
+def test_a_file_of_the_same_name_elsewhere_is_another_mixture(
+    world: Path, prepare: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = world / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "two.yaml").write_text("tasks: [own/dry]")
+    found = []
+    for folder in (world, elsewhere):
+        monkeypatch.chdir(folder)
+        found.append([leaf.task for leaf in prepare("two.yaml").leaves])
+    assert found == [["own/wet", "own/dry"], ["own/dry"]]
+
+
+def test_removed_shards_are_made_again(world: Path, prepare: Build) -> None:
+    first = prepare(world / "two.yaml")
+    shutil.rmtree(world / "cache" / "shards")
+    assert prepare(world / "two.yaml") == first
+
+
+def test_data_that_comes_later_is_found(world: Path, prepare: Build) -> None:
+    (world / "own" / "dry").rename(world / "away")
+    assert list(prepare(world / "two.yaml", leave_out_missing=True).missing) == ["own/dry"]
+    (world / "away").rename(world / "own" / "dry")
+    assert not prepare(world / "two.yaml", leave_out_missing=True).missing
+
+
+def test_a_data_file_that_is_mended_is_read(world: Path, prepare: Build) -> None:
+    path = world / "own" / "dry" / "train.jsonl"
+    right = path.read_text()
+    path.write_text(right.replace("text", "test"))
+    assert list(prepare(world / "two.yaml", leave_out_missing=True).missing) == ["own/dry"]
+    path.write_text(right)
+    assert not prepare(world / "two.yaml", leave_out_missing=True).missing
+
+
+def test_a_task_that_comes_later_is_met_by_its_pattern(world: Path, prepare: Build) -> None:
+    (world / "all.yaml").write_text("tasks: [own/*]")
+    assert len(prepare(world / "all.yaml").leaves) == 2
+    text = (world / "tasks" / "own" / "dry.yaml").read_text()
+    (world / "tasks" / "own" / "humid.yaml").write_text(text)
+    assert [leaf.task for leaf in prepare(world / "all.yaml").leaves] == ["own/dry", "own/humid", "own/wet"]

@@ -22,7 +22,7 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.rows import rows_state
 from ramekin.recipes.workers import Workers, workers
-from ramekin.sources.records import DataState
+from ramekin.sources.records import DataState, data_folders
 from ramekin.text.mixing.adjustments import Adjustments, adjusted
 from ramekin.text.mixing.draws import MixtureDraws
 from ramekin.text.mixing.mixture import Leaf, Mixture, leaf_templates, leaves
@@ -327,7 +327,21 @@ class _Building:
         data = (
             state.file for (name, _), state in self.states.items() if name in kept and state.file is not None
         )
-        return input_files([*files, *self.how.places.tasks_root, *sorted(tasks), *sorted(data)])
+        return input_files([*files, *sorted(tasks), *sorted(data)], looked_for=self._looked_for())
+
+    def _looked_for(self) -> Iterator[Path]:
+        """What may give the mixture further tasks, or a task other rows, or any at all, when it changes."""
+        roots = self.how.places.tasks_root
+        yield from roots
+        yield from (state.file for state in self.states.values() if state.file is not None)
+        for name, paths in self.files.items():
+            yield from paths
+            yield from (each for path in paths for each in path.parents if _is_below(each, roots))
+            yield from data_folders(self.catalog[name].source, self.how.places.data_root)
+
+
+def _is_below(folder: Path, roots: Iterable[Path]) -> bool:
+    return any(root in folder.parents for root in roots)
 
 
 def _attempt_making(job: TaskJob) -> "Mapping[str, ShardFacts] | str":

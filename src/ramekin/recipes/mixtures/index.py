@@ -25,6 +25,7 @@ class InputFile:
 
     path: str
     size: int
+    """Of what was looked for and not found, -1."""
     changed_ns: int
 
 
@@ -83,33 +84,38 @@ class MixtureIndex:
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def input_files(paths: Iterable[Path]) -> tuple[InputFile, ...]:
+def input_files(paths: Iterable[Path], *, looked_for: Iterable[Path] = ()) -> tuple[InputFile, ...]:
     """The present state of files and folders, each once.
 
+    Args:
+        paths: what was read.
+        looked_for: what would have been read, or would have led to something else; it need not be there.
+
     Raises:
-        DataError: one is not there.
+        DataError: one that was read is not there.
     """
-    found = []
-    for path in dict.fromkeys(paths):
-        try:
-            state = path.stat()
-        except OSError as error:
-            raise DataError(
-                "a file of the mixture is missing", where=str(path), got=error.strerror
-            ) from error
-        found.append(InputFile(str(path), state.st_size, state.st_mtime_ns))
-    return tuple(found)
+    found = {}
+    for path in dict.fromkeys(each.absolute() for each in paths):
+        found[path] = _state(str(path))
+        if found[path].size < 0:
+            raise DataError("a file of the mixture is missing", where=str(path))
+    for path in (each.absolute() for each in looked_for):
+        found.setdefault(path, _state(str(path)))
+    return tuple(found.values())
+
+
+def _state(path: str) -> InputFile:
+    try:
+        state = os.stat(path)  # noqa: PTH116 -- thousands of them, at every start
+    except OSError:
+        return InputFile(path, -1, 0)
+    return InputFile(path, state.st_size, state.st_mtime_ns)
 
 
 def is_current(index: MixtureIndex, folder: Path) -> bool:
     """Whether all it was made from is as it was, and all its shards are there."""
-    for each in index.inputs:
-        try:
-            state = os.stat(each.path)  # noqa: PTH116 -- thousands of them, at every start
-        except OSError:
-            return False
-        if (state.st_size, state.st_mtime_ns) != (each.size, each.changed_ns):
-            return False
+    if not folder.is_dir() or any(_state(each.path) != each for each in index.inputs):
+        return False
     present = {entry.name for entry in os.scandir(folder)}
     return all(shard in present for leaf in index.leaves for shard in leaf.shards)
 

@@ -74,14 +74,28 @@ def prepare_mixture(
     return index
 
 
+def _absolute(places: Places) -> Places:
+    """The places, wherever they are named from."""
+    return replace(
+        places,
+        data_root=None if places.data_root is None else places.data_root.resolve(),
+        hub_root=None if places.hub_root is None else places.hub_root.resolve(),
+        tasks_root=tuple(each.resolve() for each in places.tasks_root),
+    )
+
+
 def _key(config: MixtureConfig, how: How) -> str:
     """Of everything that was asked for; the state of files is in the index itself."""
     import ramekin
 
-    tokens = replace(how.tokens, tokenizer=Path())
+    is_file = config.name.endswith((".yaml", ".yml"))
+    # A path from here means another file elsewhere, and the folder of indexes is everybody's.
     asked = {
         "ramekin": ramekin.__version__,
-        "mixture": config.model_dump(mode="json"),
-        "how": asdict(replace(how, tokens=tokens)),
+        "mixture": config.model_dump(mode="json")
+        | ({"name": Path(config.name).resolve()} if is_file else {}),
+        "how": asdict(
+            replace(how, tokens=replace(how.tokens, tokenizer=Path()), places=_absolute(how.places))
+        ),
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:24]
