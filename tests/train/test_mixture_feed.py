@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 from collections import Counter
@@ -76,6 +77,14 @@ def test_the_size_of_steps_does_not_change_the_order(mixed):
     assert ids(drawn(feed, range(4))) != ids(drawn(feed, range(4), seed=1))
 
 
+def test_what_another_run_has_built_beside_does_not_change_which_feed_it_is(mixed, tmp_path):
+    identity = mixed(variants=1).identity
+    assert identity == mixed(variants=2).identity
+    for change in ({"name": "toy/humid"}, {"rate": 0.5}, {"shards": ("other",)}, {"num_variants": 3}):
+        leaves = [dataclasses.replace(leaf, **change) for leaf in mixed()._leaves]
+        assert MixtureFeed(leaves, folder=tmp_path, epoch_examples=47).identity != identity
+
+
 def test_a_rendering_that_was_not_made_is_named(mixed):
     feed = mixed(variants=1)
     assert len(drawn(feed, range(1))) == 16
@@ -85,7 +94,6 @@ def test_a_rendering_that_was_not_made_is_named(mixed):
 
 def test_the_identity_hangs_on_rates_and_shards(mixed, tmp_path):
     assert mixed().identity == mixed().identity
-    assert mixed().identity != mixed(variants=1).identity
     other = MixtureFeed([LeafShards("toy/dry", 0.75, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
     another = MixtureFeed([LeafShards("toy/dry", 0.5, ("a",), (40,), 1)], folder=tmp_path, epoch_examples=40)
     assert other.identity != another.identity

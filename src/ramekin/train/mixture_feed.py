@@ -8,7 +8,7 @@ number of rows. Knows nothing of how shards are made.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -54,8 +54,15 @@ class MixtureFeed:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The mixture's leaves with their rates and shards, whose names hash what they hold."""
-        told = json.dumps([asdict(leaf) for leaf in self._leaves], sort_keys=True)
+        """The mixture's leaves with their rates and first shards, whose names hash what they hold.
+
+        Further ones follow from these. How many of them are there does not count: another run of the mixture
+        that draws more makes more, and this one draws as before.
+        """
+        drawn = [
+            (leaf.name, leaf.rate, leaf.shards[0], leaf.sizes[0], leaf.num_variants) for leaf in self._leaves
+        ]
+        told = json.dumps(drawn)
         return {"leaves": len(self._leaves), "sha256": hashlib.sha256(told.encode()).hexdigest()}
 
     @property

@@ -210,6 +210,7 @@ def test_a_built_mixture_starts_from_its_index(
         assert prepare(name) == first
         assert prepare(name, 3) == first, "fewer draws need nothing more"
     more = prepare(name, 60)
+    assert more.sha256 == first.sha256, "it is the same mixture"
     assert more.draws == 60 and sum(map(len, (leaf.shards for leaf in more.leaves))) == 6
     path.write_bytes(path.read_bytes()[:-9])
     assert prepare(name, 60) == more, "a damaged index is made again"
