@@ -11,6 +11,18 @@ from ramekin.recipes.mixtures.index import read_index
 Run = Callable[..., tuple[int, str, str]]
 
 TOKENS = ("workers=1", "cache=cache")
+TASK = """
+source: {local: own/wet, obtain: made here, splits: {train: train}}
+columns: {text: string, label: integer}
+kind: classification
+options: ["no", "yes"]
+answer: label
+metrics: [accuracy]
+templates:
+  ask: "Is it wet? {{ text }} ||| {{ answer }}"
+turned_around:
+  write: "Write what is wet: {{ answer }} ||| {{ text }}"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +75,19 @@ def test_a_preview_is_what_training_draws_first(ramekin: Run, tokenizer_folder: 
     feed = MixtureFeed(leaves, folder=shards_folder(Path("cache")), epoch_examples=index.epoch_examples)
     drawn = [item for step in (0, 1) for item in feed.examples(step, seed=5, global_batch=3)]
     assert [item.provenance.id for item in drawn] == [each["id"] for each in shown]
+
+
+def test_a_preview_goes_on_where_epochs_are_of_different_lengths(ramekin: Run) -> None:
+    Path("tasks/own").mkdir(parents=True)
+    Path("tasks/own/wet.yaml").write_text(TASK)
+    Path("own/wet").mkdir(parents=True)
+    Path("own/wet/train.jsonl").write_text("".join(f'{{"text": "snow {n}", "label": 0}}\n' for n in range(3)))
+    Path("small.yaml").write_text("tasks: [own/wet]")
+    words = ("tokenizer=words", "objective=flipped", "rows=8", "tasks_root=tasks", "data_root=.")
+    shown = [each["id"] for each in mix(ramekin, "preview", *words)["examples"]]
+    epochs = [shown[:2], shown[2:3], shown[3:5], shown[5:6], shown[6:8]]
+    rows = [sorted(int(name[-1]) for name in epoch) for epoch in epochs]
+    assert rows == [[0, 2], [1], [0, 2], [1], [0, 2]], "the template that can be flipped takes turns"
 
 
 def test_a_build_says_what_it_made_and_does_it_once(ramekin: Run) -> None:

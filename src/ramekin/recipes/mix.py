@@ -103,16 +103,16 @@ def _first_examples(config: MixConfig, how: How, survey: Survey) -> Iterator[tup
     rated = survey.mixed.leaves
     draws = MixtureDraws([each.rate for each in rated], seed=config.seed)
     catalog = Catalog(how.places.tasks_root)
-    made: dict[tuple[Leaf, int], list[Example]] = {}
+    made: dict[Leaf, list[list[Example]]] = {}
     for leaf_place, nth in draws.draws(0, config.rows):
         leaf = rated[leaf_place].leaf
+        epochs = made.setdefault(leaf, [])
         variants = len(leaf_templates(leaf, catalog[leaf.task]))
-        visit = walked(nth, [rated[leaf_place].examples] * variants, config.seed, str(leaf))
-        key = (leaf, visit.epoch % variants)
-        if key not in made:
+        while len(epochs) < variants and sum(map(len, epochs)) <= nth:
             job = how.job(leaf.task, leaf.split, leaf.limit_examples, (), shards_folder(config.cache))
-            made[key] = list(reader_of(job).examples(leaf, key[1], Counts()))
-        yield leaf, made[key][visit.place]
+            epochs.append(list(reader_of(job).examples(leaf, len(epochs), Counts())))
+        visit = walked(nth, list(map(len, epochs)), config.seed, str(leaf))
+        yield leaf, epochs[visit.epoch % len(epochs)][visit.place]
 
 
 def _texts(example: Example) -> Mapping[str, Any]:

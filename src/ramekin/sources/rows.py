@@ -5,8 +5,9 @@ stops, skips or sets aside the bad ones as `BadRows` says. This module knows no 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, final, get_args
 
@@ -14,7 +15,7 @@ from ramekin import files
 from ramekin.errors import DataError, UsageError
 from ramekin.text.example import Record
 
-__all__ = ["STRICT", "BadRow", "BadRows", "Records", "RowStream", "gather", "show"]
+__all__ = ["STRICT", "BadRow", "BadRows", "Records", "RowStream", "gather", "passed_on", "show"]
 
 T = TypeVar("T")
 
@@ -131,23 +132,48 @@ def gather(
         raise UsageError(
             "the limit of rows must be 1 or more", got=str(limit), fix="leave it out to read all rows"
         )
-    good: list[T] = []
     bad: list[BadRow] = []
+    good = tuple(islice(_good_rows(rows, bad, origin, bad_rows), limit))
+    _deal_with(bad, origin, len(good), bad_rows)
+    if not good:
+        raise DataError("there are no rows", where=origin, expected="at least one row")
+    return good, len(bad)
+
+
+def passed_on(
+    rows: Iterable[T | BadRow], *, origin: str, bad_rows: BadRows, on_bad: Callable[[int], None]
+) -> Iterator[T]:
+    """The good rows as they come, so that their number does not matter to memory; there may be none.
+
+    Args:
+        rows: good ones and bad ones.
+        origin: where they are from.
+        bad_rows: what is done about the bad ones.
+        on_bad: told after the last row how many were bad.
+
+    Raises:
+        DataError: a bad row is not tolerated, there are more than tolerated, or all rows are bad.
+    """
+    bad: list[BadRow] = []
+    good = 0
+    for row in _good_rows(rows, bad, origin, bad_rows):
+        good += 1
+        yield row
+    _deal_with(bad, origin, good, bad_rows)
+    on_bad(len(bad))
+
+
+def _good_rows(rows: Iterable[T | BadRow], bad: list[BadRow], origin: str, bad_rows: BadRows) -> Iterator[T]:
+    """The good rows until there are too many bad ones, which are entered into `bad`."""
     for row in rows:
-        if isinstance(row, BadRow):
-            bad.append(row)
-            if bad_rows.action == "error":
-                raise row.error(origin)
-            if bad_rows.limit is not None and len(bad) > bad_rows.limit:
-                break
+        if not isinstance(row, BadRow):
+            yield row
             continue
-        good.append(row)
-        if len(good) == limit:
-            break
-    if bad_rows.quarantine is not None:
-        _set_aside(bad_rows.quarantine, origin, bad)
-    _refuse_too_bad(good, bad, origin, bad_rows)
-    return tuple(good), len(bad)
+        if bad_rows.action == "error":
+            raise row.error(origin)
+        bad.append(row)
+        if bad_rows.limit is not None and len(bad) > bad_rows.limit:
+            return
 
 
 def show(value: object, *, width: int = 60) -> str:
@@ -166,7 +192,10 @@ def show(value: object, *, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[:width]}…"
 
 
-def _refuse_too_bad(good: Sequence[object], bad: list[BadRow], origin: str, bad_rows: BadRows) -> None:
+def _deal_with(bad: list[BadRow], origin: str, good: int, bad_rows: BadRows) -> None:
+    """Set the bad rows aside, and refuse too many."""
+    if bad_rows.quarantine is not None:
+        _set_aside(bad_rows.quarantine, origin, bad)
     if bad_rows.limit is not None and len(bad) > bad_rows.limit:
         raise DataError(
             "more bad rows than are tolerated",
@@ -178,8 +207,6 @@ def _refuse_too_bad(good: Sequence[object], bad: list[BadRow], origin: str, bad_
         raise DataError(
             "every row is bad", where=origin, got=f"{len(bad)} bad rows; the first is {bad[0].error(origin)}"
         )
-    if not good:
-        raise DataError("there are no rows", where=origin, expected="at least one row")
 
 
 def _set_aside(path: Path, origin: str, bad: list[BadRow]) -> None:

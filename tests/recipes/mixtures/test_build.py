@@ -1,7 +1,10 @@
 """A built mixture: what is made, what is kept, what is made again, and what cannot be read."""
 
+import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,15 @@ from ramekin.errors import DataError
 from ramekin.recipes.mixtures.build import How, build_mixture, survey_mixture
 from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.mixtures.index import MixtureIndex, is_current, read_index
+from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.plan import planned, table
 from ramekin.recipes.mixtures.prepare import prepare_mixture
+from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
+from ramekin.sources.rows import BadRows
 from ramekin.tensors.cache import open_shard
 from ramekin.text.mixing.mixture import Mixture, mixture_files
+from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
 Build = Callable[..., MixtureIndex]
 
@@ -40,6 +47,23 @@ def build(world: Path, mixture: Mixture, make_how: Callable[..., How]) -> Build:
         )
 
     return build
+
+
+@pytest.fixture
+def prepare(world: Path, make_how: Callable[..., How]) -> Build:
+    """The index of a mixture by name, from `world/cache`."""
+
+    def prepare(name: str | Path, draws: int = 12, **changes: object) -> MixtureIndex:
+        return prepare_mixture(
+            MixtureConfig(name=str(name)),
+            make_how(**changes),
+            draws=lambda _: draws,
+            cache=world / "cache",
+            num_workers=1,
+            progress=SilentProgress(),
+        )
+
+    return prepare
 
 
 def shards(world: Path) -> dict[str, bytes]:
@@ -134,6 +158,70 @@ def test_tasks_without_data_can_be_left_out_by_name(build: Build, world: Path) -
     assert list(index.missing) == ["own/dry"]
 
 
+def one_row(world: Path) -> None:
+    """Leave own/dry one row, which the third template, turned around, cannot be flipped by."""
+    path = world / "own" / "dry" / "train.jsonl"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+
+
+def test_an_epoch_may_be_without_rows_but_not_the_first(build: Build, world: Path) -> None:
+    one_row(world)
+    index = build(draws=100, teaching=Teaching("flipped"))
+    assert index.leaves[1].sizes == (1, 1, 0)
+    leaves = [LeafShards(x.name, x.rate, x.shards, x.sizes, x.num_variants) for x in index.leaves]
+    feed = MixtureFeed(leaves, folder=world / "cache", epoch_examples=index.epoch_examples)
+    met = Counter(item.provenance.id for item in feed.examples(0, seed=0, global_batch=100))
+    assert {name: count for name, count in met.items() if "dry" in name}.keys() == {
+        "own/dry#ask/train/0", "own/dry#say/train/0",
+    }  # fmt: skip
+
+
+def test_a_form_that_no_row_can_be_put_in_is_named(prepare: Build, world: Path) -> None:
+    (world / "two.yaml").write_text(
+        "tasks: [own/wet, own/dry]\nforms: [{cot: rationale}]\ntemplates: plain\n"
+    )
+    path = world / "own" / "dry" / "train.jsonl"
+    path.write_text(path.read_text().replace("because of", ""))
+    path.write_text(
+        "".join(line for line in path.read_text().splitlines(keepends=True) if '"why": ""' in line)
+    )
+    with pytest.raises(DataError, match="own/dry: there are no rows to be put as 'own/dry cot=rationale"):
+        prepare(world / "two.yaml")
+    index = prepare(world / "two.yaml", leave_out_missing=True)
+    assert [leaf.task for leaf in index.leaves] == ["own/wet"]
+
+
+def test_a_task_that_fails_in_a_later_epoch_is_left_out_too(build: Build, world: Path) -> None:
+    path = world / "tasks" / "own" / "dry.yaml"
+    path.write_text(path.read_text().replace("{{ text }} is it dry?", "{{ nothing }} is it dry?"))
+    one_row(world)
+    with pytest.raises(DataError, match="own/dry: .*nothing"):
+        build(draws=100)
+    index = build(draws=100, leave_out_missing=True)
+    assert [(leaf.task, leaf.rate) for leaf in index.leaves] == [("own/wet", 1.0)]
+    assert list(index.missing) == ["own/dry"]
+    assert len(index.leaves[0].shards) == 3, "as many as the draws need that the other would have had"
+
+
+def test_why_nothing_is_left_is_told(build: Build, world: Path) -> None:
+    for name in ("wet", "dry"):
+        (world / "own" / name / "train.jsonl").unlink()
+    with pytest.raises(DataError, match="(?s)none of the mixture's tasks .*own/dry: .*own/wet: "):
+        build(leave_out_missing=True)
+
+
+def test_bad_rows_of_every_epoch_are_set_aside(build: Build, world: Path, places: Places) -> None:
+    path = world / "own" / "dry" / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(json.dumps(row | {"label": 7 * (place == 1)}) + "\n" for place, row in enumerate(rows))
+    )
+    apart = world / "apart.jsonl"
+    index = build(draws=100, places=replace(places, bad_rows=BadRows("quarantine", quarantine=apart)))
+    assert index.leaves[1].lost["skipped"] == 3
+    assert len(apart.read_text().splitlines()) == 3
+
+
 def test_two_workers_make_the_same(
     build: Build, mixture: Mixture, make_how: Callable[..., How], world: Path
 ) -> None:
@@ -179,23 +267,6 @@ def test_a_survey_counts_as_a_build_does_and_makes_no_shard(
 
 
 # -- the index
-
-
-@pytest.fixture
-def prepare(world: Path, make_how: Callable[..., How]) -> Build:
-    """The index of a mixture by name, from `world/cache`."""
-
-    def prepare(name: str | Path, draws: int = 12, **changes: object) -> MixtureIndex:
-        return prepare_mixture(
-            MixtureConfig(name=str(name)),
-            make_how(**changes),
-            draws=lambda _: draws,
-            cache=world / "cache",
-            num_workers=1,
-            progress=SilentProgress(),
-        )
-
-    return prepare
 
 
 def test_a_built_mixture_starts_from_its_index(

@@ -105,10 +105,11 @@ def build_mixture(
     with workers(num_workers) as pool:
         building = _Building(mixture, how, folder, pool, progress)
         building.make_first_epochs()
-        rated, epoch_examples = building.rates()
-        needed = draws(epoch_examples)
-        building.make_epochs(rated, needed)
-        return building.index(rated, epoch_examples, needed, files)
+        while True:
+            rated, epoch_examples = building.rates()
+            needed = draws(epoch_examples)
+            if building.make_epochs(rated, needed):
+                return building.index(rated, epoch_examples, needed, files)
 
 
 @final
@@ -170,8 +171,12 @@ class _Building:
         mixed = self._mixed({leaf: facts[0].examples for leaf, facts in self.made.items()})
         return mixed.leaves, mixed.epoch_examples
 
-    def make_epochs(self, rated: Sequence[LeafRate], draws: int) -> None:
-        """The further epochs that the draws reach, whatever their seed."""
+    def make_epochs(self, rated: Sequence[LeafRate], draws: int) -> bool:
+        """The further epochs that the draws reach, whatever their seed.
+
+        Returns:
+            Whether they are there; if not, a task had to be left out, and the others' rates are higher.
+        """
         block = MixtureDraws([each.rate for each in rated], seed=0).block_draws
         draws = -(-draws // block) * block  # within a block the seed decides which leaf's turn comes sooner
         while True:
@@ -182,8 +187,11 @@ class _Building:
                 and len(self.made[each.leaf]) < self._num_variants(each.leaf)
             ]
             if not wanted:
-                return
+                return True
+            before = self.mixture
             self._make(list(self._jobs(wanted)), f"tokenise {self.mixture.name}, further epochs")
+            if self.mixture is not before:
+                return False
 
     def index(
         self, rated: Sequence[LeafRate], epoch_examples: int, draws: int, files: Iterable[Path]
@@ -218,15 +226,24 @@ class _Building:
         if not names:
             return
         if not self.how.leave_out_missing:
-            told = "\n  ".join(f"{name}: {reason}" for name, reason in sorted(self.missing.items()))
             raise DataError(
                 f"{len(self.missing)} of the mixture's tasks cannot be read",
                 where=self.mixture.name,
-                got=f"\n  {told}",
+                got=f"\n  {self._told()}",
                 fix="obtain them, or go on without them: mixture.missing=leave_out",
+            )
+        if names == {leaf.task for leaf in leaves(self.mixture)}:
+            raise DataError(
+                "none of the mixture's tasks can be read",
+                where=self.mixture.name,
+                got=f"\n  {self._told()}",
+                fix="obtain them, or correct data_root",
             )
         without = Adjustments(exclude=tuple(sorted(names)))
         self.mixture = adjusted(self.mixture, without, tasks=self.catalog, clusters={})
+
+    def _told(self) -> str:
+        return "\n  ".join(f"{name}: {reason}" for name, reason in sorted(self.missing.items()))
 
     def _num_variants(self, leaf: Leaf) -> int:
         """After so many epochs a leaf's renderings recur: every row has met every template."""
@@ -258,11 +275,13 @@ class _Building:
         examples = 0
         with self.progress.stage(title, len(jobs)) as stage:
             for position, result in self.pool.run(attempt, jobs):
-                if isinstance(result, str):
-                    self.missing[jobs[position].task] = result
-                else:
+                job = jobs[position]
+                reason = result if isinstance(result, str) else _no_first_epoch(job, result)
+                if reason is not None:
+                    self.missing[job.task] = reason
+                elif not isinstance(result, str):
                     examples += sum(each.examples for each in result.values())
-                    yield jobs[position], result
+                    yield job, result
                 stage.advance(1, f"{examples:,} examples")
 
     def _keep(self, job: TaskJob, facts: "Mapping[str, ShardFacts]") -> None:
@@ -342,6 +361,14 @@ class _Building:
 
 def _is_below(folder: Path, roots: Iterable[Path]) -> bool:
     return any(root in folder.parents for root in roots)
+
+
+def _no_first_epoch(job: TaskJob, found: Mapping[str, R]) -> str | None:
+    """What to say of a leaf that no row can be put in the form of; a later epoch may well be without."""
+    for work in job.shards:
+        if work.epoch == 0 and not found[work.name].examples:
+            return f"there are no rows to be put as '{work.leaf}' (ramekin tasks check says why)"
+    return None
 
 
 def _attempt_making(job: TaskJob) -> "Mapping[str, ShardFacts] | str":

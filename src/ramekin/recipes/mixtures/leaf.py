@@ -13,7 +13,7 @@ from ramekin.errors import DataError
 from ramekin.recipes.exemplars import ExemplarPool
 from ramekin.recipes.places import Places
 from ramekin.recipes.rows import read_rows, refused_row
-from ramekin.sources.rows import BadRow, gather
+from ramekin.sources.rows import BadRow, passed_on
 from ramekin.text.example import Example, Record
 from ramekin.text.flip import ObjectiveName, taught
 from ramekin.text.mixing.form import PromptForm, drawn_words, prompting
@@ -91,7 +91,10 @@ class LeafReader:
         self.rows = read_rows(task, split, limit, places)
 
     def examples(self, leaf: Leaf, epoch: int, counts: Counts) -> Iterator[Example]:
-        """The leaf's examples in an epoch, in the order of the split.
+        """The leaf's examples in an epoch, in the order of the split, each made when it is asked for.
+
+        Whatever is lost is in `counts` after the last. There may be none: a row's template in this epoch may
+        have nothing to ask about it.
 
         Raises:
             DataError: a row cannot be rendered and bad rows are not tolerated.
@@ -103,10 +106,12 @@ class LeafReader:
             leaf.form, seed=self.seed, epoch=epoch, split=self.split, max_tokens=self.max_input_tokens - 1
         )
         made = self._made(leaf, templates, how, counts)
-        origin = f"{self.rows.records.origin} as {leaf}"
-        found, bad = gather(made, origin=origin, limit=None, bad_rows=self.places.bad_rows)
-        counts.skipped += bad
-        yield from found
+        origin = f"{self.rows.records.origin} as {leaf}" + (f", epoch {epoch}" if epoch else "")
+
+        def count(bad: int) -> None:
+            counts.skipped += bad
+
+        yield from passed_on(made, origin=origin, bad_rows=self.places.bad_rows, on_bad=count)
 
     def _made(
         self, leaf: Leaf, templates: tuple[str, ...], how: Prompting, counts: Counts
