@@ -10,8 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar, final
+
+from ramekin.errors import ResourceError
 
 __all__ = ["Workers", "num_cores", "workers"]
 
@@ -49,14 +52,24 @@ class Workers:
         self._pool = pool
 
     def run(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[tuple[int, R]]:
-        """The position and result of each job, in the order they finish."""
+        """The position and result of each job, in the order they finish.
+
+        Raises:
+            ResourceError: a worker process was killed.
+        """
         if self._pool is None:
             for position, job in enumerate(jobs):
                 yield position, function(job)
             return
-        positions = {self._pool.submit(function, job): position for position, job in enumerate(jobs)}
-        for future in as_completed(positions):
-            yield positions[future], future.result()
+        try:
+            positions = {self._pool.submit(function, job): position for position, job in enumerate(jobs)}
+            for future in as_completed(positions):
+                yield positions[future], future.result()
+        except BrokenProcessPool as error:
+            raise ResourceError(
+                "a worker process was killed from outside, as a system does that runs out of memory",
+                fix="run the same command with fewer of them (workers=1): what was finished is kept",
+            ) from error
 
 
 def _prepare_worker() -> None:
