@@ -160,9 +160,19 @@ def test_fewer_templates() -> None:
     assert {part.templates for _, part in task_parts(found)} == {Templates("all", 2, 7)}
 
 
-def test_ablations_have_no_templates_turned_around() -> None:
+def test_the_number_of_templates_only_goes_down() -> None:
+    two = Mixture("m", (TaskPart("glue/sst2", templates=Templates("plain", 2, 5)),))
+    for count, expected in (
+        (1, Templates("plain", 1, 7)),
+        (2, Templates("plain", 2, 5)),
+        (4, Templates("plain", 2, 5)),
+    ):
+        assert changed(two, templates_per_task=count, seed=7).parts[0].templates == expected
+
+
+def test_an_ablation_reaches_every_form() -> None:
     found = changed(PLAIN, ablation="no_template", templates_per_task=1)
-    assert {part.templates for _, part in task_parts(found)} == {Templates("plain", 1)}
+    assert {part.templates for _, part in task_parts(found)} == {Templates("all", 1)}
     assert {form.ablation for form in found.forms} == {"no_template"}
     assert changed(PLAIN, ablation="none") == PLAIN
 

@@ -68,6 +68,15 @@ def test_an_inverted_form_takes_plain_templates() -> None:
         leaf_templates(Leaf("toy/wet", inverted, templates=Templates(("turn_0",))), task())
 
 
+@pytest.mark.parametrize("ablation", ["no_template", "dataset_name"])
+def test_without_its_instruction_no_template_is_turned_around(ablation: str) -> None:
+    form = PromptForm(ablation=ablation)
+    assert leaf_templates(Leaf("toy/wet", form), task()) == ("ask_0", "ask_1", "ask_2", "ask_3")
+    some = Templates(("turn_1", "ask_2"))
+    assert leaf_templates(Leaf("toy/wet", form, templates=some), task()) == ("ask_2",)
+    assert len(leaf_templates(Leaf("toy/wet", form, templates=Templates(per_task=3)), task())) == 3
+
+
 def test_fewer_templates_are_part_of_more() -> None:
     def drawn(count: int, which: str = "all", seed: int = 1) -> tuple[str, ...]:
         return leaf_templates(Leaf("toy/wet", templates=Templates(which, count, seed)), task())

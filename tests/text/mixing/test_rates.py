@@ -116,6 +116,11 @@ def test_a_floor_counts_before_the_temperature_and_for_all_templates_together() 
     assert mixed(by_template, [9], 4).leaves[0].weight == 400
 
 
+def test_a_pass_has_at_least_one_example() -> None:
+    assert mixed(flat(2, Mixing(scale=1e-9)), [10, 30]).epoch_examples == 1
+    assert mixed(flat(2, Mixing(scale=1e-9)), [10, 30]).rates == pytest.approx((0.25, 0.75))
+
+
 def test_rates_that_are_given() -> None:
     mixture = Mixture("m", (TaskPart("a", rate=3), TaskPart("b", rate=1)), Mixing(cap_examples=10))
     found = mixed(mixture, [100, 100])

@@ -58,8 +58,7 @@ class Adjustments:
     templates_per_task: int | None = None
     """At most so many templates of each task, drawn by the seed; fewer are a part of more."""
     ablation: Ablation | None = None
-    """With `no_template` and `dataset_name`, templates that are turned around go: without its instruction
-    such a prompt says nothing of what it asks."""
+    """`no_template` and `dataset_name` take no templates that are turned around (`leaf_templates`)."""
     options: OptionsAs | None = None
     cot: Inclusion = "include"
     """Forms with chains of thought, in the target or in an inversion's inputs."""
@@ -236,8 +235,7 @@ def _set(mixture: Mixture, mixing: Mapping[str, Any], adjustments: Adjustments) 
 def _set_part(part: TaskPart, adjustments: Adjustments) -> TaskPart:
     limits = [each for each in (part.limit_examples, adjustments.limit_examples) if each is not None]
     templates = part.templates
-    if adjustments.ablation not in (None, "none") and templates.which == "all":
-        templates = replace(templates, which="plain")
-    if adjustments.templates_per_task is not None:
-        templates = replace(templates, per_task=adjustments.templates_per_task, seed=adjustments.seed)
+    per_task = adjustments.templates_per_task
+    if per_task is not None and (templates.per_task is None or per_task < templates.per_task):
+        templates = replace(templates, per_task=per_task, seed=adjustments.seed)
     return replace(part, limit_examples=min(limits, default=None), templates=templates)

@@ -295,7 +295,10 @@ def _leaves(mixture: Mixture) -> Iterator[Leaf]:
 
 
 def leaf_templates(leaf: Leaf, task: Task) -> tuple[str, ...]:
-    """The names of the templates that a leaf's rows take turns with; an inverted form takes plain ones alone.
+    """The names of the templates that a leaf's rows take turns with.
+
+    An inverted form takes plain ones alone, and so does an ablated one: without its instruction a prompt that
+    is turned around says nothing of what it asks.
 
     Raises:
         UsageError: a template that is named is not the task's, or none is left.
@@ -307,7 +310,7 @@ def leaf_templates(leaf: Leaf, task: Task) -> tuple[str, ...]:
         names = [task.template().name]
     else:
         names = list(task.templates if chosen.which == "all" else task.plain_templates)
-    if leaf.form.inverted:
+    if leaf.form.inverted or leaf.form.ablation != "none":
         names = [name for name in names if not task.templates[name].turned]
     if not names:
         raise UsageError("the task has none of the templates that are asked for", where=str(leaf))

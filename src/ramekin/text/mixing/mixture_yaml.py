@@ -5,7 +5,7 @@
       - glue/rte
       - mmlu/*
       - {collection: flan_2021, clusters: [sentiment]}
-      - {task: sentiment/imdb, rate: 2, floor_examples: 100}     # in place of what the collection says of it
+      - {task: sentiment/imdb, floor_examples: 5000}     # in place of what the collection says of it
       - {task: ni/*, listed_in: splits/default/train_tasks.txt}
     mixtures: {muffin: 0.52, t0_sf: 0.15}     # with their rates, or a list: each brings its own weights
     exclude: [mmlu/virology]

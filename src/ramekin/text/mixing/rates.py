@@ -72,7 +72,7 @@ class Mixed:
     """In the order of `leaves(mixture)`."""
     epoch_examples: int
     """How many draws are one pass: every task as often as it counts examples, scaled, capped and floored but
-    before the temperature: the sum of min(s·n, K)."""
+    before the temperature: the sum of min(s·n, K). At least 1, however small the scale."""
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -116,7 +116,7 @@ def mix(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> Mixed:
         for leaf, each in found.items()
     )
     epoch = math.fsum(each.counted for each in found.values())
-    return Mixed(mixture.name, tuple(rated), round(epoch))
+    return Mixed(mixture.name, tuple(rated), max(1, round(epoch)))
 
 
 @final
