@@ -57,6 +57,7 @@ def building(config: MixConfig, progress: AbstractProgress) -> Outcome:
         cache=config.cache,
         num_workers=config.workers,
         progress=progress,
+        look_again=True,
     )
     return Outcome(_built(index), "\n".join(_built_lines(index, config)))
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,11 @@ from ramekin.recipes.mixtures.plan import planned, table
 from ramekin.recipes.mixtures.prepare import prepare_mixture
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
+from ramekin.sources.records import Records, read_records
 from ramekin.sources.rows import BadRows
 from ramekin.tensors.cache import open_shard
 from ramekin.text.mixing.mixture import Mixture, mixture_files
+from ramekin.text.task import Source
 from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
 Build = Callable[..., MixtureIndex]
@@ -53,7 +56,9 @@ def build(world: Path, mixture: Mixture, make_how: Callable[..., How]) -> Build:
 def prepare(world: Path, make_how: Callable[..., How]) -> Build:
     """The index of a mixture by name, from `world/cache`."""
 
-    def prepare(name: str | Path, draws: int = 12, **changes: object) -> MixtureIndex:
+    def prepare(
+        name: str | Path, draws: int = 12, *, look_again: bool = False, **changes: object
+    ) -> MixtureIndex:
         return prepare_mixture(
             MixtureConfig(name=str(name)),
             make_how(**changes),
@@ -61,6 +66,7 @@ def prepare(world: Path, make_how: Callable[..., How]) -> Build:
             cache=world / "cache",
             num_workers=1,
             progress=SilentProgress(),
+            look_again=look_again,
         )
 
     return prepare
@@ -115,6 +121,15 @@ def test_a_lost_shard_is_made_again_with_the_same_bytes(build: Build, world: Pat
     before = shards(world)
     (world / "cache" / next(iter(before))).unlink()
     build()
+    assert shards(world) == before
+
+
+def test_a_damaged_shard_is_made_again(build: Build, world: Path) -> None:
+    first = build(leave_out_missing=True)
+    before = shards(world)
+    path = world / "cache" / first.leaves[1].shards[0]
+    path.write_bytes(path.read_bytes()[:-3])
+    assert build(leave_out_missing=True) == first
     assert shards(world) == before
 
 
@@ -311,6 +326,21 @@ def test_data_that_comes_later_is_found(world: Path, prepare: Build) -> None:
     assert list(prepare(world / "two.yaml", leave_out_missing=True).missing) == ["own/dry"]
     (world / "away").rename(world / "own" / "dry")
     assert not prepare(world / "two.yaml", leave_out_missing=True).missing
+
+
+def test_a_build_looks_again_for_what_was_missing_and_a_run_does_not(
+    world: Path, prepare: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(source: Source, *which: str, **how: Any) -> Records:
+        if source.local == "own/dry":
+            raise DataError("the hub cannot be reached")
+        return read_records(source, *which, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ramekin.recipes.rows.read_records", reached)
+        assert list(prepare(world / "two.yaml", leave_out_missing=True).missing) == ["own/dry"]
+    assert list(prepare(world / "two.yaml", leave_out_missing=True).missing) == ["own/dry"]
+    assert not prepare(world / "two.yaml", leave_out_missing=True, look_again=True).missing
 
 
 def test_a_data_file_that_is_mended_is_read(world: Path, prepare: Build) -> None:

@@ -40,6 +40,7 @@ def prepare_mixture(
     cache: Path | None,
     num_workers: int,
     progress: AbstractProgress,
+    look_again: bool = False,
 ) -> MixtureIndex:
     """The index of a mixture whose shards are enough for a number of draws.
 
@@ -50,6 +51,9 @@ def prepare_mixture(
         cache: a folder to keep shards and indexes in; None: the user's.
         num_workers: that tokenise side by side.
         progress: told of what is built.
+        look_again: for tasks that were left out as their data could not be read, which may have been the
+            network's fault; without it they stay out until a file of theirs changes, so that a run goes on
+            with what it began with.
 
     Raises:
         DataError: tasks whose data cannot be read; all are named.
@@ -58,6 +62,8 @@ def prepare_mixture(
     folder = shards_folder(cache)
     path = folder.with_name("indexes") / f"{Path(config.name).stem}-{_key(config, how)}.json"
     index = read_index(path)
+    if index is not None and look_again and index.missing:
+        index = None
     if index is not None and index.draws >= draws(index.epoch_examples) and is_current(index, folder):
         return index
     mixture = resolved_mixture(config, how.places)

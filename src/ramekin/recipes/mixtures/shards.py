@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ramekin.catalog import Catalog
+from ramekin.errors import DataError
 from ramekin.recipes.mixtures.leaf import Counts, LeafReader, Teaching
 from ramekin.recipes.places import Places
 from ramekin.text.example import Example
@@ -110,15 +111,23 @@ def make_shards(job: TaskJob) -> "dict[str, ShardFacts]":
     Raises:
         DataError: the task's rows cannot be read or rendered.
     """
-    from ramekin.tensors.cache import read_facts
-
-    found = {work.name: job.folder / work.name for work in job.shards if (job.folder / work.name).is_file()}
-    facts = {name: read_facts(path) for name, path in found.items()}
+    kept = {work.name: _kept(job.folder / work.name) for work in job.shards}
+    facts = {name: each for name, each in kept.items() if each is not None}
     missing = [work for work in job.shards if work.name not in facts]
     if not missing:
         return facts
     reader = reader_of(job)
     return {**facts, **{work.name: _made(work, reader, job) for work in missing}}
+
+
+def _kept(path: Path) -> "ShardFacts | None":
+    """What a shard holds that is there already; None if there is none, or a damaged one: it is made again."""
+    from ramekin.tensors.cache import read_facts
+
+    try:
+        return read_facts(path) if path.is_file() else None
+    except DataError:
+        return None
 
 
 def reader_of(job: TaskJob) -> LeafReader:
