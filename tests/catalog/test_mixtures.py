@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ COUNTS = {  # tasks, leaves, data sets that the catalogue lacks
     "dialog": (2, 8, 3),
     "direct": (20, 20, 0),
     "flan_2021": (68, 68, 1),
-    "flan_2022_a": (93, 636, 21),
-    "flan_2022_b": (93, 636, 21),
-    "flan_2022_open": (93, 638, 24),  # few-shot forms of CoQA and QuAC are in two parts
+    "flan_2022_a": (93, 640, 21),
+    "flan_2022_b": (93, 640, 21),
+    "flan_2022_open": (93, 642, 24),  # few-shot forms of CoQA and QuAC are in two parts
     "glue": (8, 8, 0),
     "mini": (8, 8, 0),
     "mini_all": (11, 11, 0),
@@ -42,7 +43,7 @@ COUNTS = {  # tasks, leaves, data sets that the catalogue lacks
     "mini_study": (13, 13, 0),
     "muffin": (68, 476, 7),
     "natural_instructions": (2, 2, 0),
-    "niv2": (4, 4, 0),
+    "niv2": (4, 8, 0),
     "papers": (1, 1, 0),
     "relations": (3, 3, 0),
     "t0": (27, 27, 11),
@@ -252,6 +253,20 @@ def test_tasks_of_a_clone_stand_in_the_way_of_holding_out(catalog: Catalog) -> N
     mixture = load_mixture("flan_2022_b", catalog)
     held = adjusted_mixture(mixture, Adjustments(hold_out="sentiment", exclude=("ni/*",)), catalog)
     assert "glue/rte" in names(held) and "glue/sst2" not in names(held)
+
+
+@pytest.mark.parametrize(("exemplars", "template"), [("leave_out", "definition"), ("only", "two_positive")])
+def test_natural_instructions_own_examples_are_exemplars(
+    catalog: Catalog, exemplars: Any, template: str
+) -> None:
+    mixture = load_mixture("flan_2022_b", catalog)
+    adjusted = adjusted_mixture(mixture, Adjustments(exemplars=exemplars), catalog)
+    met = {
+        name for leaf in leaves(adjusted) if leaf.task.startswith("ni/")
+        for name in leaf_templates(leaf, catalog[leaf.task])
+    }  # fmt: skip
+    assert met == {template}
+    assert [part.rate for part in adjusted.parts] == [part.rate for part in mixture.parts]
 
 
 def test_with_and_without_chains_of_thought(catalog: Catalog) -> None:

@@ -196,6 +196,10 @@ def test_with_and_without_chains_of_thought_and_exemplars() -> None:
     assert [part.name for part in changed(cot="only").parts] == ["cot"]
     assert changed(PLAIN, exemplars="leave_out").forms == (FORMS[0], FORMS[2])
     assert changed(PLAIN, exemplars="only").forms == (FORMS[1],)
+    own = (PromptForm(templates=("a",)), PromptForm(templates=("b",), shown_exemplars=True))
+    shown = Mixture("m", (TaskPart("glue/sst2"),), forms=own)
+    assert changed(shown, exemplars="leave_out").forms == own[:1]
+    assert changed(shown, exemplars="only").forms == own[1:]
     mixed = Mixture("m", (TaskPart("cot/esnli"),), forms=(PLAIN_FORM, PromptForm(cot="rationale")))
     assert changed(mixed, cot="leave_out").forms == (PLAIN_FORM,)
 

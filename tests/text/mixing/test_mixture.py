@@ -77,6 +77,15 @@ def test_without_its_instruction_no_template_is_turned_around(ablation: str) -> 
     assert len(leaf_templates(Leaf("toy/wet", form, templates=Templates(per_task=3)), task())) == 3
 
 
+def test_a_form_may_take_some_of_the_templates() -> None:
+    form = PromptForm(templates=("turn_1", "ask_2"))
+    assert leaf_templates(Leaf("toy/wet", form), task()) == ("ask_2", "turn_1")
+    assert leaf_templates(Leaf("toy/wet", form, templates=Templates("plain")), task()) == ("ask_2",)
+    assert str(Leaf("toy/wet", form)) == "toy/wet templates=turn_1+ask_2"
+    with pytest.raises(UsageError, match="unknown template 'ask2': did you mean 'ask_2'"):
+        leaf_templates(Leaf("toy/wet", PromptForm(templates=("ask2",))), task())
+
+
 def test_fewer_templates_are_part_of_more() -> None:
     def drawn(count: int, which: str = "all", seed: int = 1) -> tuple[str, ...]:
         return leaf_templates(Leaf("toy/wet", templates=Templates(which, count, seed)), task())

@@ -117,6 +117,11 @@ def test_names_and_patterns() -> None:
         ),
         ("tasks: [a/b]\nforms:\n- {options: dots}", "unknown options 'dots'"),
         ("tasks: [a/b]\nforms:\n- {inverted: 1}", "'inverted' must be true or false, not 1"),
+        (
+            "tasks: [a/b]\nforms:\n- {templates: ask}",
+            "m.yaml:3: got 'templates' must be a list of texts, not 'ask'",
+        ),
+        ("tasks: [a/b]\nforms:\n- {templates: [1]}", "m.yaml:3: got 'templates' must be a list of texts"),
         ("tasks: [a/b]\nforms:\n- {share: 0}", "m.yaml:3: got a form's share must be above 0"),
         ("tasks: [a/b]\nmissing: {x: }", "'missing' maps data sets to reasons, not 'x': None"),
         ("tasks: [a/b]\nmissing: [x]", "'missing' must be a mapping"),

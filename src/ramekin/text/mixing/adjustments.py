@@ -183,7 +183,7 @@ def _changed_forms(adjustments: Adjustments) -> Callable[[Mixture], tuple[Prompt
         for form in mixture.forms:
             if not _stays(adjustments.cot, form.cot != "none"):
                 continue
-            if not _stays(adjustments.exemplars, form.shots > 0):
+            if not _stays(adjustments.exemplars, form.has_exemplars):
                 continue
             other = _other_form(mixture, replace(form, share=1.0), adjustments)
             shares[other] = shares.get(other, 0.0) + form.share

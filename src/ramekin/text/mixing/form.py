@@ -50,6 +50,15 @@ class PromptForm:
     """Exemplars in the question's template, or each in one of its own."""
     words: tuple[LabelWords, ...] = ()
     """Other words for the options, in prompt and target alike: of several, one is drawn for each row."""
+    templates: tuple[str, ...] = ()
+    """Of the templates that the task gives to the mixture, these alone; none named: all of them."""
+    shown_exemplars: bool = False
+    """Whether the templates themselves show exemplars, as natural-instructions' own examples."""
+
+    @property
+    def has_exemplars(self) -> bool:
+        """Whether its prompts have exemplars, drawn or the templates' own."""
+        return self.shots > 0 or self.shown_exemplars
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.share) and self.share > 0):
@@ -73,6 +82,8 @@ class PromptForm:
         return " ".join(told)
 
     def _value(self, name: str) -> str:
+        if name == "templates":
+            return "+".join(self.templates)
         if name != "words":
             return str(getattr(self, name))
         return "|".join(",".join(f"{option}:{word}" for option, word in each) for each in self.words)

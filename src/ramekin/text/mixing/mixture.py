@@ -310,6 +310,9 @@ def leaf_templates(leaf: Leaf, task: Task) -> tuple[str, ...]:
         names = [task.template().name]
     else:
         names = list(task.templates if chosen.which == "all" else task.plain_templates)
+    if leaf.form.templates:
+        own = [task.template(name).name for name in leaf.form.templates]
+        names = [name for name in names if name in own]
     if leaf.form.inverted or leaf.form.ablation != "none":
         names = [name for name in names if not task.templates[name].turned]
     if not names:

@@ -122,7 +122,7 @@ _ENTRY_KEYS: Final[Mapping[str, Any]] = {
 _NUMBERS = ("rate", "limit_examples", "floor_examples")
 _WORDS: Final[Mapping[Any, str]] = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list",
-    dict: "a mapping", NoneType: "nothing", _TEXTS: "a list of texts",
+    dict: "a mapping", NoneType: "nothing", _TEXTS: "a list of texts", tuple[str, ...]: "a list of texts",
 }  # fmt: skip
 
 Problem = tuple[int | None, str]
@@ -198,6 +198,7 @@ class _Reader:
             return None
         before = len(self.problems)
         values = self.sound(data, get_type_hints(kind), path)
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return None if len(self.problems) > before else self.checked(kind, values, self.line(*path))
 
     def checked(self, kind: Callable[..., Any], values: Mapping[str, Any], line: int | None) -> Any:
@@ -298,7 +299,7 @@ def _is_of(kind: Any, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if isinstance(kind, type) and get_origin(kind) is None:
         return isinstance(value, kind)
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
     if get_origin(kind) is Literal:
         return isinstance(value, str) and value in get_args(kind)
