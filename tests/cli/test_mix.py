@@ -144,6 +144,34 @@ def test_training_on_a_mixture_leaves_its_lineage(ramekin: Run, make_checkpoint:
     assert Path("again/model.safetensors").read_bytes() == Path("tuned/model.safetensors").read_bytes()
 
 
+def test_a_split_is_told_by_its_own_name(ramekin: Run, make_checkpoint: Callable[..., Path]) -> None:
+    make_checkpoint(Path("base").absolute(), seed=0)
+    Path("small.yaml").write_text(
+        "tasks: [mini/rte, {task: mini/cola, split: validation}]\nlimit_examples: 9"
+    )
+    code, _, err = ramekin(
+        "train", "model=base", "mixture=small.yaml", "max_steps=1", "output=tuned", *TOKENS
+    )
+    assert code == 0, err
+    data = json.loads(Path("tuned/report.json").read_text())["facts"]["data"]
+    assert {each["name"] for each in data} == {"mini/rte train", "mini/cola validation"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("mixture=small.yaml",), 0, "mixture small.yaml, 2 tasks"),
+        (("mixture=small.yaml", "mixture.exclude=[mini/ret]"), 2, "did you mean 'mini/rte'"),
+        (("mixture=flan_2022_b",), 2, "tasks_root=FOLDER with a clone of natural-instructions"),
+    ],
+)
+def test_a_dry_run_finds_the_mixtures_tasks(
+    ramekin: Run, words: tuple[str, ...], code: int, message: str
+) -> None:
+    found, out, err = ramekin("train", "model=base", "max_steps=1", *words, "--dry-run")
+    assert found == code and message in out + err
+
+
 def test_a_task_and_a_mixture_are_not_both_trained(ramekin: Run) -> None:
     code, _, err = ramekin("train", "model=base", "task=mini/rte", "mixture=small.yaml")
     assert code == 2 and "needs a task or a mixture" in err

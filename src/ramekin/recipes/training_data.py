@@ -9,12 +9,13 @@ from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.mixtures.build import How
 from ramekin.recipes.mixtures.index import LeafEntry, MixtureIndex
 from ramekin.recipes.mixtures.leaf import Teaching
-from ramekin.recipes.mixtures.prepare import prepare_mixture, shards_folder
+from ramekin.recipes.mixtures.prepare import prepare_mixture, resolved_mixture, shards_folder
 from ramekin.recipes.mixtures.tokens import tokens_of
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import TrainConfig
 from ramekin.report.values import Counter, DataOrigin
+from ramekin.text.mixing.mixture import task_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,9 +104,17 @@ def task_examples(config: TrainConfig, places: Places) -> tuple[TaskExamples, ..
 
 
 def data_lines(config: TrainConfig, places: Places) -> tuple[int | None, list[str]]:
-    """What a dry run shows: how many examples one pass has, where that is known, and the first prompts."""
+    """What a dry run shows: how many examples one pass has, where that is known, and the first prompts.
+
+    Raises:
+        UsageError: a task of the mixture is not there, or it cannot be adjusted so.
+        DataError: rows cannot be read or rendered.
+    """
     if config.mixture is not None:
-        return None, [f"  mixture {config.mixture.name} (ramekin mix plan and preview show what it draws)"]
+        mixture = resolved_mixture(config.mixture, places)
+        tasks = len({part.task for _, part in task_parts(mixture)})
+        what = f"mixture {config.mixture.name}, {tasks} tasks"
+        return None, [f"  {what} (ramekin mix plan and preview show what it draws)"]
     examples = task_examples(config, places)
     lines = [line for each in examples for line in each.preview()]
     return sum(len(each.examples) for each in examples), lines
@@ -152,12 +161,11 @@ def _of_mixture(
 
 
 def _origins(leaves: Sequence[LeafEntry]) -> tuple[DataOrigin, ...]:
-    """Where each task's rows are from, each task once."""
+    """Where each task's rows are from, each task and split once."""
     found = {
-        leaf.task: DataOrigin(
-            f"{leaf.task} train", leaf.origin, leaf.examples, leaf.lost.get("skipped", 0), leaf.data_sha256
-        )
+        name: DataOrigin(name, leaf.origin, leaf.examples, leaf.lost.get("skipped", 0), leaf.data_sha256)
         for leaf in leaves
+        for name in (f"{leaf.task} {leaf.split}",)
     }
     return tuple(found.values())
 

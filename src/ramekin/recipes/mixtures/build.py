@@ -325,6 +325,7 @@ class _Building:
         return LeafEntry(
             name=str(leaf),
             task=leaf.task,
+            split=leaf.split,
             rate=rated.rate,
             weight=rated.weight,
             examples=rated.examples,

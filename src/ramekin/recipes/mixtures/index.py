@@ -36,6 +36,8 @@ class LeafEntry:
 
     name: str
     task: str
+    split: str
+    """Of the task, from which its rows are."""
     rate: float
     weight: float
     examples: int
