@@ -13,7 +13,7 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import fresh_folder
-from ramekin.recipes.study_plan import planned, size_of
+from ramekin.recipes.study_plan import planned, sizes_of
 from ramekin.recipes.study_points import KEYS, StudyPoint, study_points
 from ramekin.recipes.study_report import Found, rows_of, study_report
 from ramekin.recipes.study_schema import StudyConfig
@@ -38,7 +38,7 @@ def execute(config: StudyConfig, progress: AbstractProgress) -> Outcome:
         RamekinError: a point failed; what the others made stays, and the same command goes on from there.
     """
     folder, points = _asked(config)
-    sizes = [size_of(point.training) for point in points]
+    sizes = sizes_of(points)
     with folder_lock(folder):
         _forget_lost(points)
         trainings = {each.training: each.point for each in points if each.training is not None}

@@ -3,16 +3,18 @@
 Only the catalogue and the configurations are read: no data, no weights, no network.
 """
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 from ramekin.errors import RamekinError
+from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.mixtures.prepare import resolved_mixture
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import places_of
+from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.study_points import KEYS, StudyPoint
 from ramekin.recipes.study_schema import StudyPlan
@@ -20,7 +22,12 @@ from ramekin.recipes.sweep import PointJob, composed
 from ramekin.recipes.tiny import in_small
 from ramekin.text.mixing.mixture import Mixture, task_parts
 
-__all__ = ["TrainingSize", "planned", "size_of"]
+__all__ = ["TrainingSize", "planned", "sizes_of"]
+
+_Counted: TypeAlias = tuple[int | None, int | None, str]
+"""Tasks, tasks in chains of thought alone, and why there are none."""
+_QUOTED = re.compile(r"'([A-Za-z][\w./-]*)'")
+_NOT_TEXT = frozenset(("null", "true", "false", "nan", "inf"))
 
 
 @final
@@ -41,27 +48,35 @@ class TrainingSize:
     """That its steps read and write if every example is as long as examples may be."""
 
 
-def size_of(job: PointJob | None) -> TrainingSize:
-    """What a training takes, as far as it can be told without its data."""
+def sizes_of(points: Sequence[StudyPoint]) -> tuple[TrainingSize, ...]:
+    """What each point's training takes, as far as it can be told without its data."""
+    counted: dict[tuple[MixtureConfig, Places], _Counted] = {}
+    return tuple(_size(point.training, counted) for point in points)
+
+
+def _size(job: PointJob | None, counted: dict[tuple[MixtureConfig, Places], _Counted]) -> TrainingSize:
     if job is None:
         return TrainingSize()
     config = composed(job)
     assert isinstance(config, TrainConfig)
     config = in_small(config)
-    mixture_config, recipe = config.mixture, config.training
-    assert mixture_config is not None, "the words of a point name a part of one"
+    recipe, places = config.training, places_of(config)
+    assert config.mixture is not None, "the words of a point name a part of one"
+    # Points of other models and seeds have the same mixtures, and a large one takes a while.
+    mixture = config.mixture if config.mixture.num_tasks else config.mixture.model_copy(update={"seed": 0})
+    if (mixture, places) not in counted:
+        counted[mixture, places] = _counted(mixture, places)
     steps = recipe.max_steps
     examples = None if steps is None else steps * recipe.global_batch
-    longest = recipe.max_input_tokens + recipe.max_target_tokens
-    num_tasks = num_cot_tasks = None
-    lack = ""
+    tokens = None if examples is None else examples * (recipe.max_input_tokens + recipe.max_target_tokens)
+    return TrainingSize(*counted[mixture, places], steps, examples, tokens)
+
+
+def _counted(config: MixtureConfig, places: Places) -> _Counted:
     try:
-        mixture = resolved_mixture(mixture_config, places_of(config))
-        num_tasks, num_cot_tasks = _counts(mixture)
+        return (*_counts(resolved_mixture(config, places)), "")
     except RamekinError as error:
-        lack = str(error)
-    tokens = None if examples is None else examples * longest
-    return TrainingSize(num_tasks, num_cot_tasks, lack, steps, examples, tokens)
+        return None, None, str(error)
 
 
 def _counts(mixture: Mixture) -> tuple[int, int]:
@@ -73,16 +88,18 @@ def _counts(mixture: Mixture) -> tuple[int, int]:
 
 def planned(study: StudyPlan, folder: Path, points: Sequence[StudyPoint]) -> Outcome:
     """The grid with what each point takes, and its commands."""
-    sizes = [size_of(point.training) for point in points]
+    sizes = sizes_of(points)
     total = sum(size.tokens_at_most or 0 for size in sizes)
     lines = [
         f"{study.title}: {len(points)} models below {folder}",
         *_aligned(_rows(points, sizes)),
-        f"tasks: those without reasoning; tokens at most, {total:,} in all: if every example were as long as",
-        "it may be (with the data at hand, ramekin mix plan tells how long they are)",
+        "tasks: without chains of thought; with cot: in chains of thought alone; tokens at most: if all examples",
+        f"were as long as they may be, {total:,} in all; ramekin mix plan counts them, with the data at hand",
         *dict.fromkeys(f"not counted: {size.lack}" for size in sizes if size.lack),
         "",
-        *(line for point in points for line in _commands(point)),
+        *(_command(point.training) for point in points if point.training is not None),
+        "then, of each of these models:",
+        *(_command(job, each=True) for job in points[-1].evaluations.values()),
     ]
     values = [
         {
@@ -92,7 +109,7 @@ def planned(study: StudyPlan, folder: Path, points: Sequence[StudyPoint]) -> Out
             "steps": size.steps,
             "examples": size.examples,
             "tokens_at_most": size.tokens_at_most,
-            "commands": _commands(point),
+            "commands": [_command(job) for job in (point.training, *point.evaluations.values()) if job],
         }
         for point, size in zip(points, sizes, strict=True)
     ]
@@ -106,9 +123,14 @@ def _rows(points: Sequence[StudyPoint], sizes: Sequence[TrainingSize]) -> list[t
     for point, size in zip(points, sizes, strict=True):
         tasks = str(point.num_tasks) if size.num_tasks is None else str(size.num_tasks)
         numbers = (size.num_cot_tasks, size.steps, size.examples, size.tokens_at_most)
-        told = (point.model, tasks, *("?" if number is None else f"{number:,}" for number in numbers))
+        told = (
+            point.model,
+            tasks,
+            point.cot,
+            *("?" if number is None else f"{number:,}" for number in numbers),
+        )
         lines.setdefault(told, []).append("-" if point.seed is None else str(point.seed))
-    header = ("model", "tasks", "with reasoning", "steps", "examples", "tokens at most", "seeds")
+    header = ("model", "tasks", "cot", "with cot", "steps", "examples", "tokens at most", "seeds")
     return [header, *((*told, ",".join(seeds)) for told, seeds in lines.items())]
 
 
@@ -117,8 +139,24 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(map(str.rjust, row, widths)) for row in rows]
 
 
-def _commands(point: StudyPoint) -> list[str]:
-    """What one would type to do the same by hand."""
-    jobs = [job for job in (point.training, *point.evaluations.values()) if job is not None]
-    words = ([job.verb, *job.words, *job.whereabouts, f"output={job.output}"] for job in jobs)
-    return [shlex.join(["ramekin", *each]) for each in words]
+def _command(job: PointJob, *, each: bool = False) -> str:
+    """What one would type to do the same by hand.
+
+    Args:
+        job: a training or an evaluation.
+        each: of whichever model.
+    """
+    words = [word for word in job.words if not (each and word.startswith("model="))]
+    where = ["model=MODEL", "output=FOLDER"] if each else [*job.whereabouts, f"output='{job.output}'"]
+    shown = (_QUOTED.sub(_unquoted, word) for word in (*words, *where))
+    return " ".join(["ramekin", job.verb, *map(_in_shell, shown)])
+
+
+def _in_shell(word: str) -> str:
+    """A word as a shell takes it: one with quotation marks of its own between double ones, to be read."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """A quoted text without its quotation marks, where it is read as a text without them too."""
+    return found[0] if found[1].lower() in _NOT_TEXT else found[1]

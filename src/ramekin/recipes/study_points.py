@@ -110,7 +110,7 @@ def _train_words(
         mixture["cot"] = "only"
     elif isinstance(num_tasks, int):
         mixture |= {"num_tasks": num_tasks, "num_tasks_of": "without_cot"}
-    tasks = plan.task_sets[num_tasks] if isinstance(num_tasks, str) else {}
+    tasks = plan.task_sets.get(str(num_tasks), {})
     return [
         *_words(plan.train),
         *_words(_model_keys(plan, model)),

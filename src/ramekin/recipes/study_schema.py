@@ -34,7 +34,7 @@ class StudyPlan(AbstractSettings):
     sizes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """The keys that a size of model adds to these, `model` among them."""
     task_sets: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """The keys of a set of tasks, such as which mixtures go: `{mixture: {without: [niv2]}}`."""
+    """The keys of a set of tasks, by its name or number: which mixtures go, `{mixture: {without: [cot]}}`."""
     evaluations: dict[str, dict[str, Any]]
     """The keys of `ramekin evaluate` by the name of an evaluation, each of which is a table and a picture."""
     workers: Natural = 1

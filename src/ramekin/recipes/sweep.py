@@ -207,7 +207,8 @@ def check_jobs(jobs: Sequence[PointJob]) -> None:
         UsageError: some are wrong; all problems at once.
     """
     problems = []
-    for job in jobs:
+    # Those that differ in where things are alone are right or wrong together.
+    for job in {(job.verb, job.words, job.config_file): job for job in jobs}.values():
         try:
             composed(job)
         except UsageError as error:
