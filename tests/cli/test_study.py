@@ -42,7 +42,7 @@ def test_a_study_is_carried_out_drawn_and_found_done(ramekin: Run, monkeypatch: 
     names = [f"num_tasks={n},model=own,cot={cot},seed=0" for n in (1, 2) for cot in ("leave_out", "include")]
     scored = [f"{name},evaluation={each}" for name in names for each in ("held_out", "held_out_in_steps")]
     assert ran == [*names, *scored]
-    assert "held out by number of tasks" in out and "own, with chains of thought" in out
+    assert "Held out: score by number of tasks" in out and "own, with chains of thought" in out
     rows = list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))
     assert [(row["num_tasks"], row["cot_tasks"], row["cot"]) for row in rows] == [
         ("1", "0", "leave_out"), ("1", "2", "include"), ("2", "0", "leave_out"), ("2", "2", "include"),

@@ -71,6 +71,17 @@ def test_a_doubling_is_a_step_and_0_a_step_before_1():
     assert places["8"] - places["2"] == pytest.approx(2 * step, abs=0.5)
 
 
+def test_numbers_of_places_close_together_stand_to_their_left_and_right():
+    cells = (None, None, None)
+    svg = curves_svg(Curves("S", (0.0, 68.0, 81.0), (CurveLine("a", cells),), "x"))
+    anchors = {
+        e.text: (e.get("style") or "").rpartition("text-anchor: ")[2].partition(";")[0]
+        for e in ElementTree.fromstring(svg).iter()
+        if e.tag.endswith("text")
+    }
+    assert (anchors["x"], anchors["68"], anchors["81"]) == ("middle", "end", "start")
+
+
 def test_the_same_curves_give_the_same_bytes():
     assert curves_svg(CURVES) == curves_svg(CURVES)
     assert curves_png(CURVES) == curves_png(CURVES) and curves_png(CURVES).startswith(b"\x89PNG")

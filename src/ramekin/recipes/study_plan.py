@@ -93,8 +93,8 @@ def planned(study: StudyPlan, folder: Path, points: Sequence[StudyPoint]) -> Out
     lines = [
         f"{study.title}: {len(points)} models below {folder}",
         *_aligned(_rows(points, sizes)),
-        "tasks: without chains of thought; with cot: in chains of thought alone; tokens at most: if all examples",
-        f"were as long as they may be, {total:,} in all; ramekin mix plan counts them, with the data at hand",
+        "tasks: without chains of thought; with cot: in chains of thought alone; tokens at most: if each",
+        f"example were as long as it may be, {total:,} in all (ramekin mix plan reads the data and counts)",
         *dict.fromkeys(f"not counted: {size.lack}" for size in sizes if size.lack),
         "",
         *(_command(point.training) for point in points if point.training is not None),

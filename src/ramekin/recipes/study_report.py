@@ -146,7 +146,7 @@ def _cells(
 def _table(name: str, counts: Sequence[int], lines: _Lines, about: str) -> ScoreTable:
     rows = tuple(TableRow(f"{model}, {_COT[cot]}", cells) for (model, cot), cells in lines.items())
     columns = tuple(f"{count} task{'s' * (count != 1)}" for count in counts)
-    return ScoreTable(f"{name.replace('_', ' ')} by number of tasks", columns, rows, about, "model and data")
+    return ScoreTable(f"{_title(name)}: score by number of tasks", columns, rows, about, "model and data")
 
 
 def _curves(study: StudyPlan, name: str, counts: Sequence[int], lines: _Lines, about: str) -> Curves:
@@ -164,7 +164,7 @@ def _curves(study: StudyPlan, name: str, counts: Sequence[int], lines: _Lines, a
     metrics = {cell.metric for cells in lines.values() for cell in cells if cell is not None and cell.metric}
     metric = metrics.pop() if len(metrics) == 1 else "score"
     return Curves(
-        f"{name.replace('_', ' ')}: score by number of tasks",
+        f"{_title(name)}: score by number of tasks",
         tuple(map(float, counts)),
         drawn,
         x_label="fine-tuning tasks, those with chains of thought not counted",
@@ -172,6 +172,10 @@ def _curves(study: StudyPlan, name: str, counts: Sequence[int], lines: _Lines, a
         chance=chance,
         caption=about,
     )
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _about(study: StudyPlan, name: str, found: Sequence[Found]) -> str:

@@ -7,6 +7,7 @@ all that tells two apart; each has its name at its end. This module knows no fil
 import math
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from ramekin.report.drawing import (
@@ -33,7 +34,9 @@ _WIDE: Final = (9.0, 5.2)
 _NARROW: Final = (4.5, 5.2)
 _MARKS: Final = "osD^v*"
 _DASHES: Final[tuple[Any, ...]] = ("-", (0, (4, 2)), (0, (1, 1.6)))
-_APART = 0.035
+_CLOSE: Final = 0.035
+"""Places nearer than this share of the x axis have their numbers to the left and right of them."""
+_APART: Final = 0.035
 """By so much of a step of the x axis each line is moved aside, so that intervals do not hide each other."""
 
 
@@ -90,6 +93,11 @@ def _frame(axes: "Axes", curves: Curves) -> tuple[float, float]:
     places = [_position(place) for place in curves.places] or [0.0]
     axes.set_xlim(places[0] - 0.25, places[-1] + 0.25)
     axes.set_xticks(places, [f"{place:g}" for place in curves.places] or [""])
+    ticks = axes.get_xticklabels()
+    for place, (here, there) in enumerate(pairwise(places)):
+        if there - here < _CLOSE * (places[-1] - places[0]):
+            ticks[place].set_horizontalalignment("right")
+            ticks[place + 1].set_horizontalalignment("left")
     muted = COLOURS["muted"]
     axes.set_xlabel(clean(curves.x_label), color=muted, labelpad=6)
     axes.text(-0.055, 1.035, clean(curves.y_label), transform=axes.transAxes, color=muted, fontsize=9)
