@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from ramekin.files import (
     folder_lock,
     refuse_existing,
     remove_leftovers,
+    remove_old_leftovers,
     sha256_file,
     sync_directory,
     write_bytes,
@@ -499,6 +501,17 @@ def test_a_file_written_piece_by_piece_is_whole_or_not_there(tmp_path):
         raise ValueError("enough")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
     assert (tmp_path / "deep" / "file").read_bytes() == b"onetwo"
+
+
+def test_old_unfinished_files_of_dead_processes_go_from_a_folder(tmp_path):
+    dead, own = dead_pid(), os.getpid()
+    for name, hours in ((f"old-file-{dead}", 25), (f"new-file-{dead}", 23), (f"mine-file-{own}", 25)):
+        (tmp_path / f".tmp-{name}").write_bytes(b"half")
+        os.utime(tmp_path / f".tmp-{name}", (time.time() - 3600 * hours,) * 2)
+    remove_old_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f".tmp-new-file-{dead}", f".tmp-mine-file-{own}"}
+    remove_old_leftovers(tmp_path, hours=22)
+    assert {path.name for path in tmp_path.iterdir()} == {f".tmp-mine-file-{own}"}
 
 
 def test_everything_public_is_tested_here():

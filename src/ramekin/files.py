@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "folder_lock",
     "refuse_existing",
     "remove_leftovers",
+    "remove_old_leftovers",
     "sha256_file",
     "sync_directory",
     "write_bytes",
@@ -161,6 +163,22 @@ def remove_leftovers(output: Path) -> None:
             sibling.replace(output)
             continue
         _remove(sibling)
+
+
+def remove_old_leftovers(folder: Path, *, hours: float = 24) -> None:
+    """Remove the unfinished files of dead processes from a folder of many files, in one look.
+
+    Another machine's process cannot be asked whether it lives: what is younger is left.
+    """
+    pattern = re.compile(re.escape(_TEMPORARY) + r".+-file-(\d+)")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            match = pattern.fullmatch(entry.name)
+            if match is None or _is_alive(int(match[1])):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - entry.stat().st_mtime > 3600 * hours:
+                    Path(entry.path).unlink()
 
 
 @contextlib.contextmanager

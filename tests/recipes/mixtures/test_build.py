@@ -1,7 +1,9 @@
 """A built mixture: what is made, what is kept, what is made again, and what cannot be read."""
 
 import json
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +124,15 @@ def test_a_lost_shard_is_made_again_with_the_same_bytes(build: Build, world: Pat
     (world / "cache" / next(iter(before))).unlink()
     build()
     assert shards(world) == before
+
+
+def test_what_killed_builds_have_left_goes_after_a_day(build: Build, world: Path) -> None:
+    path = world / "cache" / f".tmp-half-file-{2**22 + 1}"  # no process has a number above 2^22
+    path.parent.mkdir()
+    path.write_bytes(b"half a shard")
+    os.utime(path, (time.time() - 3600 * 25,) * 2)
+    build()
+    assert not path.exists()
 
 
 def test_a_damaged_shard_is_made_again(build: Build, world: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, final
 
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
+from ramekin.files import remove_old_leftovers
 from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex, input_files
 from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.shards import ShardWork, TaskJob, Tokens, make_shards, shard_name
@@ -102,6 +103,7 @@ def build_mixture(
         DataError: tasks whose data cannot be read, all of them by name, and they may not be left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_old_leftovers(folder)  # of builds that were killed: half a shard can be large
     with workers(num_workers) as pool:
         building = _Building(mixture, how, folder, pool, progress)
         building.make_first_epochs()
