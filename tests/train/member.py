@@ -12,6 +12,7 @@ import os
 import runpy
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ ADAPTERS = {
 
 
 def main(rank: int, size: int, meeting: str) -> None:
+    os.environ["LOCAL_RANK"] = str(rank)  # as any launcher sets it
     torch.set_num_threads(1)
     if size > 1:
         timeout = datetime.timedelta(seconds=100)
@@ -161,6 +163,12 @@ def gradient(
 
 def gradients_of(strategy: Any) -> dict[str, torch.Tensor]:
     """Every trainable tensor's gradient, whole."""
+    if type(strategy).__name__ == "Zero":
+        from deepspeed.utils import safe_get_full_grad
+
+        trained = [(n, p) for n, p in strategy.trained.named_parameters() if p.requires_grad]
+        with warnings.catch_warnings(action="ignore"):
+            return {n: safe_get_full_grad(p) for n, p in trained}
     found = {name: p.grad for name, p in strategy.trained.named_parameters() if p.grad is not None}
     return {
         name: grad.full_tensor() if hasattr(grad, "full_tensor") else grad for name, grad in found.items()

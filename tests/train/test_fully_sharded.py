@@ -80,8 +80,8 @@ def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, changes):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)
     parts = two.run("train", FSDP, folder=str(tmp_path / "two"), **changes)
     assert parts[0]["ids"] == parts[1]["ids"] == one["ids"]
-    for key in ("loss", "grad_norm"):
-        assert logged(tmp_path / "two", key) == pytest.approx(logged(tmp_path / "one", key), rel=1e-4)
+    for key, rel in (("loss", 1e-5), ("grad_norm", 1e-4)):
+        assert logged(tmp_path / "two", key) == pytest.approx(logged(tmp_path / "one", key), rel=rel)
     assert parts[0]["weights"] == parts[1]["weights"], "both have the whole model again"
     assert {each["head_is_embedding"] for each in parts} == {one["head_is_embedding"]}
     expected, found = state(tmp_path / "one"), state(tmp_path / "two")
@@ -145,7 +145,7 @@ def test_compiled_blocks_are_refused_by_all(two, tmp_path):
     found = two.outcomes("train", FSDP, folder=str(tmp_path / "run"), compile=True)
     for each in found:
         assert (each["error"], each["joint"]) == ("UsageError", True)
-        assert "compile: expected false with FSDP2, got true" in each["message"]
+        assert "compile: expected false with FSDP2 and DeepSpeed, got true" in each["message"]
 
 
 def test_weights_that_are_not_finite_are_named_by_all(two, tmp_path):

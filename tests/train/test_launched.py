@@ -20,6 +20,7 @@ STRATEGIES = {
     "ddp": Launched(),
     "multi_node": Launched(),
     "fsdp2": Launched("fully_sharded"),
+    "deepspeed": Launched("zero", zero_stage=2),
 }
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
@@ -82,6 +83,24 @@ def test_what_fsdp_cannot_do_here_is_refused_all_at_once(launcher):
     assert "add gradient_checkpointing=true to the command" in message
 
 
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_zero_is_taken_from_the_launcher(launcher, stage):
+    launcher(ACCELERATE_USE_DEEPSPEED="true", ACCELERATE_DEEPSPEED_ZERO_STAGE=str(stage))
+    launcher(ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE="none")
+    assert launched_strategy() == Launched("zero", zero_stage=stage)
+
+
+def test_what_deepspeed_cannot_do_here_is_refused_all_at_once(launcher):
+    launcher(ACCELERATE_USE_DEEPSPEED="true", ACCELERATE_DEEPSPEED_ZERO_STAGE="0")
+    launcher(ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE="cpu", ACCELERATE_DEEPSPEED_CONFIG_FILE="z.json")
+    with pytest.raises(UsageError) as caught:
+        launched_strategy()
+    message = str(caught.value)
+    assert "deepspeed_config.zero_stage: expected 2 or 1 or 3, got 0" in message
+    assert "deepspeed_config.offload_param_device: expected none, got cpu; fix: take more devices" in message
+    assert "deepspeed_config_file: expected none, got z.json" in message
+
+
 @pytest.mark.parametrize("name", ["USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG"])
 def test_other_ways_to_divide_a_model_are_refused(launcher, name):
     launcher(**{f"ACCELERATE_{name}": "true"})
@@ -103,7 +122,7 @@ def command_of(path):
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.iterdir()))
 def test_accelerate_reads_a_configuration_and_leaves_what_is_done_here(launcher, name):
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-    from accelerate.utils.launch import prepare_multi_gpu_env
+    from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
     program, verb, *options = command_of(CONFIGS / f"{name}.yaml")
     assert (program, verb, options[:2]) == (
@@ -112,10 +131,12 @@ def test_accelerate_reads_a_configuration_and_leaves_what_is_done_here(launcher,
         ["--config_file", f"configs/accelerate/{name}.yaml"],
     )
     options[1] = str(CONFIGS / f"{name}.yaml")
-    args, *_ = _validate_launch_command(launch_command_parser().parse_args(options))
+    args, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(options))
     assert (args.module, args.training_script, args.training_script_args[0]) == (True, "ramekin", "train")
     assert args.num_processes > 1 and not args.cpu
-    launcher(**{key: value for key, value in prepare_multi_gpu_env(args).items() if key not in os.environ})
+    args.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
+    left = prepare_deepspeed_cmd_env(args)[1] if args.use_deepspeed else prepare_multi_gpu_env(args)
+    launcher(**{key: value for key, value in left.items() if key not in os.environ})
     assert launched_strategy() == STRATEGIES[name]
     assert remarks() == ()
 

@@ -22,8 +22,9 @@ __all__ = [
     "remarks",
 ]
 
-StrategyName: TypeAlias = Literal["replicated", "fully_sharded"]
-"""How the processes hold the model's weights: each the whole model, or each a part of it by FSDP2."""
+StrategyName: TypeAlias = Literal["replicated", "fully_sharded", "zero"]
+"""How the processes hold the model's weights: each the whole model, or each a part of it, by FSDP2 or by
+DeepSpeed's ZeRO."""
 
 
 @final
@@ -34,6 +35,8 @@ class Launched:
     strategy: StrategyName = "replicated"
     reshard_after_forward: bool = True
     """FSDP2: whether a block's weights are let go between its forward and its backward pass."""
+    zero_stage: int = 2
+    """DeepSpeed: 1 to 3."""
 
 
 @final
@@ -72,12 +75,15 @@ def launched_strategy() -> Launched:
     Raises:
         UsageError: it asks for something that is not done here; all such settings are named at once.
     """
-    is_fsdp = _is_true("ACCELERATE_USE_FSDP")
-    problems = [*_problems(_EVERYWHERE), *_problems(_FSDP if is_fsdp else {})]
+    is_fsdp, is_deepspeed = _is_true("ACCELERATE_USE_FSDP"), _is_true("ACCELERATE_USE_DEEPSPEED")
+    own = _FSDP if is_fsdp else _DEEPSPEED if is_deepspeed else {}
+    problems = [*_problems(_EVERYWHERE), *_problems(own)]
     if problems:
         raise UsageError.of_problems(problems)
     if is_fsdp:
         return Launched("fully_sharded", _is_true("FSDP_RESHARD_AFTER_FORWARD", default=True))
+    if is_deepspeed:
+        return Launched("zero", zero_stage=_number("ACCELERATE_DEEPSPEED_ZERO_STAGE", 2))
     return Launched()
 
 
@@ -114,10 +120,10 @@ def _is_true(name: str, *, default: bool = False) -> bool:
 
 
 _NO = ("false", "0", "no", "none")
-_FIX_TYPE = "set distributed_type to MULTI_GPU or FSDP: configs/accelerate has both"
 _EVERYWHERE = {
-    "ACCELERATE_USE_MEGATRON_LM": _Setting("distributed_type MEGATRON_LM", _NO, _FIX_TYPE),
-    "ACCELERATE_USE_DEEPSPEED": _Setting("distributed_type DEEPSPEED", _NO, _FIX_TYPE),
+    "ACCELERATE_USE_MEGATRON_LM": _Setting(
+        "distributed_type MEGATRON_LM", _NO, "take one of those in configs/accelerate"
+    ),
     "ACCELERATE_USE_PARALLELISM_CONFIG": _Setting("parallelism_config", _NO, "leave it out"),
 }
 _FSDP = {
@@ -130,6 +136,22 @@ _FSDP = {
         "fsdp_config.fsdp_activation_checkpointing", _NO, "add gradient_checkpointing=true to the command"
     ),
     "FSDP_IGNORED_MODULES": _Setting("fsdp_config.fsdp_ignored_modules", _NO, "leave it out"),
+}
+_DEEPSPEED = {
+    "ACCELERATE_DEEPSPEED_ZERO_STAGE": _Setting(
+        "deepspeed_config.zero_stage", ("2", "1", "3"), "choose one; ddp.yaml is what 0 would be"
+    ),
+    "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": _Setting(
+        "deepspeed_config.offload_optimizer_device", ("none",), "take more devices"
+    ),
+    "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": _Setting(
+        "deepspeed_config.offload_param_device", ("none",), "take more devices"
+    ),
+    "ACCELERATE_DEEPSPEED_CONFIG_FILE": _Setting(
+        "deepspeed_config.deepspeed_config_file",
+        ("none",),
+        "write zero_stage there instead; the rest is the command's",
+    ),
 }
 _UNUSED = {
     "ACCELERATE_MIXED_PRECISION": ("mixed_precision", ("no",), "precision"),

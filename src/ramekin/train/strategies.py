@@ -18,18 +18,22 @@ def refuse_unfit(launched: Launched, recipe: Recipe) -> None:
     Raises:
         UsageError: it cannot.
     """
+    if launched.strategy != "replicated" and recipe.compile:
+        raise UsageError(
+            "blocks whose weights come and go are not compiled",
+            where="compile",
+            expected="false with FSDP2 and DeepSpeed",
+            got="true",
+            fix="leave it out, or launch with configs/accelerate/ddp.yaml",
+        )
     if launched.strategy == "fully_sharded":
         from ramekin.train.fully_sharded import refuse_old_torch
 
         refuse_old_torch()
-        if recipe.compile:
-            raise UsageError(
-                "blocks whose weights come and go are not compiled",
-                where="compile",
-                expected="false with FSDP2",
-                got="true",
-                fix="leave it out, or train without fsdp_config",
-            )
+    if launched.strategy == "zero":
+        from ramekin.train.zero import refuse_unfit_for_zero
+
+        refuse_unfit_for_zero(recipe)
 
 
 def build_strategy(
@@ -49,5 +53,9 @@ def build_strategy(
 
         reshard = launched.reshard_after_forward
         return FullySharded(model, recipe, team, placement.device, reshard_after_forward=reshard)
+    if team.size > 1 and launched.strategy == "zero":
+        from ramekin.train.zero import Zero
+
+        return Zero(model, recipe, team, placement, stage=launched.zero_stage)
     model.to(placement.device)
     return Replicated(model, recipe, team)
