@@ -73,6 +73,7 @@ def test_an_adapter_of_which_a_process_may_have_no_part_and_no_examples(processe
         {"optimizer": "adamwscale", "max_grad_norm": None},
         {"adapter": "lora"},
         {"gradient_checkpointing": True},
+        {"packing": True},
     ],
     ids=str,
 )

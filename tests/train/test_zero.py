@@ -67,7 +67,9 @@ def test_the_gradient_is_that_of_one_padded_batch(two, stage, budget, options):
 
 @needs_deepspeed
 @pytest.mark.parametrize("stage", [1, 2, 3])
-@pytest.mark.parametrize("changes", [{"weight_decay": 0.1, "max_grad_norm": 0.01}, {"tied": True}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"weight_decay": 0.1, "max_grad_norm": 0.01}, {"tied": True}, {"packing": True}], ids=str
+)
 def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, stage, changes):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)
     parts = two.run("train", zero(stage), folder=str(tmp_path / "two"), **changes)
