@@ -52,7 +52,7 @@ def test_a_study_is_carried_out_drawn_and_found_done(ramekin: Run, monkeypatch: 
         cell["value"] for cell in own[:2]
     ]
     report = json.loads(Path("out/report.json").read_text())
-    assert report["tables"][0]["rows"][0]["cells"][0] == own[2]
+    assert report["tables"][0]["rows"][0]["cells"][0] == {**own[2], "metric": "accuracy"}
     assert len(report["curves"]) == 2 and len(list(Path("out/plots").glob("curves-*.png"))) == 2
     # Done already; then one point is lost: it alone is made again, with the same result.
     first = Path("out/results.csv").read_text()

@@ -23,7 +23,11 @@ def found(point: StudyPoint) -> Found:
     """A score that tells which point it is of."""
     number = (point.num_tasks + (point.model == "large") + 10 * (point.cot == "include")) / 20
     value = number + (point.seed or 0) / 100
-    cells = {"a": Cell(value - 0.1, n=5), "b": Cell(value + 0.1, n=5), AVERAGE: Cell(value, 0, 1, chance=0.5)}
+    cells = {
+        "a": Cell(value - 0.1, n=5, metric="f1"),
+        "b": Cell(value + 0.1, n=5, metric="f1"),
+        AVERAGE: Cell(value, 0, 1, chance=0.5),
+    }
     scores = {"held_out": cells, "held_out_in_steps": {"chain": Cell(value, 0, 1, n=7, metric="accuracy")}}
     size = TrainingSize(point.num_tasks, 2 * (point.cot == "include"))
     return Found(point, size, {"loss": 1.5, "steps": 3} if point.training else {}, scores)
@@ -65,7 +69,8 @@ def test_a_table_and_a_picture_an_evaluation() -> None:
         assert curves.places == (0.0, 2.0) and curves.caption == table.caption
         assert [line.cells for line in curves.lines] == [row.cells for row in table.rows]
         assert [(line.colour, line.dash) for line in curves.lines] == [(0, 1), (0, 0), (1, 1), (1, 0)]
-    assert report.curves[1].y_label == "accuracy × 100" and report.curves[1].chance is None
+    assert [each.y_label for each in report.curves] == ["f1 × 100", "accuracy × 100"]
+    assert (report.curves[0].chance, report.curves[1].chance) == (0.5, None)
 
 
 def test_a_line_a_point() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from ramekin.recipes.results import machine
@@ -51,7 +51,10 @@ class Found:
     def score(self, evaluation: str) -> Cell | None:
         """The average of an evaluation's tasks, or its one task's score."""
         cells = self.scores[evaluation]
-        return cells.get(AVERAGE, next(iter(cells.values()), None))
+        if AVERAGE not in cells:
+            return next(iter(cells.values()), None)
+        metrics = {cell.metric for column, cell in cells.items() if column != AVERAGE}
+        return replace(cells[AVERAGE], metric=metrics.pop() if len(metrics) == 1 else "")
 
 
 def rows_of(found: Sequence[Found]) -> list[dict[str, Any]]:
