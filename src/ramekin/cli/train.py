@@ -7,7 +7,7 @@ __all__ = ["train"]
 train = command(
     "train",
     "TrainConfig",
-    """Fine-tune a model on tasks, whole or with a LoRA adapter.
+    """Fine-tune a model on tasks or a mixture, whole or with an adapter.
 
     Example: ramekin train model=google/flan-t5-base task=glue/rte adapter=lora output=runs/rte
 
