@@ -366,6 +366,17 @@ def test_a_killed_save_is_made_up_for_by_the_one_before(train, tmp_path):
     assert [event["step"] for event in events(tmp_path / "damaged")] == list(range(1, 7))
 
 
+def test_a_kill_while_the_only_state_is_replaced_loses_nothing(train, tmp_path):
+    """A run that was stopped after its last step ends in a state of that step, too."""
+    straight, _ = train("straight", max_steps=3)
+    train("killed", max_steps=3, stop_after=3)
+    state = tmp_path / "killed" / "state"
+    (state / "step-000003").rename(state / f".tmp-step-000003-old-{os.getpid()}")
+    resumed, report = train("killed", max_steps=3)
+    assert report.steps_this_time == 0
+    assert same(weights(straight), weights(resumed))
+
+
 def test_a_finished_run_returns_at_once(train):
     trained, first = train(eval_every=3, on_eval=lambda *_: {"x": 1.0})
 

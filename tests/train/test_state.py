@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import shutil
 import signal
@@ -11,6 +12,7 @@ from ramekin.train.optimizers import OptimizerState
 from ramekin.train.state import (
     load_best,
     load_newest,
+    put_back,
     remove_unfinished,
     save_best,
     save_state,
@@ -163,6 +165,31 @@ def test_an_existing_state_of_the_same_step_is_replaced(tmp_path):
     save(tmp_path, 1)
     save(tmp_path, 1, value=5.0)
     assert load_newest(tmp_path).weights["a"][0, 0] == 5.0
+
+
+@pytest.mark.parametrize("name", ["step-000001", "best-000001"])
+def test_what_was_moved_aside_and_not_replaced_is_put_back(tmp_path, name):
+    save(tmp_path, 1, best_step=1)
+    best(tmp_path, 1)
+    (tmp_path / name).rename(tmp_path / f".tmp-{name}-old-{os.getpid()}")
+    (tmp_path / f".tmp-{name}-new-{os.getpid()}").mkdir()
+    put_back(tmp_path)
+    saved = load_newest(tmp_path)
+    remove_unfinished(tmp_path, newest=saved.folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-000001", "step-000001"]
+    assert torch.equal(load_best(tmp_path, 1)["a"], torch.ones(2))
+
+
+def test_what_was_moved_aside_and_replaced_is_removed(tmp_path):
+    save(tmp_path, 1)
+    (tmp_path / "step-000001").rename(tmp_path / ".tmp-step-000001-old-1")
+    save(tmp_path / "other", 1, value=5.0).rename(tmp_path / "step-000001")
+    (tmp_path / "other").rmdir()
+    put_back(tmp_path)
+    saved = load_newest(tmp_path)
+    remove_unfinished(tmp_path, newest=saved.folder)
+    assert saved.weights["a"][0, 0] == 5.0
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
 
 
 def test_a_manifest_names_size_and_hash(tmp_path):

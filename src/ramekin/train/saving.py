@@ -19,6 +19,7 @@ from ramekin.train.state import (
     Saved,
     load_best,
     load_newest,
+    put_back,
     remove_unfinished,
     save_best,
     save_state,
@@ -129,6 +130,7 @@ class States:
             return load_best(self.root, step) if is_first else {}
 
     def _load(self, *, resume: bool) -> Saved | None:
+        put_back(self.root)
         if not resume and state_folders(self.root):
             raise UsageError(
                 "the folder holds a run already",

@@ -34,6 +34,7 @@ __all__ = [
     "Saved",
     "load_best",
     "load_newest",
+    "put_back",
     "remove_unfinished",
     "save_best",
     "save_state",
@@ -43,6 +44,8 @@ __all__ = [
 _KEPT = 2
 _NAME = re.compile(r"step-(\d{6,})")
 _BEST = re.compile(r"best-(\d{6,})")
+_ASIDE = re.compile(r"\.tmp-(step-\d{6,}|best-\d{6,})-old-\d+")
+"""What `files.atomic_directory` calls a folder that it is about to replace."""
 _WEIGHTS, _OPTIMIZER, _RECORD, _MANIFEST = (
     "weights.safetensors",
     "optimizer.safetensors",
@@ -142,6 +145,17 @@ def state_folders(root: Path) -> list[Path]:
     """All state folders, oldest first, whole or not."""
     found = [path for path in root.glob("step-*") if _NAME.fullmatch(path.name)]
     return sorted(found, key=_step_of)
+
+
+def put_back(root: Path) -> None:
+    """Put back what a process moved aside and was killed before it could replace. The caller holds the lock.
+
+    A state is replaced by another of its step where a run that was stopped after its last step ends.
+    """
+    for aside in sorted(root.glob(".tmp-*")):
+        found = _ASIDE.fullmatch(aside.name)
+        if found and not (root / found[1]).exists():
+            aside.rename(root / found[1])
 
 
 def remove_unfinished(root: Path, *, newest: Path | None) -> None:
