@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import subprocess
@@ -236,6 +237,23 @@ def test_evaluations_can_come_by_epoch(train):
 def test_an_unknown_metric_names_the_nearest(train):
     with pytest.raises(UsageError, match="unknown metric 'acuracy': did you mean 'accuracy'"):
         train(eval_every=1, best_metric="acuracy", on_eval=rising_and_falling)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_not_finite_is_kept(train, tmp_path, bad):
+    """A correlation may be undefined; the run is saved all the same, and goes on."""
+
+    def on_eval(_, step):
+        return {"pearson": bad if step == 2 else step / 10}
+
+    options = {"eval_every": 1, "checkpoint_every": 1, "max_steps": 3, "on_eval": on_eval}
+    with pytest.raises(StoppedError):
+        train(progress=stop_at(3), **options)
+    _, report = train(**options)
+    assert repr([result.metrics["pearson"] for result in report.evals]) == repr([0.1, bad, 0.3])
+    lines = (tmp_path / "run" / "events.jsonl").read_text()
+    assert "NaN" not in lines and "Infinity" not in lines
+    assert events(tmp_path / "run", "eval")[1]["metrics"] == {"pearson": str(bad)}
 
 
 @pytest.mark.parametrize("stops", [(1,), (2, 3), (3, 5), (4,)])

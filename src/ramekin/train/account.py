@@ -12,7 +12,7 @@ from ramekin.train.events import EvalDone, Notice, Progress, StepDone, TrainEven
 from ramekin.train.gradient import Cut, Measured
 from ramekin.train.journal import Journal
 from ramekin.train.recipe import Recipe
-from ramekin.train.tally import Tally, TaskLoss, by_task
+from ramekin.train.tally import Tally, TaskLoss, by_task, plain_metrics
 
 __all__ = ["Account"]
 
@@ -87,7 +87,7 @@ class Account:
         """Enter an evaluation, and tell of it."""
         self.tally = self.tally.after_eval(result)
         best = {"best": True} if result.is_best else {}
-        self._write("eval", metrics=result.metrics, **best)
+        self._write("eval", metrics=plain_metrics(result.metrics), **best)
         self._tell(result)
 
     def notice(self, message: str) -> None:

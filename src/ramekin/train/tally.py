@@ -4,13 +4,23 @@ A tally is a value; each step makes a new one, and a checkpoint holds it, so tha
 the same numbers. It knows nothing of tensors.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
 from ramekin.train.events import EvalDone
 
-__all__ = ["EpochLoss", "StepCount", "Tally", "TaskLoss", "by_task", "tally_from_json", "tally_to_json"]
+__all__ = [
+    "EpochLoss",
+    "StepCount",
+    "Tally",
+    "TaskLoss",
+    "by_task",
+    "plain_metrics",
+    "tally_from_json",
+    "tally_to_json",
+]
 
 
 @final
@@ -198,13 +208,26 @@ class Tally:
 
 def tally_to_json(tally: Tally) -> dict[str, Any]:
     """As plain JSON values; floats keep every bit."""
-    return asdict(tally)
+    evals = [{**asdict(done), "metrics": plain_metrics(done.metrics)} for done in tally.evals]
+    return {**asdict(tally), "evals": evals}
+
+
+def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """Metrics as JSON values: JSON has no word for what is not finite, so that it is text.
+
+    >>> plain_metrics({"accuracy": 0.5, "pearson": float("nan")})
+    {'accuracy': 0.5, 'pearson': 'nan'}
+    """
+    return {name: value if math.isfinite(value) else str(value) for name, value in metrics.items()}
 
 
 def tally_from_json(value: Mapping[str, Any]) -> Tally:
     """The tally `tally_to_json` wrote."""
     epochs = tuple(EpochLoss(**row) for row in value["epochs"])
-    evals = tuple(EvalDone(**row) for row in value["evals"])
+    evals = tuple(
+        EvalDone(**{**row, "metrics": {name: float(found) for name, found in row["metrics"].items()}})
+        for row in value["evals"]
+    )
     tasks = {
         key: {name: TaskLoss(**row) for name, row in value[key].items()} for key in ("window_tasks", "tasks")
     }
