@@ -234,6 +234,12 @@ def test_evaluations_can_come_by_epoch(train):
     assert [result.step for result in report.evals] == [3, 6, 7]  # 20 examples: three steps of 8
 
 
+def test_a_metric_to_select_by_needs_an_evaluation(train, tmp_path):
+    with pytest.raises(UsageError, match="no evaluation to select the model by: best_metric"):
+        train(best_metric="accuracy")
+    assert not (tmp_path / "run" / "state").exists()
+
+
 def test_an_unknown_metric_names_the_nearest(train):
     with pytest.raises(UsageError, match="unknown metric 'acuracy': did you mean 'accuracy'"):
         train(eval_every=1, best_metric="acuracy", on_eval=rising_and_falling)

@@ -33,6 +33,7 @@ __all__ = [
     "encode_sets",
     "evaluate",
     "evaluate_encoded",
+    "metrics_of",
     "versions",
 ]
 
@@ -179,15 +180,14 @@ def _score_set(
     each: EncodedEvalSet, given: Sequence[Answer], mode: Mode, seed: int, seconds: float
 ) -> TaskEvaluation:
     task = each.source.task
-    turned = _is_turned(each.source)
     answers = answers_of(
         each.source.examples,
         _read(each.source, given, mode),
-        options=() if turned else task.options,
+        options=() if _is_turned(each.source) else task.options,
         golds=each.golds,
         references=each.references,
     )
-    metrics = _metrics("text", _TURNED_METRICS, mode) if turned else _metrics(task.kind, task.metrics, mode)
+    metrics = metrics_of(each.source, mode)
     return TaskEvaluation(
         task=task.name,
         template=each.source.template,
@@ -226,8 +226,10 @@ def _is_turned(each: EvalSet) -> bool:
     return template is not None and template.turned
 
 
-def _metrics(kind: Kind, own: Sequence[str], mode: Mode) -> tuple[str, ...]:
-    """The mode's headline for this kind of answer, then the task's own metrics."""
+def metrics_of(each: EvalSet, mode: Mode) -> tuple[str, ...]:
+    """What a set is scored by: the mode's headline for its kind of answer, then the task's own metrics."""
+    kind: Kind = "text" if _is_turned(each) else each.task.kind
+    own = _TURNED_METRICS if _is_turned(each) else each.task.metrics
     return tuple(dict.fromkeys((mode.headline.get(kind) or own[0], *own)))
 
 

@@ -125,10 +125,24 @@ class TrainConfig(AbstractTaskVerbConfig):
             raise ValueError("packing: a prompt stands before a whole row, so that examples cannot share one")
         return self
 
+    @model_validator(mode="after")
+    def _can_select(self) -> Self:
+        if self.training.best_metric is not None and not self.is_evaluated:
+            raise ValueError(
+                "best_metric: there is no evaluation to select the model by; name eval_tasks=[…], an "
+                "eval_split, and what to eval_with"
+            )
+        return self
+
     @property
     def evaluated_tasks(self) -> tuple[str, ...]:
         """The tasks that are evaluated on."""
         return self.eval_tasks or self.task_names
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether there is something to evaluate on, and by."""
+        return bool(self.eval_split and self.evaluated_tasks and self.eval_with)
 
     @model_validator(mode="before")
     @classmethod

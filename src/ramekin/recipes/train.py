@@ -28,7 +28,7 @@ from ramekin.recipes.tiny import in_small
 from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training import LOSS, adapter_recipe, objective_text, stage_listener
 from ramekin.recipes.training_data import TrainingData, data_lines, read_training_data
-from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
+from ramekin.recipes.training_eval import training_evaluator
 from ramekin.recipes.training_report import run_files, training_lineage, training_report
 
 if TYPE_CHECKING:
@@ -198,13 +198,15 @@ def _train(
             resume=True,
             objective=config.objective,
             on_eval=evaluator,
-            progress=listener,
+            progress=evaluator.keeps_best(listener) if evaluator else listener,
             team=team,
         )
     with team.first_alone() as is_first:
         if not is_first:
             return Outcome(_values(output, trained, None), "")
-        evaluation = _evaluation(evaluator, model, trained)
+        evaluation = evaluator.evaluation(_step_of_result(trained)) if evaluator else None
+        if evaluator:
+            data = dataclasses.replace(data, counters=(*data.counters, *evaluator.counters))
         lineage = training_lineage(config, opened, data, recipe)
         report = training_report(config, output, started, data, trained, evaluation, lineage, working)
         values = _values(output, trained, evaluation)
@@ -215,7 +217,8 @@ def _train(
 
 def _values(output: Path, trained: "TrainReport", evaluation: "Evaluation | None") -> dict[str, Any]:
     """What a finished run hands back."""
-    losses = [done.metrics[LOSS] for done in trained.evals if LOSS in done.metrics]
+    step = _step_of_result(trained)
+    losses = [done.metrics[LOSS] for done in trained.evals if done.step == step and LOSS in done.metrics]
     return {
         "output": str(output),
         "steps": trained.steps,
@@ -266,13 +269,6 @@ def _save(
     )
 
 
-def _evaluation(
-    evaluator: TrainingEvaluator | None, model: object, trained: "TrainReport"
-) -> "Evaluation | None":
-    """The evaluation of the weights that are the result; made now if an earlier process had made it."""
-    if evaluator is None:
-        return None
-    step = trained.steps if trained.best is None else trained.best.step
-    if step not in evaluator.found:
-        evaluator(model, step)
-    return evaluator.found.get(step)
+def _step_of_result(trained: "TrainReport") -> int:
+    """After which step the weights were as they are in the result."""
+    return trained.steps if trained.best is None else trained.best.step

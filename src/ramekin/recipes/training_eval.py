@@ -7,6 +7,7 @@ shown each time, so that one sees what the model writes.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
+from ramekin.errors import UsageError
 from ramekin.evaluate.mode import MODES
 from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.places import Places
@@ -14,11 +15,15 @@ from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import evaluation_sets_of
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.training import LOSS
+from ramekin.registry import unknown_name
+from ramekin.report.values import Counter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from ramekin.evaluate.evaluation import Evaluation
+    from ramekin.tensors.encode import EncodedSet
+    from ramekin.train.events import Progress, TrainEvent
     from ramekin.weights.opening import Opened
 
 __all__ = ["AVERAGE", "TrainingEvaluator", "training_evaluator"]
@@ -29,7 +34,11 @@ AVERAGE = "average"
 
 @final
 class TrainingEvaluator:
-    """Called by the training loop; keeps what it found, by step."""
+    """Called by the training loop; keeps the last evaluation that it made, and the best.
+
+    Raises:
+        UsageError: the training selects by a metric that is not found here.
+    """
 
     def __init__(
         self,
@@ -52,20 +61,75 @@ class TrainingEvaluator:
             mode=self.mode,
         )
         self.sets = evaluation_sets_of(sets)
+        self.scores, self.has_loss = "scores" in config.eval_with, LOSS in config.eval_with
+        wanted = config.training.best_metric
+        if wanted is not None and wanted not in self.metrics:
+            raise UsageError(unknown_name("metric", wanted, self.metrics), where="best_metric")
         self.longest = config.training.max_input_tokens
         self.encoded = encode_sets(self.sets, tokenizer, mode=self.mode, max_input_tokens=self.longest)
-        self.found: dict[int, Evaluation] = {}
+        self.targets = self._targets() if self.has_loss else None
+        self._last: tuple[int, Evaluation] | None = None
+        self._best: tuple[int, Evaluation] | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics, before any is found."""
+        from ramekin.evaluate.runner import metrics_of
+
+        names = [each.task.name for each in self.sets]
+        several = len(names) > 1
+        headlines = [f"{each.task.name} {metrics_of(each, self.mode)[0]}" for each in self.sets]
+        losses = [f"{name} {LOSS}" for name in names]
+        return (
+            *((*headlines, *((AVERAGE,) if several else ())) if self.scores else ()),
+            *((*(losses if several else ()), LOSS) if self.has_loss else ()),
+        )
+
+    @property
+    def counters(self) -> tuple[Counter, ...]:
+        """What was lost of the rows whose loss is taken, by kind; zeros are left out."""
+        if self.targets is None:
+            return ()
+        total = len(self.targets.items)
+        lost = {
+            "validation inputs truncated": self.targets.truncated_inputs,
+            "validation targets truncated": self.targets.truncated_targets,
+            "validation inputs with unknown characters": self.targets.unknown_inputs,
+            "validation targets with unknown characters": self.targets.unknown_targets,
+        }
+        return tuple(Counter(name, count, total) for name, count in lost.items() if count)
 
     def __call__(self, _: Any, step: int) -> Mapping[str, float]:
         """The metrics after a step."""
         metrics: dict[str, float] = {}
-        if "scores" in self.config.eval_with:
+        if self.scores:
             metrics |= self._scores(step)
-        if "loss" in self.config.eval_with:
-            metrics |= self._losses()
+        if self.targets is not None:
+            metrics |= self._losses(self.targets)
         return metrics
 
-    def _scores(self, step: int) -> Mapping[str, float]:
+    def keeps_best(self, listener: "Progress") -> "Progress":
+        """A listener that takes note here which evaluation is the best; all others are let go of in time."""
+        from ramekin.train.events import EvalDone
+
+        def listen(event: "TrainEvent") -> None:
+            if isinstance(event, EvalDone) and event.is_best:
+                self._best = self._last
+            listener(event)
+
+        return listen
+
+    def evaluation(self, step: int) -> "Evaluation | None":
+        """The scores of the trained model, whose weights are those after a step; None if none are wanted.
+
+        They are made now if it was an earlier process that had made them.
+        """
+        if not self.scores:
+            return None
+        kept = dict(each for each in (self._last, self._best) if each is not None)
+        return kept[step] if step in kept else self._evaluation(step)
+
+    def _evaluation(self, step: int) -> "Evaluation":
         from ramekin.evaluate.runner import evaluate_encoded
 
         # The opened model is the trained one: an adapter's layers are put into it.
@@ -77,8 +141,12 @@ class TrainingEvaluator:
             seed=self.config.seed,
             max_input_tokens=self.longest,
         )
-        self.found[step] = evaluation
+        self._last = (step, evaluation)
         self._show(evaluation, step)
+        return evaluation
+
+    def _scores(self, step: int) -> Mapping[str, float]:
+        evaluation = self._evaluation(step)
         headlines = [part.headline.value for part in evaluation.tasks]
         metrics = {f"{part.task} {part.headline.metric}": part.headline.value for part in evaluation.tasks}
         return {**metrics, AVERAGE: sum(headlines) / len(headlines)} if len(headlines) > 1 else metrics
@@ -93,23 +161,23 @@ class TrainingEvaluator:
             mark = "right" if prediction.correct else f"wanted '{prediction.target}'"
             self.progress.say(f"step {step} {part.task}: {shown} -> '{prediction.prediction}' ({mark})")
 
-    def _losses(self) -> Mapping[str, float]:
+    def _targets(self) -> "EncodedSet":
+        """All rows with their targets, by the limits of the training."""
         from ramekin.tensors.encode import encode
+
+        return encode(
+            [example for each in self.sets for example in each.examples],
+            self.tokenizer,
+            max_input_tokens=self.longest,
+            max_target_tokens=self.config.training.max_target_tokens,
+            input_eos=self.config.input_eos,
+        )
+
+    def _losses(self, targets: "EncodedSet") -> Mapping[str, float]:
         from ramekin.train.validation import mean_losses
 
-        recipe = self.config.training
-        items = [
-            item
-            for each in self.sets
-            for item in encode(
-                each.examples,
-                self.tokenizer,
-                max_input_tokens=recipe.max_input_tokens,
-                max_target_tokens=recipe.max_target_tokens,
-                input_eos=self.config.input_eos,
-            ).items
-        ]
-        losses = mean_losses(self.opened.model, items, max_tokens=recipe.micro_batch_tokens)
+        budget = self.config.training.micro_batch_tokens
+        losses = mean_losses(self.opened.model, targets.items, max_tokens=budget)
         by_task = {f"{name} {LOSS}": loss.loss for name, loss in losses.items()} if len(losses) > 1 else {}
         tokens = sum(loss.target_tokens for loss in losses.values())
         return {**by_task, LOSS: sum(loss.summed_loss for loss in losses.values()) / tokens}
@@ -123,6 +191,6 @@ def training_evaluator(
     progress: AbstractProgress,
 ) -> TrainingEvaluator | None:
     """The evaluator of a training; None where there is nothing to evaluate on."""
-    if not config.eval_split or not config.evaluated_tasks or not config.eval_with:
+    if not config.is_evaluated:
         return None
     return TrainingEvaluator(config, places, opened, tokenizer, progress)

@@ -40,7 +40,7 @@ from ramekin.train.placement import Placement, place
 from ramekin.train.recipe import Recipe
 from ramekin.train.saving import Position, States
 from ramekin.train.schedule import learning_rate_at
-from ramekin.train.selection import best_evaluation, improves, is_exhausted
+from ramekin.train.selection import best_evaluation, improves, is_exhausted, refuse_blind
 from ramekin.train.strategies import build_strategy, refuse_unfit
 from ramekin.train.team import AbstractTeam
 from ramekin.weights.seq2seq import parameter_counts, set_dropout
@@ -80,8 +80,8 @@ def finetune(
 
     Raises:
         UsageError: the folder holds a run and `resume` is false, or a run of another recipe, data or start,
-            or the evaluation lacks the metric that the recipe selects by, or the processes differ in these,
-            or the model cannot be packed.
+            or the recipe selects by a metric that the evaluation lacks, or there is none, or the processes
+            differ in these, or the model cannot be packed.
         DataError: there are no examples.
         WeightsError: a loss, gradient or weight is not finite, or every saved state is damaged.
         ResourceError: the disk is full (the last saved state is intact), or the device's memory too small.
@@ -145,6 +145,8 @@ class _Run:
         listener = progress if team.is_first else None
         self.account = Account(recipe, epoch_examples=feed.epoch_examples, progress=listener)
         self.evaluates = team.any(on_eval is not None)
+        with team.together():
+            refuse_blind(recipe, evaluates=self.evaluates)
         self.max_tokens = recipe.micro_batch_tokens
         self.finished = False
 

@@ -12,7 +12,23 @@ from ramekin.registry import unknown_name
 from ramekin.train.events import EvalDone
 from ramekin.train.recipe import Recipe
 
-__all__ = ["best_evaluation", "improves", "is_exhausted"]
+__all__ = ["best_evaluation", "improves", "is_exhausted", "refuse_blind"]
+
+
+def refuse_blind(recipe: Recipe, *, evaluates: bool) -> None:
+    """Refuse to select by a metric where nothing is evaluated.
+
+    Raises:
+        UsageError: the recipe selects, and there is no evaluation.
+    """
+    if recipe.best_metric is not None and not evaluates:
+        raise UsageError(
+            "there is no evaluation to select the model by",
+            where="best_metric",
+            expected=f"an evaluation that finds '{recipe.best_metric}'",
+            got="none",
+            fix="give an on_eval, or leave best_metric out",
+        )
 
 
 def best_evaluation(evals: Sequence[EvalDone], recipe: Recipe) -> EvalDone | None:
