@@ -5,7 +5,6 @@ goes. The same command therefore continues an unfinished run, and finds a finish
 were launched together each runs this; the first alone touches these folders, evaluates and reports.
 """
 
-import contextlib
 import dataclasses
 import json
 import shutil
@@ -15,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from ramekin.errors import DataError, LockedError, UsageError, WeightsError
-from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of, set_threads
@@ -29,6 +26,7 @@ from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training import LOSS, adapter_recipe, objective_text, stage_listener
 from ramekin.recipes.training_data import TrainingData, data_lines, read_training_data
 from ramekin.recipes.training_eval import training_evaluator
+from ramekin.recipes.training_folders import claim, is_done, leave_unless_begun, unfinished
 from ramekin.recipes.training_report import run_files, training_lineage, training_report
 
 if TYPE_CHECKING:
@@ -69,19 +67,19 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
         for remark in remarks():
             progress.say(remark)
         output = Path(team.from_first(str(config.output or fresh_folder("train"))))
-        working = output.with_name(f"{output.name}.unfinished")
+        working = unfinished(output)
         text = config_text(config)
         with team.first_alone() as is_first:
-            done = is_first and _is_done(output, text, config)
+            done = is_first and is_done(output, text, config)
             if is_first and not done:
-                _claim(working, text, config)
+                claim(working, text, config)
         if team.from_first(done):
             return Outcome({**_told(output), "finished_before": True}, f"{output} is finished already")
         try:
             result = _train(in_small(config), output, working, text, progress, team)
-        except (UsageError, DataError, WeightsError):
+        except BaseException:  # Ctrl-C while the data are read, too
             if team.is_first:
-                _leave_unless_begun(working)
+                leave_unless_begun(working)
             raise
         if team.is_first:
             shutil.rmtree(working, ignore_errors=True)
@@ -91,44 +89,6 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
 def _places(config: TrainConfig) -> Places:
     """Where things are looked for; in small nothing is looked for."""
     return dataclasses.replace(places_of(config), sample_rows=config.tiny)
-
-
-def _leave_unless_begun(working: Path) -> None:
-    """Remove the folder of a run that was refused before its first step: there is nothing to continue."""
-    with contextlib.suppress(LockedError), folder_lock(working):
-        if not (working / "state").exists():
-            shutil.rmtree(working)
-
-
-def _is_done(output: Path, text: str, config: TrainConfig) -> bool:
-    """Whether `output` is this very run, finished; anything else there is refused."""
-    saved = output / "config.yaml"
-    may_continue = config.resume == "auto" and not config.overwrite
-    if may_continue and saved.is_file() and saved.read_text(encoding="utf-8") == text:
-        return True
-    refuse_existing(output, overwrite=config.overwrite)
-    return False
-
-
-def _claim(working: Path, text: str, config: TrainConfig) -> None:
-    """Make the working folder, or see that it is this run's and that nobody trains in it."""
-    if config.overwrite and working.exists():
-        with folder_lock(working):
-            shutil.rmtree(working)
-    saved = working / "config.yaml"
-    with folder_lock(working):
-        if not saved.is_file():
-            write_text(saved, text)
-            return
-        same = saved.read_text(encoding="utf-8") == text
-        if not same or config.resume == "never":
-            raise UsageError(
-                "an unfinished run of another configuration is in the way"
-                if not same
-                else "an unfinished run is in the way",
-                where=str(saved),
-                fix="repeat that run's command to continue it, choose another output, or add overwrite=true",
-            )
 
 
 @final
