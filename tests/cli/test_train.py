@@ -185,6 +185,8 @@ def test_a_dry_run_loads_no_weights(base: Path, ramekin: Run) -> None:
     [
         (("train", "model=none/there", "task=mini/rte", "max_steps=1", "output=x"), 4, "none/there"),
         (("train", "model=base", "task=mini/rte", "split=tran", "output=x"), 2, "did you mean 'train'"),
+        (("train", "model=base", "task=mini/rte", "device=cuda:99", "output=x"), 2, "no such device"),
+        (("evaluate", "model=base", "task=mini/rte", "device=gpu", "output=x"), 2, "no such device"),
         (("evaluate", "model=base", "task=mini/rte", "split=validaton"), 2, "did you mean 'validation'"),
         (("merge", "method=simple_average", "models=[base]"), 2, "output=DIR"),
         (("merge", "method=task_arithmetic", "models=[base]", "output=x"), 2, "needs the base"),

@@ -42,11 +42,17 @@ def _from_environment(name: str) -> Path | None:
 
 
 def pick_device(asked: str) -> str:
-    """The device for `device=auto`: a GPU where there is one."""
-    if asked != "auto":
-        return asked
+    """The device for `device=auto`: a GPU where there is one.
+
+    Raises:
+        UsageError: the machine has no such device.
+    """
     import torch
 
+    if asked != "auto":
+        from ramekin.tensors.device import present_device
+
+        return str(present_device(asked))
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

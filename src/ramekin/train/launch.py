@@ -61,16 +61,18 @@ def join(device: "str | torch.device") -> "AbstractTeam":
     """The processes that were launched together, or this one alone on the device.
 
     Raises:
-        UsageError: they cannot be joined, or there are more of them on this machine than devices.
+        UsageError: they cannot be joined, or there are more of them on this machine than devices, or it has
+            no such device.
     """
     import torch
 
+    from ramekin.tensors.device import present_device
     from ramekin.train.team import Alone, Group
 
     kind = _kind(device)
     if not _is_connected():
         if launched_size() == 1:
-            return Alone(torch.device(kind if device == "auto" else device))
+            return Alone(torch.device(kind) if device == "auto" else present_device(device))
         own = _own_device(kind)
         _connect(kind)
     else:
@@ -132,8 +134,10 @@ def _kind(device: "str | torch.device") -> str:
     """The kind of device: of those that `auto` stands for, one whose processes can add up gradients."""
     import torch
 
+    from ramekin.tensors.device import named_device
+
     if device != "auto":
-        return torch.device(device).type
+        return named_device(device).type
     if launched_on_cpu() or not torch.accelerator.is_available():
         return "cpu"
     found = torch.accelerator.current_accelerator()
