@@ -430,6 +430,22 @@ def test_an_evaluation_that_a_signal_prevented_is_made_after_the_resume(train, t
     assert [e["step"] for e in events(tmp_path / "run", "eval")] == [2, 4]
 
 
+def test_an_evaluation_that_a_kill_undid_is_logged_once(train, tmp_path):
+    options = {"max_steps": 4, "eval_every": 2, "on_eval": lambda _, step: {"step": step}}
+
+    def killed(event):
+        if isinstance(event, EvalDone):
+            raise SystemExit
+
+    with pytest.raises(StoppedError):
+        train(progress=stop_at(2), **options)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            train(progress=killed, **options)
+    train(**options)
+    assert [e["step"] for e in events(tmp_path / "run", "eval")] == [2, 4]
+
+
 def test_a_signal_during_the_last_evaluation_is_not_lost(train):
     def on_eval(*_):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -47,7 +47,9 @@ class Account:
 
     def open_log(self, path: Path) -> None:
         """Write events from now on; those of steps that were not kept are removed."""
-        self._journal = Journal(path, after_step=self.tally.step)
+        # A run that was stopped before an evaluation may have been killed after it, before its next state.
+        evaluated = {result.step for result in self.tally.evals}
+        self._journal = Journal(path, after_step=self.tally.step, evaluated=evaluated)
 
     def start_clock(self) -> None:
         """Measure speed from here."""

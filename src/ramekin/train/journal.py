@@ -7,7 +7,7 @@ is missing.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -23,11 +23,19 @@ class Journal:
 
     Args:
         path: of the file.
-        after_step: events of later steps are removed first; 0 keeps those before the first step.
+        after_step: events of later steps are removed first; 0 keeps none.
+        evaluated: the steps after which evaluations were made that are known of; lines of others are removed
+            too. None keeps all up to the step.
     """
 
-    def __init__(self, path: Path, *, after_step: int) -> None:
-        kept = [event for event in read_events(path) if event["step"] <= after_step] if after_step else []
+    def __init__(self, path: Path, *, after_step: int, evaluated: Collection[int] | None = None) -> None:
+        found = read_events(path) if after_step else ()
+        kept = [
+            event
+            for event in found
+            if event["step"] <= after_step
+            and (evaluated is None or event.get("event") != "eval" or event["step"] in evaluated)
+        ]
         files.write_text(path, "".join(map(_line, kept)))
         self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
