@@ -292,6 +292,27 @@ def test_every_task_has_its_loss(train, make_items, tmp_path):
     assert mean == pytest.approx(line["loss"])
 
 
+@pytest.mark.parametrize("method", ["update", "grad_norm"])
+def test_too_little_memory_for_the_optimizer_is_told(train, monkeypatch, method):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(f"ramekin.train.strategy.Replicated.{method}", full)
+    told = r"do not fit .*: step 1, cpu: got tried to allocate 2 GiB; fix: use optimizer=adafactor"
+    with pytest.raises(ResourceError, match=told):
+        train()
+
+
+def test_a_warmup_that_is_never_over_is_told_once(train):
+    told = "the warm-up of 12 steps is longer than the run of 6: the learning rate ends at 0.005 and never"
+    with pytest.raises(StoppedError):
+        train("long", warmup_steps=12, progress=stop_at(2))
+    _, report = train("long", warmup_steps=12)
+    assert report.notices == ("continuing after step 2",)
+    assert train("again", warmup_steps=12)[1].notices[0].startswith(told)
+    assert train("whole", warmup_steps=6)[1].notices == ()
+
+
 def test_too_little_memory_is_told_and_remembered(train, monkeypatch):
     seen = []
 

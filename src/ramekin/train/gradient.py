@@ -6,6 +6,7 @@ for T5, so that its gradient grows with the number of micro-batches. This module
 optimizers, epochs or files.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ __all__ = [
     "clip",
     "cut_step",
     "measure",
+    "optimizer_memory",
     "within_memory",
 ]
 
@@ -218,6 +220,24 @@ def within_memory(
         got=f"{longest.lengths[0]} input and {longest.lengths[1]} target tokens ({longest.provenance.id})",
         fix="shorten max_input_tokens, set gradient_checkpointing=true, or take a smaller model",
     )
+
+
+@contextlib.contextmanager
+def optimizer_memory(placement: Placement, step: int) -> Iterator[None]:
+    """Say what it means that the device's memory ends outside the passes: smaller ones would not help.
+
+    Raises:
+        ResourceError: it has ended.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            "the gradient and the optimizer's memory do not fit into the device's memory beside the model",
+            where=f"step {step + 1}, {placement.device}",
+            got=str(error).splitlines()[0],
+            fix="use optimizer=adafactor, train an adapter, or share the model among devices (FSDP2)",
+        ) from error
 
 
 def _ever_smaller(cut: Cut, max_tokens: int) -> Iterator[tuple[Cut, int]]:

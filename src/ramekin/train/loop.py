@@ -28,7 +28,15 @@ from ramekin.train.evaluation import OnEval, evaluate, is_due
 from ramekin.train.events import EvalDone, Progress
 from ramekin.train.faster import faster_on_cpu
 from ramekin.train.feed import Feed, Listed
-from ramekin.train.gradient import Cut, Measured, MicroBatch, cut_step, measure, within_memory
+from ramekin.train.gradient import (
+    Cut,
+    Measured,
+    MicroBatch,
+    cut_step,
+    measure,
+    optimizer_memory,
+    within_memory,
+)
 from ramekin.train.identity import identity_of, refuse_strangers
 from ramekin.train.interrupt import StopRequest, stop_on_signals
 from ramekin.train.launch import join
@@ -39,7 +47,7 @@ from ramekin.train.outcome import TrainReport
 from ramekin.train.placement import Placement, place
 from ramekin.train.recipe import Recipe
 from ramekin.train.saving import Position, States
-from ramekin.train.schedule import learning_rate_at
+from ramekin.train.schedule import learning_rate_at, warmup_remark
 from ramekin.train.selection import best_evaluation, improves, is_exhausted, refuse_blind
 from ramekin.train.strategies import build_strategy, refuse_unfit
 from ramekin.train.team import AbstractTeam
@@ -161,7 +169,8 @@ class _Run:
         with self.team.first_alone() as is_first:
             if is_first:
                 self.account.open_log(self.run_dir / "events.jsonl")
-        for message in (self.placement.notice, *passed_over):
+        remark = warmup_remark(self.recipe, self.account.total_steps) if position is None else None
+        for message in (self.placement.notice, remark, *passed_over):
             if message:
                 self.account.notice(message)
         if position is not None and not self.finished:
@@ -246,14 +255,16 @@ class _Run:
         recipe = self.recipe
         learning_rate = learning_rate_at(recipe, self.step, self.account.total_steps)
         cut, done = self._passes()
-        self.strategy.add_gradients()
-        norm = self.strategy.grad_norm()
+        with optimizer_memory(self.placement, self.step):
+            self.strategy.add_gradients()
+            norm = self.strategy.grad_norm()
         measured = measure(done, norm, cut, self.placement, self.team, self.objective.parts)
         if not (math.isfinite(measured.loss) and math.isfinite(measured.grad_norm)):
             raise self._nonfinite(cut, measured)
-        self.strategy.update(
-            learning_rate=learning_rate, max_norm=recipe.max_grad_norm, norm=measured.grad_norm
-        )
+        with optimizer_memory(self.placement, self.step):
+            self.strategy.update(
+                learning_rate=learning_rate, max_norm=recipe.max_grad_norm, norm=measured.grad_norm
+            )
         seconds = time.perf_counter() - began
         self.account.enter_step(cut, measured, learning_rate=learning_rate, seconds=seconds)
 

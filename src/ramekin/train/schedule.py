@@ -19,7 +19,18 @@ import math
 
 from ramekin.train.recipe import Recipe
 
-__all__ = ["learning_rate_at"]
+__all__ = ["learning_rate_at", "warmup_remark"]
+
+
+def warmup_remark(recipe: Recipe, total_steps: int) -> str | None:
+    """What the user should know of a warm-up that the run does not get past."""
+    if recipe.warmup_steps <= total_steps:
+        return None
+    highest = learning_rate_at(recipe, total_steps - 1, total_steps)
+    return (
+        f"the warm-up of {recipe.warmup_steps} steps is longer than the run of {total_steps}: "
+        f"the learning rate ends at {highest:g} and never reaches {recipe.learning_rate:g}"
+    )
 
 
 def learning_rate_at(recipe: Recipe, step: int, total_steps: int) -> float:
