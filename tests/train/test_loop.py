@@ -440,6 +440,42 @@ def test_states_are_saved_at_their_turns_and_at_the_end(train):
     assert report.state.name == "step-000007"
 
 
+def test_a_state_that_has_grown_old_is_followed_by_the_next(train, tmp_path, monkeypatch):
+    """Without a number of steps between states a kill would undo all of a run."""
+
+    def killed(event):
+        if isinstance(event, StepDone) and event.step == 4:
+            raise SystemExit
+
+    straight, _ = train("straight")
+    monkeypatch.setattr("ramekin.train.loop.SAVE_SECONDS", 0.0)
+    with pytest.raises(SystemExit):
+        train("killed", progress=killed)
+    resumed, report = train("killed")
+    assert report.steps_this_time == 3
+    assert same(weights(straight), weights(resumed))
+    clock = iter(range(0, 10_000, 250))
+    monkeypatch.setattr("ramekin.train.loop.SAVE_SECONDS", 600.0)
+    monkeypatch.setattr("ramekin.train.loop.time.monotonic", lambda: next(clock))
+    _, report = train("slow", max_steps=8)
+    states = {path.name for path in report.state.parent.iterdir()}
+    assert "step-000008" in states and len(states) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("ramekin.train.loop.SAVE_SECONDS", 0.0)
+        _, report = train("told", checkpoint_every=4)
+    assert {path.name for path in report.state.parent.iterdir()} == {"step-000004", "step-000006"}
+
+
+def test_another_torch_is_told(train, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("ramekin.train.saving.torch.__version__", "2.0.0")
+        with pytest.raises(StoppedError):
+            train(progress=stop_at(2))
+    _, report = train()
+    assert report.notices[0].startswith("saved with torch 2.0.0, continued with ")
+    assert train()[1].notices == ()
+
+
 def test_an_evaluation_that_a_signal_prevented_is_made_after_the_resume(train, tmp_path):
     options = {"max_steps": 4, "eval_every": 2, "on_eval": lambda _, step: {"step": step}}
     for step in (2, 4):

@@ -55,6 +55,9 @@ from ramekin.weights.seq2seq import parameter_counts, set_dropout
 
 __all__ = ["OnEval", "TrainReport", "finetune"]
 
+SAVE_SECONDS = 600.0
+"""The age at which a saved state is followed by the next one where a recipe says no number of steps."""
+
 
 def finetune(
     model: Any,
@@ -157,6 +160,7 @@ class _Run:
             refuse_blind(recipe, evaluates=self.evaluates)
         self.max_tokens = recipe.micro_batch_tokens
         self.finished = False
+        self._saved_at = time.monotonic()
 
     # -- beginning and end
 
@@ -186,7 +190,8 @@ class _Run:
         """Take the steps that are left, with evaluation and saving at their turns."""
         self.account.start_clock()
         self.strategy.trained.train()
-        every, total = self.recipe.checkpoint_every, self.account.total_steps
+        total = self.account.total_steps
+        self._saved_at = time.monotonic()
         if self.step and not self.finished:
             self._evaluate_if_due()  # a stop asked for before this evaluation left it to us
         while self.step < total and not is_exhausted(self.account.tally.evals, self.recipe):
@@ -196,7 +201,7 @@ class _Run:
             if self._is_stopped():
                 self._save(finished=False)
                 raise self._stopped()
-            if every is not None and self.step % every == 0 and self.step < total:
+            if self.step < total and self._is_save_due():
                 self._save(finished=False)
         if not self.finished:
             self._save(finished=True)
@@ -323,7 +328,15 @@ class _Run:
         best = best_evaluation(self.account.tally.evals, self.recipe)
         position = Position(self.account.tally, self.max_tokens, finished)
         self.states.save(position, best_step=best.step if best else None)
-        self.finished = finished
+        self.finished, self._saved_at = finished, time.monotonic()
+
+    def _is_save_due(self) -> bool:
+        """Whether a state belongs after the last step: at its turn, or when the last one has grown old."""
+        every = self.recipe.checkpoint_every
+        if every is not None:
+            return self.step % every == 0
+        # Each process has a clock of its own: the first's is asked.
+        return self.team.any(self.team.is_first and time.monotonic() - self._saved_at > SAVE_SECONDS)
 
     def _is_stopped(self) -> bool:
         return self.team.any(bool(self.stop))

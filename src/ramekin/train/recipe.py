@@ -87,7 +87,7 @@ class Recipe:
     compile: bool = False
     """Compile the blocks with `torch.compile`: for long runs. A resumed one is equal to rounding only."""
     checkpoint_every: int | None = None
-    """Steps between saved states; the end is always saved."""
+    """Steps between saved states; None: one every ten minutes. The end is always saved."""
     eval_every: int | None = None
     """Steps between evaluations; the end is always evaluated if there is an evaluation."""
     eval_every_epochs: int | None = None

@@ -72,7 +72,8 @@ class States:
         """Take over the newest whole state, and remove what a killed process left after it.
 
         Returns:
-            Where the run stood, None at its beginning; and the damaged states that were passed over.
+            Where the run stood, None at its beginning; and what is to be told: the damaged states that were
+            passed over, and that torch is another one.
 
         Raises:
             UsageError: there is a state and `resume` is false, or it is of another run.
@@ -89,7 +90,7 @@ class States:
         self._strategy.take_weights({} if saved is None else saved.weights)
         self._strategy.take_memory(OptimizerState({}, {}) if saved is None else saved.optimizer)
         position = Position(tally_from_json(record["tally"]), record["max_tokens"], record["finished"])
-        return position, tuple(passed_over)
+        return position, (*passed_over, *_other_torch(record))
 
     def save(self, position: Position, *, best_step: int | None) -> None:
         """Write a state.
@@ -144,3 +145,12 @@ class States:
                 raise WeightsError("the saved state is of another model", where=str(saved.folder))
         remove_unfinished(self.root, newest=saved.folder if saved else None)
         return saved
+
+
+def _other_torch(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """That the run goes on under another torch than it had: then it is not to the bit what it would be."""
+    if record["torch"] == torch.__version__ or record["finished"]:
+        return ()
+    return (
+        f"saved with torch {record['torch']}, continued with {torch.__version__}: equal to rounding only",
+    )
