@@ -111,17 +111,19 @@ def _ramekin(model: Any, items: list, parts: int, processes: int) -> tuple[int, 
     import torch
 
     from ramekin.train.gradient import accumulate, cut_step
+    from ramekin.train.launch import join
     from ramekin.train.objectives.likelihood import Likelihood
     from ramekin.train.placement import Placement
-    from ramekin.train.team import team_of
+    from ramekin.train.recipe import Recipe
+    from ramekin.train.strategy import Replicated
 
     placement = Placement(torch.device("cpu"), "fp32")
-    team = team_of(placement.device)
+    team = join("cpu")
     budget = 1 << 20
     while len((cut := cut_step(items, team, max_tokens=budget)).batches) < parts:
         budget = budget * 9 // 10
     accumulate(model, Likelihood(), cut, placement, seed=0, step=0)
-    team.add_gradients(list(model.parameters()))
+    Replicated(model, Recipe(max_steps=1), team).add_gradients()
     return len(cut.batches), _gradient(model)
 
 
