@@ -18,7 +18,7 @@ from ramekin.tensors.tokenizer import load_tokenizer
 from ramekin.train.events import EvalDone, TrainEvent
 
 Evaluate = Callable[..., TrainingEvaluator]
-WORDS = ("model=base", "tasks=[mini/rte,mini/stsb]", "limit=8", "eval_limit=4", "max_steps=2")
+WORDS = ("model=base", "tasks=[mini/rte,mini/stsb]", "limit=8", "eval_limit=4", "max_steps=2", "eval_every=1")
 
 
 @pytest.fixture(autouse=True)

@@ -236,7 +236,7 @@ def test_evaluations_can_come_by_epoch(train):
 
 def test_a_metric_to_select_by_needs_an_evaluation(train, tmp_path):
     with pytest.raises(UsageError, match="no evaluation to select the model by: best_metric"):
-        train(best_metric="accuracy")
+        train(best_metric="accuracy", eval_every=1)
     assert not (tmp_path / "run" / "state").exists()
 
 

@@ -66,6 +66,9 @@ def test_numbers_out_of_range_are_named(key, value):
             "final_learning_rate: the schedule 'constant' has none",
         ),
         ({"learning_rate": 1e-3, "final_learning_rate": 2e-3}, "expected <= learning_rate, got 0.002"),
+        ({"patience": 3, "eval_every": 1}, "patience: expected a best_metric to wait for"),
+        ({"best_metric": "loss"}, "best_metric: expected eval_every or eval_every_epochs"),
+        ({"best_metric": "loss", "patience": 3}, "best_metric: expected eval_every or eval_every_epochs"),
     ],
 )
 def test_a_number_that_would_do_nothing_is_refused(settings, sentence):

@@ -149,6 +149,10 @@ def _wrong_numbers(recipe: Recipe) -> list[str]:
         problems.append("eval_every, eval_every_epochs: expected one of them, got both")
     if recipe.patience is not None and recipe.best_metric is None:
         problems.append("patience: expected a best_metric to wait for, got none")
+    elif recipe.best_metric is not None and recipe.eval_every is recipe.eval_every_epochs is None:
+        problems.append(
+            "best_metric: expected eval_every or eval_every_epochs, or there is nothing to choose from"
+        )
     return [*problems, *out_of_range(asdict(recipe), _RANGES)]
 
 
