@@ -7,11 +7,11 @@ import, so what exists does not depend on what was imported. It knows nothing of
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 from ramekin.errors import UsageError
 
-__all__ = ["Registry", "nearest", "unknown_name"]
+__all__ = ["Registry", "dotted", "nearest", "unknown_name"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,21 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, shown: int = 12)
         return f"unknown {kind} '{name}': did you mean '{near}'?"
     listed = ", ".join(known[:shown]) + (f", … ({len(known)} in all)" if len(known) > shown else "")
     return f"unknown {kind} '{name}'; known: {listed or 'none'}"
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by the names that users give them.
+
+    >>> dotted({"training": {"max_steps": 3}, "seed": 0})
+    {'training.max_steps': 3, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(dotted(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 @final

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ramekin.errors import UsageError
+from ramekin.registry import dotted
 
 if TYPE_CHECKING:
     from ramekin.train.events import Progress, TrainEvent
@@ -62,7 +63,7 @@ def followed(
     from accelerate import Accelerator
 
     accelerator = Accelerator(log_with=list(names), project_dir=folder)
-    accelerator.init_trackers(project, config=_flat(settings))
+    accelerator.init_trackers(project, config=_tracked(settings))
 
     def listen(event: "TrainEvent") -> None:
         listener(event)
@@ -100,14 +101,9 @@ def _values(event: "TrainEvent") -> dict[str, float]:
             return {}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str | float | bool]:
+def _tracked(values: Mapping[str, Any]) -> dict[str, str | float | bool]:
     """Nested settings as one level; what is no number is text."""
-    flat: dict[str, str | float | bool] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        elif isinstance(value, bool | int | float):
-            flat[f"{prefix}{key}"] = value
-        else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat
+    return {
+        name: value if isinstance(value, bool | int | float) else str(value)
+        for name, value in dotted(values).items()
+    }

@@ -8,13 +8,13 @@ import contextlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ramekin.errors import LockedError, UsageError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.schema import TrainConfig
+from ramekin.registry import dotted
 
 __all__ = ["claim", "is_done", "leave_unless_begun", "unfinished"]
 
@@ -117,12 +117,4 @@ def _values(text: str) -> dict[str, str]:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
         values = None
-    return dict(_flat(values, "")) if isinstance(values, Mapping) else {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> "list[tuple[str, str]]":
-    flat: list[tuple[str, str]] = []
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, str(value))]
-    return flat
+    return {key: str(value) for key, value in dotted(values if isinstance(values, Mapping) else {}).items()}

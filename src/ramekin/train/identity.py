@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ramekin.errors import UsageError
+from ramekin.registry import dotted
 from ramekin.train.recipe import Recipe
 
 __all__ = ["identity_of", "refuse_difference", "refuse_strangers"]
@@ -67,7 +68,7 @@ def refuse_strangers(of_first: Mapping[str, Any], own: Mapping[str, Any]) -> Non
 
 
 def _refuse(wanted: Mapping[str, Any], found: Mapping[str, Any], what: str, *, where: str, fix: str) -> None:
-    before, now = _flat(wanted), _flat(found)
+    before, now = dotted(wanted), dotted(found)
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if keys:
         raise UsageError(
@@ -77,16 +78,6 @@ def _refuse(wanted: Mapping[str, Any], found: Mapping[str, Any], what: str, *, w
             got=", ".join(f"{key}={_shown(now.get(key))}" for key in keys),
             fix=fix,
         )
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            flat.update(_flat(inner, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat
 
 
 def _shown(value: object) -> str:
