@@ -38,7 +38,7 @@ from safetensors.torch import load_file
 from ramekin.cli.progress import terminal_progress
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.run import merge
-from ramekin.recipes.base import make_base
+from ramekin.recipes.bases.made import make_base
 from ramekin.recipes.compose import compose
 from ramekin.recipes.places import Places
 from ramekin.recipes.schema import RunConfig

@@ -114,8 +114,8 @@ def _anonymous_bytes() -> int:
 
 
 def _prepared(root: Path, *, rebuild: bool):
+    from ramekin.recipes.mixture_config import MixtureConfig
     from ramekin.recipes.mixtures.build import How
-    from ramekin.recipes.mixtures.config import MixtureConfig
     from ramekin.recipes.mixtures.leaf import Teaching
     from ramekin.recipes.mixtures.prepare import prepare_mixture
     from ramekin.recipes.mixtures.shards import Tokens

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ramekin.catalog import Catalog
 from ramekin.catalog.mixtures import load_mixture
 from ramekin.recipes.compose import compose
-from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tiny import STEPS, in_small
 from ramekin.text.mixing.mixture import task_parts

@@ -25,7 +25,7 @@ def study(
     """
     from ramekin.cli.progress import terminal_progress
     from ramekin.recipes.compose import compose
-    from ramekin.recipes.study_schema import StudyConfig
+    from ramekin.recipes.studies.schema import StudyConfig
 
     asked = [f"study={word[5:]}" if word.startswith("name=") else word for word in words or ()]
     settings = compose("study", StudyConfig, asked, config_file=config)

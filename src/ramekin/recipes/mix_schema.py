@@ -4,7 +4,7 @@ from typing import ClassVar, Self, final
 
 from pydantic import model_validator
 
-from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.schema import TrainingNumbers
 from ramekin.recipes.settings import AbstractVerbConfig, Natural, PositiveInt, UserPath
 from ramekin.train.objectives.recipe import ObjectiveRecipe

@@ -7,10 +7,10 @@ A name is a folder, a hub id (looked for below `hub_root` first), or one of `min
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ramekin.recipes.bases.tiny import TINY_BASE, ensure_tiny_base
+from ramekin.recipes.bases.world import WORLD_BASES, ensure_world_base
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
-from ramekin.recipes.tiny_base import TINY_BASE, ensure_tiny_base
-from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base
 
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened

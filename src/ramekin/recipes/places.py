@@ -8,7 +8,7 @@ from typing import final
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.sources.rows import STRICT, BadRows
 
-__all__ = ["Places", "pick_device", "places_of", "set_threads"]
+__all__ = ["Places", "cache_root", "pick_device", "places_of", "set_threads"]
 
 
 @final
@@ -34,6 +34,12 @@ def places_of(config: AbstractVerbConfig) -> Places:
         config.world_seed,
         BadRows(config.bad_rows, quarantine=config.quarantine),
     )
+
+
+def cache_root() -> Path:
+    """Where bases and built mixtures are kept: `RAMEKIN_CACHE`, else `ramekin` in the user's cache folder."""
+    own = _from_environment("RAMEKIN_CACHE")
+    return own or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ramekin"
 
 
 def _from_environment(name: str) -> Path | None:

@@ -8,8 +8,8 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
-from ramekin.recipes.road import walk
-from ramekin.recipes.road_report import road_report
+from ramekin.recipes.road.report import road_report
+from ramekin.recipes.road.walk import walk
 from ramekin.recipes.runs import fresh_folder, run_folder
 from ramekin.recipes.schema import RunConfig
 from ramekin.report.document import to_json

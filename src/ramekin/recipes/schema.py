@@ -12,7 +12,7 @@ from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.merge.words import parse_method
 from ramekin.recipes.adapter_config import AdapterConfig, mergeable
-from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.settings import (
     AbstractSettings,
     AbstractTaskVerbConfig,

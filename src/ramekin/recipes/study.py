@@ -13,13 +13,13 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import fresh_folder
-from ramekin.recipes.study_plan import planned, sizes_of
-from ramekin.recipes.study_points import KEYS, StudyPoint, study_points
-from ramekin.recipes.study_report import Found, rows_of, study_report
-from ramekin.recipes.study_schema import StudyConfig
+from ramekin.recipes.studies.plan import planned, sizes_of
+from ramekin.recipes.studies.points import KEYS, StudyPoint, study_points
+from ramekin.recipes.studies.report import Found, rows_of, study_report
+from ramekin.recipes.studies.schema import StudyConfig
 from ramekin.recipes.sweep import PointJob, check_jobs, run_points, write_rows
-from ramekin.recipes.sweep_points import Points, SweepPoint
-from ramekin.recipes.sweep_report import PointResult
+from ramekin.recipes.sweeps.points import Points, SweepPoint
+from ramekin.recipes.sweeps.report import PointResult
 from ramekin.report.write import write_report
 
 __all__ = ["execute", "plan"]

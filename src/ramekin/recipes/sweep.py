@@ -24,8 +24,8 @@ from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.runs import FREE_KEYS, fresh_folder
 from ramekin.recipes.settings import AbstractVerbConfig
-from ramekin.recipes.sweep_points import Points, SweepPoint, sweep_points
-from ramekin.recipes.sweep_report import PointResult, read_report, sweep_report, text_table
+from ramekin.recipes.sweeps.points import Points, SweepPoint, sweep_points
+from ramekin.recipes.sweeps.report import PointResult, read_report, sweep_report, text_table
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.workers import workers
 from ramekin.registry import unknown_name

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from ramekin.catalog import Catalog
-from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.bases.tiny import TINY_BASE
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.schema import TrainConfig
-from ramekin.recipes.tiny_base import TINY_BASE
 from ramekin.train.recipe import Recipe
 
 __all__ = ["in_small"]

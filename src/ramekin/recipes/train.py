@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from ramekin.recipes.fine_tuning import LOSS, adapter_recipe, objective_text, stage_listener
 from ramekin.recipes.models import open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of, set_threads
@@ -23,11 +24,10 @@ from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.tracking import check_trackers, followed
-from ramekin.recipes.training import LOSS, adapter_recipe, objective_text, stage_listener
-from ramekin.recipes.training_data import TrainingData, data_lines, read_training_data
-from ramekin.recipes.training_eval import training_evaluator
-from ramekin.recipes.training_folders import claim, is_done, leave_unless_begun, unfinished
-from ramekin.recipes.training_report import run_files, training_lineage, training_report
+from ramekin.recipes.training.data import TrainingData, data_lines, read_training_data
+from ramekin.recipes.training.evaluator import training_evaluator
+from ramekin.recipes.training.folders import claim, is_done, leave_unless_begun, unfinished
+from ramekin.recipes.training.report import run_files, training_lineage, training_report
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

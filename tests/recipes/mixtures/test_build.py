@@ -15,8 +15,8 @@ import pytest
 from ramekin.catalog import Catalog
 from ramekin.catalog.mixtures import load_mixture
 from ramekin.errors import DataError
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.mixtures.build import How, build_mixture, survey_mixture
-from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.mixtures.index import MixtureIndex, is_current, read_index
 from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.plan import planned, table

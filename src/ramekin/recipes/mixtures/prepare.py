@@ -8,11 +8,10 @@ from pathlib import Path
 
 from ramekin.catalog import Catalog
 from ramekin.catalog.mixtures import adjusted_mixture, load_mixture
-from ramekin.recipes.base import cache_root
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.mixtures.build import How, build_mixture
-from ramekin.recipes.mixtures.config import MixtureConfig
 from ramekin.recipes.mixtures.index import MixtureIndex, is_current, read_index, write_index
-from ramekin.recipes.places import Places
+from ramekin.recipes.places import Places, cache_root
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.text.mixing.mixture import Mixture, mixture_files
 

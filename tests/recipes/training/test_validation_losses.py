@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramekin.recipes.validation_losses import validation_tables
+from ramekin.recipes.training.validation_losses import validation_tables
 from ramekin.train.events import EvalDone
 
 

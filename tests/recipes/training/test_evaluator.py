@@ -13,7 +13,7 @@ from ramekin.recipes.models import open_named
 from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import SilentProgress
 from ramekin.recipes.schema import TrainConfig
-from ramekin.recipes.training_eval import TrainingEvaluator, training_evaluator
+from ramekin.recipes.training.evaluator import TrainingEvaluator, training_evaluator
 from ramekin.tensors.tokenizer import load_tokenizer
 from ramekin.train.events import EvalDone, TrainEvent
 

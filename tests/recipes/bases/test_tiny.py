@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ramekin.recipes.bases.tiny import TINY_BASE, ensure_tiny_base
 from ramekin.recipes.models import open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
-from ramekin.recipes.tiny_base import TINY_BASE, ensure_tiny_base
 from ramekin.tensors.tokenizer import has_unknown, load_tokenizer, token_ids
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from ramekin.recipes.results import machine, short_name
-from ramekin.recipes.road import Walk
-from ramekin.recipes.road_jobs import Evaluated
+from ramekin.recipes.road.jobs import Evaluated
+from ramekin.recipes.road.walk import Walk
 from ramekin.recipes.runs import command_line
 from ramekin.report.values import (
     AVERAGE,

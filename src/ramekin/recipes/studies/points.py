@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from ramekin.recipes.compose import words_of
-from ramekin.recipes.study_schema import StudyConfig, StudyPlan, TaskCount
+from ramekin.recipes.studies.schema import StudyConfig, StudyPlan, TaskCount
 from ramekin.recipes.sweep import RECORDS, PointJob
-from ramekin.recipes.sweep_points import SweepPoint, named_point
+from ramekin.recipes.sweeps.points import SweepPoint, named_point
 from ramekin.text.mixing.adjustments import Inclusion
 
 __all__ = ["KEYS", "StudyPoint", "study_points"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.recipes.sweep_points import sweep_points
+from ramekin.recipes.sweeps.points import sweep_points
 
 
 def test_the_points_are_the_product_and_the_last_key_changes_fastest() -> None:

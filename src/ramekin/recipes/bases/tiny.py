@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ramekin.catalog import Catalog
-from ramekin.recipes.base import cache_root
+from ramekin.recipes.places import cache_root
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.text.render import render_or_skip
 

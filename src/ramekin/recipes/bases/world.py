@@ -15,9 +15,9 @@ from typing import Any, final
 
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
-from ramekin.recipes.base import cache_root, make_base
+from ramekin.recipes.bases.made import make_base
 from ramekin.recipes.compose import CONF, compose
-from ramekin.recipes.places import Places
+from ramekin.recipes.places import Places, cache_root
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import BaseConfig, RunConfig
 from ramekin.recipes.settings import AbstractSettings

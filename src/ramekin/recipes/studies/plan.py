@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TypeAlias, final
 
 from ramekin.errors import RamekinError
-from ramekin.recipes.mixtures.config import MixtureConfig
+from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.mixtures.prepare import resolved_mixture
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.schema import TrainConfig
-from ramekin.recipes.study_points import KEYS, StudyPoint
-from ramekin.recipes.study_schema import StudyPlan
+from ramekin.recipes.studies.points import KEYS, StudyPoint
+from ramekin.recipes.studies.schema import StudyPlan
 from ramekin.recipes.sweep import PointJob, composed
 from ramekin.recipes.tiny import in_small
 from ramekin.text.mixing.mixture import Mixture, task_parts

@@ -7,9 +7,9 @@ from typing import Any, final
 
 from ramekin.recipes.results import machine
 from ramekin.recipes.runs import command_line
-from ramekin.recipes.study_plan import TrainingSize
-from ramekin.recipes.study_points import StudyPoint
-from ramekin.recipes.study_schema import StudyPlan
+from ramekin.recipes.studies.plan import TrainingSize
+from ramekin.recipes.studies.points import StudyPoint
+from ramekin.recipes.studies.schema import StudyPlan
 from ramekin.report.values import (
     AVERAGE,
     Cell,

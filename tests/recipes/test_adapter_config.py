@@ -6,7 +6,7 @@ import pytest
 
 from ramekin.errors import UsageError
 from ramekin.recipes.adapter_config import AdapterConfig
-from ramekin.recipes.training import adapter_recipe
+from ramekin.recipes.fine_tuning import adapter_recipe
 from ramekin.tensors.tokenizer import load_tokenizer, token_ids
 from ramekin.weights.attach import AdapterRecipe, IA3Recipe, LoraRecipe, PromptRecipe
 

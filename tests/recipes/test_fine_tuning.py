@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ramekin.recipes.training import loss_rows, objective_text
+from ramekin.recipes.fine_tuning import loss_rows, objective_text
 from ramekin.report.values import LossRow
 from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.tally import EpochLoss

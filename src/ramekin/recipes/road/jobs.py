@@ -17,10 +17,10 @@ from ramekin.evaluate.mode import MODES
 from ramekin.files import write_json
 from ramekin.recipes.adapter_config import AdapterConfig
 from ramekin.recipes.data import evaluation_sets, training_examples
+from ramekin.recipes.fine_tuning import adapter_recipe, loss_row
 from ramekin.recipes.merge import method_settings
 from ramekin.recipes.places import Places
 from ramekin.recipes.results import counters_of, evaluation_sets_of, write_predictions_of
-from ramekin.recipes.training import adapter_recipe, loss_row
 from ramekin.report.values import Cell, Counter, LossRow
 from ramekin.train.recipe import Recipe
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ramekin.recipes.training import LOSS
+from ramekin.recipes.fine_tuning import LOSS
 from ramekin.report.values import LossPoint, ValidationTable
 
 if TYPE_CHECKING:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from ramekin.evaluate.mode import MODES
-from ramekin.recipes.base import MadeBase, make_base
+from ramekin.recipes.bases.made import MadeBase, make_base
+from ramekin.recipes.bases.world import WORLD_BASES, ensure_world_base, refuse_another
 from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
 from ramekin.recipes.merge import run_merge
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import short_name
-from ramekin.recipes.road_jobs import (
+from ramekin.recipes.road.jobs import (
     Evaluated,
     EvaluateJob,
     Examination,
@@ -35,7 +36,6 @@ from ramekin.recipes.road_jobs import (
 )
 from ramekin.recipes.schema import RoadConfig, RunConfig
 from ramekin.recipes.workers import Workers, workers
-from ramekin.recipes.world_bases import WORLD_BASES, ensure_world_base, refuse_another
 from ramekin.report.values import DataOrigin, Timing
 from ramekin.train.recipe import Recipe
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ramekin.recipes.fine_tuning import loss_rows, objective_text
 from ramekin.recipes.results import caption_of, columns_of, counters_of, machine, score_row
 from ramekin.recipes.runs import command_line
 from ramekin.recipes.schema import TrainConfig
-from ramekin.recipes.training import loss_rows, objective_text
-from ramekin.recipes.training_data import TrainingData
-from ramekin.recipes.validation_losses import validation_tables
+from ramekin.recipes.training.data import TrainingData
+from ramekin.recipes.training.validation_losses import validation_tables
 from ramekin.report.values import CheckpointFact, LossTable, Report, RunFacts, ScoreTable, Timing
 from ramekin.report.write import write_report
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, final
 from ramekin.errors import UsageError
 from ramekin.evaluate.mode import MODES
 from ramekin.recipes.data import evaluation_sets
+from ramekin.recipes.fine_tuning import LOSS
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import evaluation_sets_of
 from ramekin.recipes.schema import TrainConfig
-from ramekin.recipes.training import LOSS
 from ramekin.registry import unknown_name
 from ramekin.report.values import Counter
 

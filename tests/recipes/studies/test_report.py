@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ramekin.recipes.compose import compose
-from ramekin.recipes.study_plan import TrainingSize
-from ramekin.recipes.study_points import StudyPoint, study_points
-from ramekin.recipes.study_report import Found, over_seeds, rows_of, study_report
-from ramekin.recipes.study_schema import StudyConfig
+from ramekin.recipes.studies.plan import TrainingSize
+from ramekin.recipes.studies.points import StudyPoint, study_points
+from ramekin.recipes.studies.report import Found, over_seeds, rows_of, study_report
+from ramekin.recipes.studies.schema import StudyConfig
 from ramekin.report.values import AVERAGE, Cell
 
 WORDS = ("study=mini", "num_tasks=[0,2]", "models=[small,large]", "seeds=[0,1]")

@@ -7,12 +7,12 @@ import pytest
 
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
-from ramekin.recipes.base import make_base
+from ramekin.recipes.bases.made import make_base
+from ramekin.recipes.bases.world import WORLD_BASES, refuse_another, world_base_folder, world_base_settings
 from ramekin.recipes.models import locate
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
 from ramekin.recipes.schema import BaseConfig
-from ramekin.recipes.world_bases import WORLD_BASES, refuse_another, world_base_folder, world_base_settings
 
 TEXT = world_base_settings("mini/text")
 

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from ramekin.recipes.results import machine, report_text
 from ramekin.recipes.runs import command_line
-from ramekin.recipes.sweep_points import Points, SweepPoint
+from ramekin.recipes.sweeps.points import Points, SweepPoint
 from ramekin.report.document import from_json
 from ramekin.report.values import (
     AVERAGE,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, final
 from ramekin.catalog import load_task
 from ramekin.files import atomic_directory
 from ramekin.recipes.data import training_examples
+from ramekin.recipes.fine_tuning import loss_row, stage_listener
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import BaseConfig
-from ramekin.recipes.training import loss_row, stage_listener
 from ramekin.report.values import LossRow
 from ramekin.text.denoise import denoising_example
 from ramekin.text.example import Example
@@ -22,7 +21,7 @@ from ramekin.text.example import Example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["MadeBase", "cache_root", "make_base"]
+__all__ = ["MadeBase", "make_base"]
 
 _VOCABULARY_ROWS = 1000  # rows of each task whose prompts the vocabulary is trained on
 
@@ -38,14 +37,6 @@ class MadeBase:
     seconds: float
     unknown_inputs: int = 0
     truncated_inputs: int = 0
-
-
-def cache_root() -> Path:
-    """Where bases are kept: `RAMEKIN_CACHE`, else `ramekin` in the user's cache folder."""
-    own = os.environ.get("RAMEKIN_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ramekin"
 
 
 def make_base(

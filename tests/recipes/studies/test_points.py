@@ -7,9 +7,9 @@ import pytest
 from ramekin.errors import UsageError
 from ramekin.recipes.compose import compose, group_options
 from ramekin.recipes.schema import EvaluateConfig, TrainConfig
-from ramekin.recipes.study_plan import sizes_of
-from ramekin.recipes.study_points import StudyPoint, study_points
-from ramekin.recipes.study_schema import StudyConfig
+from ramekin.recipes.studies.plan import sizes_of
+from ramekin.recipes.studies.points import StudyPoint, study_points
+from ramekin.recipes.studies.schema import StudyConfig
 from ramekin.recipes.sweep import check_jobs, composed
 
 

@@ -1,0 +1,1 @@
+"""Bases that are made on the spot."""

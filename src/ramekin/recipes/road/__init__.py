@@ -1,0 +1,1 @@
+"""The whole road, from a base to a report."""

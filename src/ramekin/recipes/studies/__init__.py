@@ -1,0 +1,1 @@
+"""What `ramekin study` is made of."""

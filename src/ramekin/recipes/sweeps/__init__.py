@@ -1,0 +1,1 @@
+"""What `ramekin sweep` is made of."""

@@ -1,0 +1,1 @@
+"""What `ramekin train` is made of."""
