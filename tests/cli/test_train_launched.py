@@ -136,6 +136,17 @@ def test_other_verbs_are_the_work_of_one(base: Path, start: Start) -> None:
     assert "ramekin evaluate is the work of one process" in first[2]
 
 
+@pytest.mark.parametrize("words", ["sweep train seed=1,2", "study name=mini", "mix plan mixture=mini"])
+def test_so_are_grids_and_mixtures(
+    words: str, ramekin: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, told = ramekin(*words.split())
+    assert code == 2 and f"ramekin {words.split()[0]} is the work of one process" in told
+    assert not list(tmp_path.iterdir())
+
+
 def launched(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", *words],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, Words, emit
+from ramekin.cli.words import AsJson, ConfigFile, Debug, Words, emit, refuse_several
 
 __all__ = ["app", "build", "plan", "preview"]
 
@@ -56,6 +56,7 @@ def _run(what: str, words: Sequence[str] | None, config: ConfigFile, as_json: bo
     from ramekin.recipes.compose import compose
     from ramekin.recipes.mix_schema import MixConfig
 
+    refuse_several("mix")
     settings = compose("mix", MixConfig, words or (), config_file=config)
     from ramekin.recipes import mix
 

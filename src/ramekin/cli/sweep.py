@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, emit
+from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, emit, refuse_several
 
 __all__ = ["sweep"]
 
@@ -33,6 +33,7 @@ def sweep(
     from ramekin.cli.progress import terminal_progress
     from ramekin.recipes.sweep import SweepRequest, execute, plan
 
+    refuse_several("sweep")
     request = SweepRequest(verb, tuple(words or ()), config, workers)
     if dry_run:
         planned = plan(request)

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -15,7 +16,17 @@ import typer
 from ramekin.errors import RamekinError, UsageError
 from ramekin.train.launched import launched_rank, launched_size
 
-__all__ = ["AsJson", "ConfigFile", "Debug", "DryRun", "Words", "command", "emit", "show_error"]
+__all__ = [
+    "AsJson",
+    "ConfigFile",
+    "Debug",
+    "DryRun",
+    "Words",
+    "command",
+    "emit",
+    "refuse_several",
+    "show_error",
+]
 
 _PAUSE_SECONDS = 3.0
 
@@ -34,15 +45,24 @@ Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Show a tracebac
 
 
 def command(
-    verb: str, schema: str, text: str, *, first: Sequence[str] = (), of_several: bool = False
+    verb: str,
+    schema: str,
+    text: str,
+    *,
+    module: str = "schema",
+    first: Sequence[str] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
+    of_several: bool = False,
 ) -> Callable[..., None]:
     """A verb as typer takes it: compose the configuration, plan or carry out the recipe, print the result.
 
     Args:
         verb: names the root configuration and the module of `recipes`.
-        schema: the name of its model in `recipes.schema`.
+        schema: the name of the configuration's model.
         text: the help.
+        module: of `recipes`, where that model is.
         first: words that are put before the user's.
+        renamed: the keys of words that the configuration calls otherwise.
         of_several: whether processes that were launched together can carry it out together.
     """
 
@@ -54,17 +74,12 @@ def command(
         debug: Debug = False,
     ) -> None:
         from ramekin.cli.progress import terminal_progress
-        from ramekin.recipes import schema as schemas
         from ramekin.recipes.compose import compose
 
-        if launched_size() > 1 and not of_several:
-            raise UsageError(
-                f"ramekin {verb} is the work of one process",
-                expected="1 process",
-                got=f"{launched_size()} that were launched together",
-                fix=f"run ramekin {verb} without a launcher",
-            )
-        asked = [*first, *(words or ())]
+        if not of_several:
+            refuse_several(verb)
+        asked = [*first, *(_renamed(word, renamed) for word in words or ())]
+        schemas = importlib.import_module(f"ramekin.recipes.{module}")
         settings = compose(verb, getattr(schemas, schema), asked, config_file=config)
         # After the check, as a recipe may import torch.
         recipe = importlib.import_module(f"ramekin.recipes.{verb}")
@@ -78,6 +93,26 @@ def command(
 
     run.__doc__ = text
     return run
+
+
+def _renamed(word: str, names: Mapping[str, str]) -> str:
+    key, equals, value = word.partition("=")
+    return f"{names.get(key, key)}{equals}{value}"
+
+
+def refuse_several(verb: str) -> None:
+    """Refuse to do the work of one process in several that were launched together.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if launched_size() > 1:
+        raise UsageError(
+            f"ramekin {verb} is the work of one process",
+            expected="1 process",
+            got=f"{launched_size()} that were launched together",
+            fix=f"run ramekin {verb} without a launcher",
+        )
 
 
 def emit(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
