@@ -1,4 +1,5 @@
 import contextlib
+import json
 import random
 import runpy
 from dataclasses import replace
@@ -117,6 +118,23 @@ def _make_recipe():
     return make_recipe
 
 
+def events(folder, kind="step"):
+    lines = map(json.loads, (Path(folder) / "events.jsonl").read_text().splitlines())
+    return [event for event in lines if event["event"] == kind]
+
+
+@pytest.fixture(name="events")
+def _events():
+    """The events of a kind in a run's journal."""
+    return events
+
+
+@pytest.fixture(name="logged")
+def _logged():
+    """A number of every step in a run's journal."""
+    return lambda folder, key="loss": [event[key] for event in events(folder)]
+
+
 @pytest.fixture(name="processes", scope="package")
 def _processes(tmp_path_factory):
     """Gives `size` processes that train together, the same to all tests unless one of them has died."""
@@ -131,3 +149,13 @@ def _processes(tmp_path_factory):
     yield processes
     for each in made.values():
         each.close()
+
+
+@pytest.fixture(name="alone")
+def _alone(processes):
+    return processes(1)
+
+
+@pytest.fixture(name="two")
+def _two(processes):
+    return processes(2)

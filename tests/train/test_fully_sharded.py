@@ -1,37 +1,11 @@
 """FSDP2 over gloo: the same step as one process's, an untied head that stays, states that one process continues."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
+from ramekin.train.state import load_newest
+
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-
-
-def logged(folder, key):
-    lines = (Path(folder) / "events.jsonl").read_text().splitlines()
-    return [event[key] for event in map(json.loads, lines) if event["event"] == "step"]
-
-
-def losses(folder):
-    return logged(folder, "loss")
-
-
-def state(folder):
-    from ramekin.train.state import load_newest
-
-    return load_newest(Path(folder) / "state")
-
-
-@pytest.fixture(name="alone")
-def _alone(processes):
-    return processes(1)
-
-
-@pytest.fixture(name="two")
-def _two(processes):
-    return processes(2)
 
 
 # -- a step
@@ -77,7 +51,7 @@ def test_an_adapter_of_which_a_process_may_have_no_part_and_no_examples(processe
     ],
     ids=str,
 )
-def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, changes):
+def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, changes, logged):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)
     parts = two.run("train", FSDP, folder=str(tmp_path / "two"), **changes)
     assert parts[0]["ids"] == parts[1]["ids"] == one["ids"]
@@ -85,7 +59,7 @@ def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, changes):
         assert logged(tmp_path / "two", key) == pytest.approx(logged(tmp_path / "one", key), rel=rel)
     assert parts[0]["weights"] == parts[1]["weights"], "both have the whole model again"
     assert {each["head_is_embedding"] for each in parts} == {one["head_is_embedding"]}
-    expected, found = state(tmp_path / "one"), state(tmp_path / "two")
+    expected, found = load_newest(tmp_path / "one" / "state"), load_newest(tmp_path / "two" / "state")
     assert found.weights.keys() == expected.weights.keys()
     for name, tensor in expected.weights.items():
         assert (found.weights[name] - tensor).norm() <= 1e-4 * tensor.norm(), name
@@ -95,11 +69,13 @@ def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, changes):
         assert found.optimizer.tensors[name].shape == tensor.shape, name
 
 
-def test_bf16_is_autocast_over_parts_in_fp32(alone, two, tmp_path):
+def test_bf16_is_autocast_over_parts_in_fp32(alone, two, tmp_path, logged):
     alone.run("train", folder=str(tmp_path / "one"), precision="bf16")
     two.run("train", FSDP, folder=str(tmp_path / "two"), precision="bf16")
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-2)
-    assert {tensor.dtype for tensor in state(tmp_path / "two").weights.values()} == {torch.float32}
+    assert logged(tmp_path / "two") == pytest.approx(logged(tmp_path / "one"), rel=1e-2)
+    assert {tensor.dtype for tensor in load_newest(tmp_path / "two" / "state").weights.values()} == {
+        torch.float32
+    }
 
 
 def test_two_runs_are_equal_to_the_bit(two, tmp_path):
@@ -109,24 +85,24 @@ def test_two_runs_are_equal_to_the_bit(two, tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "adamwscale"])
 @pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (3, 2)], ids=str)
-def test_a_stopped_run_is_continued_by_any_number(alone, processes, tmp_path, optimizer, sizes):
+def test_a_stopped_run_is_continued_by_any_number(alone, processes, tmp_path, optimizer, sizes, logged):
     run, changes = str(tmp_path / "run"), {"optimizer": optimizer}
     (whole,) = alone.run("train", folder=str(tmp_path / "whole"), **changes)
     stopped = processes(sizes[0]).outcomes("train", FSDP, folder=run, stop=[0, 2], **changes)
     assert {each["error"] for each in stopped} == {"StoppedError"}
     resumed = processes(sizes[1]).run("train", FSDP, folder=run, **changes)
     assert resumed[0]["ids"] == whole["ids"][3:]
-    assert losses(run) == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    assert logged(run) == pytest.approx(logged(tmp_path / "whole"), rel=1e-5)
     assert resumed[0]["norm"] == pytest.approx(whole["norm"], rel=1e-5)
 
 
-def test_what_parts_leave_is_continued_by_whole_copies(two, tmp_path):
+def test_what_parts_leave_is_continued_by_whole_copies(two, tmp_path, logged):
     run = str(tmp_path / "run")
     two.outcomes("train", FSDP, folder=run, stop=[1, 2])
     resumed = two.run("train", folder=run)
     two.run("train", folder=str(tmp_path / "whole"))
     assert resumed[0]["notices"] == ["continuing after step 3"]
-    assert losses(run) == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    assert logged(run) == pytest.approx(logged(tmp_path / "whole"), rel=1e-5)
 
 
 def test_the_first_evaluates_the_whole_model_and_all_take_the_best(alone, two, tmp_path):

@@ -1,27 +1,10 @@
 """Several processes that hold the whole model each, over gloo: the same step as one process's."""
 
-import json
 import random
-from pathlib import Path
 
 import pytest
 
-
-def losses(folder):
-    lines = (Path(folder) / "events.jsonl").read_text().splitlines()
-    return [event["loss"] for event in map(json.loads, lines) if event["event"] == "step"]
-
-
-def weights(folder):
-    from ramekin.train.state import load_newest
-
-    return load_newest(Path(folder) / "state").weights
-
-
-@pytest.fixture(name="alone")
-def _alone(processes):
-    return processes(1)
-
+from ramekin.train.state import load_newest
 
 # -- a step
 
@@ -82,29 +65,29 @@ def test_numbers_of_examples_that_do_not_divide(processes):
 @pytest.mark.parametrize(
     "changes", [{}, {"optimizer": "adafactor"}, {"adapter": "lora"}, {"packing": True}], ids=str
 )
-def test_a_run_of_two_is_the_run_of_one(processes, alone, tmp_path, changes):
+def test_a_run_of_two_is_the_run_of_one(processes, alone, tmp_path, changes, logged):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)
     two = processes(2).run("train", folder=str(tmp_path / "two"), **changes)
     assert two[0]["ids"] == two[1]["ids"] == one["ids"], "the same examples in the same order"
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert logged(tmp_path / "two") == pytest.approx(logged(tmp_path / "one"), rel=1e-5)
     assert two[0]["weights"] == two[1]["weights"]
-    expected = weights(tmp_path / "one")
-    for name, tensor in weights(tmp_path / "two").items():
+    expected = load_newest(tmp_path / "one" / "state").weights
+    for name, tensor in load_newest(tmp_path / "two" / "state").weights.items():
         assert (tensor - expected[name]).norm() <= 1e-4 * expected[name].norm(), name
     assert two[0]["told"] == ["StepDone"] * 6
     assert two[1]["told"] == [], "the first alone talks"
 
 
-def test_two_runs_of_two_are_equal_to_the_bit(processes, tmp_path):
+def test_two_runs_of_two_are_equal_to_the_bit(processes, tmp_path, logged):
     runs = [
         processes(2).run("train", folder=str(tmp_path / name), dropout=0.1)[0] for name in ("one", "other")
     ]
     assert runs[0]["weights"] == runs[1]["weights"]
-    assert losses(tmp_path / "one") == losses(tmp_path / "other")
+    assert logged(tmp_path / "one") == logged(tmp_path / "other")
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 2), (3, 2)])
-def test_a_run_is_continued_by_another_number_of_processes(processes, alone, tmp_path, before, after):
+def test_a_run_is_continued_by_another_number_of_processes(processes, alone, tmp_path, before, after, logged):
     (whole,) = alone.run("train", folder=str(tmp_path / "whole"))
     stopped = processes(before).outcomes("train", folder=str(tmp_path / "run"), stop=[before - 1, 2])
     assert {each["error"] for each in stopped} == {"StoppedError"}
@@ -114,18 +97,18 @@ def test_a_run_is_continued_by_another_number_of_processes(processes, alone, tmp
     for each in resumed:
         assert each["ids"] == whole["ids"][3:]
         assert each["steps"] == 6
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    assert logged(tmp_path / "run") == pytest.approx(logged(tmp_path / "whole"), rel=1e-5)
     assert resumed[0]["notices"] == ["continuing after step 3"]
 
 
-def test_a_stopped_run_of_two_resumes_bit_identical(processes, tmp_path):
+def test_a_stopped_run_of_two_resumes_bit_identical(processes, tmp_path, logged):
     straight = processes(2).run("train", folder=str(tmp_path / "straight"), dropout=0.1)
     stopped = processes(2).outcomes("train", folder=str(tmp_path / "run"), dropout=0.1, stop=[0, 3])
     assert {each["error"] for each in stopped} == {"StoppedError"}
     assert "stopped by SIGTERM after step 4" in stopped[0]["message"]
     resumed = processes(2).run("train", folder=str(tmp_path / "run"), dropout=0.1)
     assert resumed[0]["weights"] == straight[0]["weights"]
-    assert losses(tmp_path / "run") == losses(tmp_path / "straight")
+    assert logged(tmp_path / "run") == logged(tmp_path / "straight")
 
 
 def test_the_first_evaluates_and_all_take_the_best(processes, alone, tmp_path):
@@ -140,11 +123,11 @@ def test_the_first_evaluates_and_all_take_the_best(processes, alone, tmp_path):
     assert two[0]["weights"] == two[1]["weights"], "the second's model has the best weights as well"
 
 
-def test_too_little_memory_in_one_process_changes_nothing_else(processes, alone, tmp_path):
+def test_too_little_memory_in_one_process_changes_nothing_else(processes, alone, tmp_path, logged):
     options = {"micro_batch_tokens": 10_000}
     alone.run("train", folder=str(tmp_path / "one"), **options)
     two = processes(2).run("train", folder=str(tmp_path / "two"), capacity=[1, 90], **options)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert logged(tmp_path / "two") == pytest.approx(logged(tmp_path / "one"), rel=1e-5)
     assert two[0]["weights"] == two[1]["weights"]
     assert "out of memory: micro-batches of " in two[0]["notices"][0]
     assert two[0]["notices"] == two[1]["notices"]
@@ -190,7 +173,7 @@ def test_one_example_that_never_fits_ends_all(processes, tmp_path):
     assert "process 1: a single example does not fit" in found[0]["message"]
 
 
-def test_a_killed_process_is_missed_and_the_run_goes_on_later(processes, alone, tmp_path):
+def test_a_killed_process_is_missed_and_the_run_goes_on_later(processes, alone, tmp_path, logged):
     two = processes(2)
     two.start("train", folder=str(tmp_path / "run"), checkpoint_every=1, die=[1, 3])
     left = two.answer(0)
@@ -201,4 +184,4 @@ def test_a_killed_process_is_missed_and_the_run_goes_on_later(processes, alone, 
     alone.run("train", folder=str(tmp_path / "whole"))
     (resumed,) = alone.run("train", folder=str(tmp_path / "run"), checkpoint_every=1)
     assert resumed["notices"] == ["continuing after step 3"]
-    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+    assert logged(tmp_path / "run") == pytest.approx(logged(tmp_path / "whole"), rel=1e-5)

@@ -62,11 +62,6 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
 
 
-def events(folder, kind="step"):
-    lines = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
-    return [event for event in lines if event["event"] == kind]
-
-
 def stop_at(step, number=signal.SIGTERM):
     def progress(event):
         if isinstance(event, StepDone) and event.step == step:
@@ -105,21 +100,15 @@ def test_equal_runs_are_bitwise_equal(train):
     assert not same(weights(one), weights(different))
 
 
-def test_micro_batches_do_not_change_the_step(train):
-    one, _ = train("one", dropout=0.0, micro_batch_tokens=1)
-    other, _ = train("other", dropout=0.0, micro_batch_tokens=10_000)
-    first, second = events_losses(train, "one"), events_losses(train, "other")
-    assert first == pytest.approx(second, rel=1e-4)
+def test_micro_batches_do_not_change_the_step(train, logged):
+    one, first = train("one", dropout=0.0, micro_batch_tokens=1)
+    other, second = train("other", dropout=0.0, micro_batch_tokens=10_000)
+    assert logged(first.state.parents[1]) == pytest.approx(logged(second.state.parents[1]), rel=1e-4)
     for name, tensor in weights(one).items():
         torch.testing.assert_close(tensor, weights(other)[name], rtol=1e-3, atol=1e-4)
 
 
-def events_losses(train, run):
-    _, report = train(run, dropout=0.0, micro_batch_tokens=1 if run == "one" else 10_000)
-    return [event["loss"] for event in events(report.state.parents[1])]
-
-
-def test_a_log_line_has_its_numbers(train):
+def test_a_log_line_has_its_numbers(train, events):
     _, report = train(max_steps=5, learning_rate=0.5, schedule="constant", warmup_steps=2)
     lines = events(report.state.parents[1])
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
@@ -131,7 +120,7 @@ def test_a_log_line_has_its_numbers(train):
     }
 
 
-def test_a_log_line_can_stand_for_several_steps(train):
+def test_a_log_line_can_stand_for_several_steps(train, events):
     _, each = train("each", max_steps=5)
     _, fewer = train("fewer", max_steps=5, log_every=2)
     lines, windows = events(each.state.parents[1]), events(fewer.state.parents[1])
@@ -166,7 +155,7 @@ def test_dropout_mode_and_random_state_are_given_back(train, make_model):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_bf16_on_a_cpu_trains_fp32_weights_and_says_so(train, monkeypatch):
+def test_bf16_on_a_cpu_trains_fp32_weights_and_says_so(train, monkeypatch, events):
     monkeypatch.setattr("ramekin.train.placement._processor", lambda: "flags : avx2")
     model, report = train(max_steps=2, precision="bf16")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
@@ -178,7 +167,7 @@ def test_bf16_on_a_cpu_trains_fp32_weights_and_says_so(train, monkeypatch):
 # -- evaluation
 
 
-def test_evaluation_at_its_turns_and_at_the_end(train):
+def test_evaluation_at_its_turns_and_at_the_end(train, events):
     modes = []
 
     def on_eval(model, step):
@@ -203,7 +192,7 @@ def rising_and_falling(_, step):
     return {"accuracy": [0.1, 0.5, 0.4, 0.5, 0.2, 0.3, 0.1, 0.0][step - 1], "loss": step / 10}
 
 
-def test_the_best_evaluation_is_the_result(train, tmp_path):
+def test_the_best_evaluation_is_the_result(train, tmp_path, events):
     best, report = train("best", eval_every=1, best_metric="accuracy", on_eval=rising_and_falling)
     plain, _ = train("plain", max_steps=6)
     second, _ = train("second", stop_after=2)
@@ -246,7 +235,7 @@ def test_an_unknown_metric_names_the_nearest(train):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_metric_that_is_not_finite_is_kept(train, tmp_path, bad):
+def test_a_metric_that_is_not_finite_is_kept(train, tmp_path, bad, events):
     """A correlation may be undefined; the run is saved all the same, and goes on."""
 
     def on_eval(_, step):
@@ -277,7 +266,7 @@ def test_a_stopped_run_keeps_its_best(train, stops):
 # -- tasks and memory
 
 
-def test_every_task_has_its_loss(train, make_items, tmp_path):
+def test_every_task_has_its_loss(train, make_items, tmp_path, events):
     items = make_items(20)
     _, report = train(max_steps=None, epochs=2, items=items)
     assert {name: loss.examples for name, loss in report.tasks.items()} == {"toy/dry": 20, "toy/wet": 20}
@@ -353,7 +342,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_run_resumes_bit_identical(train, kind, tmp_path):
+def test_a_stopped_run_resumes_bit_identical(train, kind, tmp_path, events):
     more, stops = KINDS[kind]
     changes = {"max_steps": 7, "warmup_steps": 2, **more}
     straight, whole = train("straight", **changes)
@@ -396,7 +385,7 @@ def test_an_adapter_resumes_and_saves_only_itself(train, make_model):
     assert (report.state / "weights.safetensors").stat().st_size < 8 * report.trainable_parameters + 10_000
 
 
-def test_a_killed_save_is_made_up_for_by_the_one_before(train, tmp_path):
+def test_a_killed_save_is_made_up_for_by_the_one_before(train, tmp_path, events):
     straight, _ = train("straight", checkpoint_every=2)
     with pytest.raises(StoppedError):
         train("damaged", checkpoint_every=2, progress=stop_at(5))
@@ -476,7 +465,7 @@ def test_another_torch_is_told(train, monkeypatch):
     assert train()[1].notices == ()
 
 
-def test_an_evaluation_that_a_signal_prevented_is_made_after_the_resume(train, tmp_path):
+def test_an_evaluation_that_a_signal_prevented_is_made_after_the_resume(train, tmp_path, events):
     options = {"max_steps": 4, "eval_every": 2, "on_eval": lambda _, step: {"step": step}}
     for step in (2, 4):
         with pytest.raises(StoppedError):
@@ -487,7 +476,7 @@ def test_an_evaluation_that_a_signal_prevented_is_made_after_the_resume(train, t
     assert [e["step"] for e in events(tmp_path / "run", "eval")] == [2, 4]
 
 
-def test_an_evaluation_that_a_kill_undid_is_logged_once(train, tmp_path):
+def test_an_evaluation_that_a_kill_undid_is_logged_once(train, tmp_path, events):
     options = {"max_steps": 4, "eval_every": 2, "on_eval": lambda _, step: {"step": step}}
 
     def killed(event):

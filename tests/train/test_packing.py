@@ -1,6 +1,5 @@
 """Packing within a step and within a run: other rows, the same gradient, the same losses."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -140,7 +139,7 @@ def test_one_long_example_among_short_ones_that_never_fits_is_named(make_model, 
 
 
 @pytest.fixture(name="train")
-def _train(make_model, make_items, make_recipe, tmp_path):
+def _train(make_model, make_items, make_recipe, tmp_path, events):
     def train(run, *, packing, model=None, items=None, objective=None, **changes):
         model = model or make_model()
         recipe = make_recipe(**{"dropout": 0.0, "micro_batch_tokens": 100, "packing": packing, **changes})
@@ -152,8 +151,7 @@ def _train(make_model, make_items, make_recipe, tmp_path):
             resume=True,
             objective=objective,
         )
-        lines = map(json.loads, (tmp_path / run / "events.jsonl").read_text().splitlines())
-        return model, report, [line for line in lines if line["event"] == "step"]
+        return model, report, events(tmp_path / run)
 
     return train
 

@@ -1,14 +1,13 @@
 """DeepSpeed's ZeRO over gloo: the step of one process. Skipped where DeepSpeed is not installed."""
 
-import json
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import torch
 
 from ramekin.errors import UsageError
 from ramekin.train.launched import Launched
+from ramekin.train.state import load_newest
 from ramekin.train.strategies import refuse_unfit
 
 needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
@@ -16,27 +15,6 @@ needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="Dee
 
 def zero(stage):
     return {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": str(stage)}
-
-
-def logged(folder, key):
-    lines = (Path(folder) / "events.jsonl").read_text().splitlines()
-    return [event[key] for event in map(json.loads, lines) if event["event"] == "step"]
-
-
-def state(folder):
-    from ramekin.train.state import load_newest
-
-    return load_newest(Path(folder) / "state")
-
-
-@pytest.fixture(name="alone")
-def _alone(processes):
-    return processes(1)
-
-
-@pytest.fixture(name="two")
-def _two(processes):
-    return processes(2)
 
 
 def test_without_deepspeed_or_adamw_nothing_is_begun(make_recipe, monkeypatch):
@@ -70,7 +48,7 @@ def test_the_gradient_is_that_of_one_padded_batch(two, stage, budget, options):
 @pytest.mark.parametrize(
     "changes", [{"weight_decay": 0.1, "max_grad_norm": 0.01}, {"tied": True}, {"packing": True}], ids=str
 )
-def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, stage, changes):
+def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, stage, changes, logged):
     (one,) = alone.run("train", folder=str(tmp_path / "one"), **changes)
     parts = two.run("train", zero(stage), folder=str(tmp_path / "two"), **changes)
     assert parts[0]["ids"] == parts[1]["ids"] == one["ids"]
@@ -78,7 +56,7 @@ def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, stage, changes):
         assert logged(tmp_path / "two", key) == pytest.approx(logged(tmp_path / "one", key), rel=rel)
     assert parts[0]["weights"] == parts[1]["weights"], "both have the whole model again"
     assert {each["head_is_embedding"] for each in parts} == {one["head_is_embedding"]}
-    expected, found = state(tmp_path / "one"), state(tmp_path / "two")
+    expected, found = load_newest(tmp_path / "one" / "state"), load_newest(tmp_path / "two" / "state")
     assert found.weights.keys() == expected.weights.keys()
     for name, tensor in expected.weights.items():
         assert (found.weights[name] - tensor).norm() <= 1e-4 * tensor.norm(), name
@@ -87,18 +65,20 @@ def test_a_run_in_parts_is_the_run_of_one(alone, two, tmp_path, stage, changes):
 
 @needs_deepspeed
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_bf16_is_autocast_over_parts_in_fp32(alone, two, tmp_path, stage):
+def test_bf16_is_autocast_over_parts_in_fp32(alone, two, tmp_path, stage, logged):
     alone.run("train", folder=str(tmp_path / "one"), precision="bf16")
     two.run("train", zero(stage), folder=str(tmp_path / "two"), precision="bf16")
     found, expected = (logged(tmp_path / name, "loss") for name in ("two", "one"))
     assert found == pytest.approx(expected, rel=1e-2)
-    assert {tensor.dtype for tensor in state(tmp_path / "two").weights.values()} == {torch.float32}
+    assert {tensor.dtype for tensor in load_newest(tmp_path / "two" / "state").weights.values()} == {
+        torch.float32
+    }
 
 
 @needs_deepspeed
 @pytest.mark.parametrize("stage", [1, 2, 3])
 @pytest.mark.parametrize("sizes", [(2, 1), (1, 2), (3, 2)], ids=str)
-def test_a_stopped_run_is_continued_by_any_number(alone, processes, tmp_path, stage, sizes):
+def test_a_stopped_run_is_continued_by_any_number(alone, processes, tmp_path, stage, sizes, logged):
     run = str(tmp_path / "run")
     (whole,) = alone.run("train", folder=str(tmp_path / "whole"))
     stopped = processes(sizes[0]).outcomes("train", zero(stage), folder=run, stop=[0, 2])

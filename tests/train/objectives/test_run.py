@@ -1,6 +1,5 @@
 """Objectives in a run: what its log says, and that it is continued as it was begun."""
 
-import json
 import os
 import signal
 
@@ -34,11 +33,6 @@ def _train(make_model, make_pairs, make_recipe, tmp_path):
     return train
 
 
-def steps(folder):
-    lines = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
-    return [line for line in lines if line["event"] == "step"]
-
-
 def stop_after(step):
     def progress(event):
         if isinstance(event, StepDone) and event.step == step:
@@ -47,9 +41,9 @@ def stop_after(step):
     return progress
 
 
-def test_both_terms_are_logged_unweighted(train, make_model, make_pairs, tmp_path):
+def test_both_terms_are_logged_unweighted(train, make_model, make_pairs, tmp_path, events):
     train(max_steps=2, global_batch=20, dropout=0.0)
-    first = steps(tmp_path / "run")[0]
+    first = events(tmp_path / "run")[0]
     assert first["loss"] == pytest.approx(first["likelihood"] + 3 * first["unlikelihood"], rel=1e-6)
     batch = collate(make_pairs(20))
     losses = FlippedLikelihood(1.0, 1e-6)(make_model(), batch)
@@ -59,14 +53,14 @@ def test_both_terms_are_logged_unweighted(train, make_model, make_pairs, tmp_pat
         assert first[name] == pytest.approx(total.item() / tokens, rel=1e-5)
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(train, tmp_path):
+def test_a_stopped_run_goes_on_to_the_same_bits(train, tmp_path, events):
     whole = train(run="whole", dropout=0.1, log_every=3)
     with pytest.raises(StoppedError):
         train(run="stopped", dropout=0.1, log_every=3, progress=stop_after(2))
     rest = train(run="stopped", dropout=0.1, log_every=3)
     for one, other in zip(whole.parameters(), rest.parameters(), strict=True):
         assert torch.equal(one, other)
-    told = [[{**line, "seconds": 0} for line in steps(tmp_path / run)] for run in ("whole", "stopped")]
+    told = [[{**line, "seconds": 0} for line in events(tmp_path / run)] for run in ("whole", "stopped")]
     assert told[0] == told[1]
 
 
