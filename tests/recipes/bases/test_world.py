@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.recipes.bases.made import make_base
 from ramekin.recipes.bases.world import WORLD_BASES, refuse_another, world_base_folder, world_base_settings
+from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.models import locate
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
@@ -30,6 +32,19 @@ def test_each_is_kept_by_name_and_seed(tmp_path: Path, monkeypatch: pytest.Monke
     kept.mkdir()
     (kept / "ramekin.json").write_text("{}")
     assert locate("mini/text", Places(), SilentProgress()) == kept
+
+
+def test_one_is_made_again_where_a_prompt_of_its_tasks_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = world_base_folder("mini/base", 0)
+    assert world_base_folder("mini/base", 0) == before
+
+    def reworded(*names: Any, **options: Any) -> tuple[TaskExamples, ...]:
+        first, *others = training_examples(*names, **options)
+        example = first.examples[0]._replace(inputs=f"{first.examples[0].inputs} Now tell:")
+        return (replace(first, examples=(example, *first.examples[1:])), *others)
+
+    monkeypatch.setattr("ramekin.recipes.bases.world.training_examples", reworded)
+    assert world_base_folder("mini/base", 0) != before
 
 
 def test_the_bases_of_the_study_differ_in_size_alone() -> None:

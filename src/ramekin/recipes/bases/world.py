@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
-from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.recipes.bases.made import make_base
 from ramekin.recipes.compose import CONF, compose
+from ramekin.recipes.data import training_examples
 from ramekin.recipes.places import Places, cache_root
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import BaseConfig, RunConfig
@@ -101,17 +101,21 @@ def _fingerprint(settings: WorldBaseConfig, seed: int) -> str:
     import torch
 
     import ramekin
-    from ramekin.sources.world import corpus, generate
+    from ramekin.sources.world import corpus
 
-    config, worlds = settings.base, [load_task(name).source.world for name in settings.tasks]
-    # A key that came later is left out where it says nothing, so that what is kept is found again.
-    silent = {"vocabulary_templates"} if config.vocabulary_templates == "first" else None
+    config = settings.base
+    # A few rows stand for the world's grammar and the tasks' templates: where those change, so do they.
+    samples = training_examples(
+        settings.tasks,
+        split="train",
+        templates=config.vocabulary_templates,
+        limit=20,
+        places=Places(world_seed=seed),
+    )
     depends = [
-        json.loads(config.model_dump_json(exclude=silent)),
-        list(settings.tasks),
+        json.loads(config.model_dump_json()),
         seed,
-        # A sample stands for the world's grammar: where that changes, the base is made again.
-        [generate(world, "train", n=20, seed=seed) for world in worlds if world is not None],
+        [(example.inputs, example.targets, example.options) for each in samples for example in each.examples],
         corpus(50, seed=seed),
         ramekin.__version__,
         torch.__version__,
