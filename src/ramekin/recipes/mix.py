@@ -148,6 +148,8 @@ def _lost_of(index: MixtureIndex) -> dict[str, int]:
 def _built_lines(index: MixtureIndex, config: MixConfig) -> Iterator[str]:
     built = _built(index)
     tasks = len({leaf.task for leaf in index.leaves})
+    for name, reason in index.missing.items():
+        yield f"left out {name}: {reason}"
     yield (
         f"{index.mixture}: {built['examples']:,} examples of {tasks} tasks "
         f"in {built['shards']} shards, enough for {index.draws:,} draws"
@@ -155,6 +157,4 @@ def _built_lines(index: MixtureIndex, config: MixConfig) -> Iterator[str]:
     yield f"  tokens  {built['input_tokens']:,} input, {built['target_tokens']:,} target"
     for name, count in built["lost"].items():
         yield f"  {name.replace('_', ' ')}: {count:,}"
-    for name, reason in index.missing.items():
-        yield f"  left out {name}: {reason}"
     yield f"  kept in {shards_folder(config.cache)}"

@@ -286,6 +286,9 @@ def test_a_survey_counts_as_a_build_does_and_makes_no_shard(
     assert plan.leaves[1].epochs == plan.leaves[1].draws / 4
     shown = table(plan)
     assert "own/wet" in shown and "66.67 %" in shown and "cap" in shown
+    lacking = table(replace(plan, missing={"own/dry": "no rows", "own/odd": "no file"})).splitlines()
+    assert lacking[:2] == ["left out own/dry: no rows", "left out own/odd: no file"]
+    assert lacking[2].endswith(", without 2 tasks, named above") and lacking[3:] == shown.splitlines()[1:]
     again = survey_mixture(
         mixture, make_how(), folder=world / "cache", num_workers=1, progress=SilentProgress()
     )

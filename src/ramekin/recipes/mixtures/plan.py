@@ -116,15 +116,18 @@ def table(plan: MixturePlan) -> str:
     )
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     one_pass = f"one pass is {plan.epoch_examples:,} examples"
-    lines = [f"{plan.mixture}: {plan.steps:,} steps of {plan.global_batch}; {one_pass}"]
+    count = len(plan.missing)
+    without = f", without {count} task{'s' * (count > 1)}, named above" if count else ""
+    lines = [f"{plan.mixture}: {plan.steps:,} steps of {plan.global_batch}; {one_pass}{without}"]
     for row in cells:
         first, *others = (cell.ljust(width) if place in (0, 7) else cell.rjust(width)
                           for place, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
         lines.append("  ".join((first, *others)).rstrip())
     if len(rows) > _SHOWN:
         lines.insert(-1, f"… and {len(rows) - _SHOWN} more (--json has all)")
-    lines += [f"left out {name}: {reason}" for name, reason in plan.missing.items()]
-    return "\n".join(lines)
+    # First what is the longest: what was asked for is then to be seen at the end of the screen.
+    missing = [f"left out {name}: {reason}" for name, reason in plan.missing.items()]
+    return "\n".join([*missing, *lines])
 
 
 def _cells(leaf: LeafPlan) -> tuple[str, ...]:
