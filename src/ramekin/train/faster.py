@@ -1,17 +1,18 @@
-"""Parts of a T5 in forms that a CPU computes faster, in a model's place for as long as it trains.
+"""Parts of a T5 in forms that a CPU computes faster or in less memory, in their place while the model trains.
 
 Each is the function that transformers writes (to rounding), put together from fewer passes over memory:
 
-- the root mean square norm, with its gradient in closed form;
-- the tanh GELU as torch's one kernel instead of eight;
+- the root mean square norm with its gradient in closed form, and the tanh GELU as torch's one kernel instead
+  of eight: a fifth less is kept for the backward pass (they save no time worth speaking of);
 - attention that adds position bias and mask in place, without a mask of its own for every layer;
 - dropout from sixteen random bits a number instead of a double: rates are rounded to 1/65536, and the
   numbers that stay are divided by exactly the share of those that do;
 - the gradient of the input embedding as the rows that were looked up, added into the whole where they belong,
   instead of a table of zeros with a few rows for each look-up.
 
-In evaluation, and on other devices, nothing is changed (a GPU's kernels fuse or hide these passes). Names of
-parameters and a model's files are as they were. This module knows nothing of steps, objectives or optimizers.
+`benchmarks/train_profile.py --parts` measures each. In evaluation, and on other devices, nothing is changed
+(a GPU's kernels fuse or hide these passes). Names of parameters and a model's files are as they were. This
+module knows nothing of steps, objectives or optimizers.
 """
 
 import contextlib
