@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,20 @@ def test_a_file_opens_with_its_command_and_names_its_source(path: Path, tmp_path
         assert config.recipe == f"{path.parent.name}/{path.stem}"
         assert "Source:" in text or f"{path.parent.name}/_base.yaml" in text
     assert config.output is not None and config.output.parts[0] == "runs"
+
+
+def test_the_page_of_recipes_has_them_all_and_no_other() -> None:
+    page = Path(__file__).parents[2] / "docs" / "recipes.md"
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    listed, family = [], ""
+    for row in rows[1:]:
+        first, what, *_ = row.strip("| ").split(" | ")
+        if first.endswith("/`**"):
+            family, names = first.strip("*`"), re.findall(r"`(\w+)`", what)
+        else:
+            names = re.findall(r"`(\w+)`", first)
+        listed += [f"{family}{name}" for name in names]
+    assert sorted(listed) == sorted(RECIPES)
 
 
 def test_words_are_laid_over_a_recipe() -> None:
