@@ -268,6 +268,7 @@ def test_it_runs_in_small_from_end_to_end(
     steps = [point["step"] for table in report["validations"] for point in table["points"]]
     assert steps == ([*range(1, 13)] if "papers" in recipe else [6, 12] if "t0/" in recipe else [])
     counted = {counter["name"] for counter in report["facts"]["counters"]}
+    assert all(each["of"] is None or each["count"] <= each["of"] for each in report["facts"]["counters"])
     assert ("exemplars that there was no other row for" in counted) == (
         recipe.startswith("flan_2022/") and "zero_shot" not in recipe
     )

@@ -184,4 +184,9 @@ def _lost_of(index: MixtureIndex) -> dict[str, int]:
 
 
 def _counters(lost: Mapping[str, int], total: int) -> tuple[Counter, ...]:
-    return tuple(Counter(_NAMES[name], count, total) for name, count in lost.items() if count)
+    """What was lost; of how many only where an example can be lost once: it may lack several exemplars."""
+    return tuple(
+        Counter(_NAMES[name], count, total if name.startswith(("truncated", "unknown")) else None)
+        for name, count in lost.items()
+        if count
+    )
