@@ -182,7 +182,10 @@ def test_a_run_may_go_on_with_blocks_run_again_to_the_same_bits(make_items, make
 @pytest.mark.slow
 @pytest.mark.filterwarnings(*COMPILER_WARNINGS)
 def test_a_compiled_run_equals_another_to_rounding(make_items, make_recipe, tmp_path):
-    """Evaluations, which call the encoder alone, too; names and files are those of any run."""
+    """Evaluations, which call the encoder alone, too; names and files are those of any run.
+
+    Without dropout, which compiled blocks draw otherwise than a model whose parts are made faster.
+    """
     found = {}
     for on in (False, True):
         model, losses = make(num_layers=1), []
@@ -191,7 +194,7 @@ def test_a_compiled_run_equals_another_to_rounding(make_items, make_recipe, tmp_
             losses.append(summed_loss(model, make_items(6, seed=9)))
             return {"loss": losses[-1]}
 
-        recipe = make_recipe(compile=on, max_steps=3, eval_every=1, dropout=0.2)
+        recipe = make_recipe(compile=on, max_steps=3, eval_every=1, dropout=0.0)
         run = tmp_path / str(on)
         finetune(model, make_items(24), recipe, run_dir=run, resume=False, on_eval=evaluate)
         found[on] = losses, load_newest(run / "state").weights

@@ -63,12 +63,12 @@ def compiled(model: nn.Module, *, backend: str | Callable[..., Any] = "inductor"
     """While open, `torch.compile` makes each kind of block one graph for all lengths.
 
     Blocks of one kind share their graphs, so that compiling takes as long for a deep model as for a shallow
-    one: some two minutes on a CPU (torch keeps what it compiled on the machine: then half a minute). A T5 of
-    width 256 was then 1.2 times as fast on one thread of a Xeon with AVX-512, 1.35 times without dropout
-    (`benchmarks/compile_blocks.py`), so that it pays after ten minutes of training; a coincidence of lengths
-    costs another graph. Dropout is that of blocks that are not compiled, and gradients equal theirs to
-    rounding; but which graphs there are depends on the batches seen, so a resumed run equals one that was
-    never stopped to rounding only.
+    one: some two minutes on a CPU (torch keeps what it compiled on the machine: then half a minute); a
+    coincidence of lengths costs another graph. A T5 of width 256 was then 1.2 times as fast on one thread of
+    a Xeon with AVX-512 as transformers' blocks, and no faster than with the parts of `faster`, which are not
+    put into compiled blocks (`benchmarks/compile_blocks.py`): it is for other devices. Gradients equal those
+    of transformers' blocks to rounding, with the same dropout; but which graphs there are depends on the
+    batches seen, so a resumed run equals one that was never stopped to rounding only.
 
     Args:
         model: a T5, mT5 or UMT5, or an adapter's wrapper around one.
