@@ -72,8 +72,13 @@ def test_a_study_is_carried_out_drawn_and_found_done(ramekin: Run, monkeypatch: 
     assert ran == [
         f"num_tasks=0,model=own,cot=leave_out,evaluation={e}" for e in ("held_out", "held_out_in_steps")
     ]
+    ran.clear()
     code, _, err = ramekin(*SMALL, "study.train.max_steps=3")
     assert code == 2 and "a point of another sweep" in err
+    # Nor may a model that is gone be trained by other words and its old scores stay.
+    shutil.rmtree(Path("out", names[0]))
+    code, _, err = ramekin(*SMALL, "study.train.max_steps=3", "evaluations.held_out_in_steps.limit=2")
+    assert code == 2 and "a point of another sweep" in err and "training.max_steps=3" in err and ran == []
 
 
 def test_a_dry_run_shows_the_grid_and_commands_that_can_be_typed(ramekin: Run) -> None:

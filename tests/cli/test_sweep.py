@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,66 @@ def test_finished_points_are_found_done_and_the_grid_may_grow(
     assert code == 2 and "a point of another sweep" in err
 
 
+def test_a_point_is_taken_for_finished_only_if_all_that_decides_it_is_the_same(
+    ramekin: Run, base: Path, make_checkpoint: Callable[..., Path]
+) -> None:
+    words = (
+        "sweep",
+        "evaluate",
+        "model=base",
+        "task=mini/rte",
+        "limit=4,8",
+        "threads=1",
+        "--config",
+        "own.yaml",
+    )
+    Path("own.yaml").write_text("output: out\nmax_input_tokens: 64\n")
+    assert ramekin(*words)[0] == 0
+    assert "2 of 2 points are finished" in ramekin(*words)[2]
+    Path("own.yaml").write_text("output: out\nmax_input_tokens: 128\n")
+    code, _, err = ramekin(*words)
+    assert code == 2 and "expected max_input_tokens=128, got max_input_tokens=64" in err
+    Path("own.yaml").write_text("output: out\nmax_input_tokens: 64\n")
+    shutil.rmtree(base)
+    make_checkpoint(base, seed=5)
+    code, _, err = ramekin(*words)
+    assert code == 2 and "expected weights.base=" in err and "overwrite=true" in err
+    first = Path("out/results.csv").read_text()
+    assert ramekin(*words, "overwrite=true")[0] == 0
+    assert "2 of 2 points are finished" in ramekin(*words)[2]
+    # The folder of a point may go: what it found stays in the table.
+    report = json.loads(Path("out/report.json").read_text())["tables"]
+    shutil.rmtree("out/limit=4")
+    assert ramekin(*words)[0] == 0
+    assert json.loads(Path("out/report.json").read_text())["tables"] == report
+    assert len(Path("out/results.csv").read_text().splitlines()) == len(first.splitlines()) == 3
+
+
+def test_a_point_that_fails_does_not_keep_the_others_from_being_done(ramekin: Run) -> None:
+    words = (*TRAIN, "max_steps=3", "optimizer=adafactor", "scale_parameter=false", "max_grad_norm=null")
+    code, _, err = ramekin(*words, "learning_rate=1e-3,1e11,1e-4")
+    assert code == 4 and "1 of 3 points failed" in err and "learning_rate=100000000000.0: " in err
+    rows = list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))
+    assert [row["learning_rate"] for row in rows] == ["0.001", "0.0001"]
+    code, _, err = ramekin(*words, "learning_rate=1e-3,1e-4")
+    assert code == 0 and "2 of 2 points are finished" in err
+
+
+def test_the_folder_of_a_sweep_is_said_as_that_of_its_verb(
+    ramekin: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    words = ("sweep", "evaluate", "model=base", "task=mini/rte", "limit=4,8", "threads=1", "output='~/sw'")
+    code, _, err = ramekin(*words)
+    assert code == 0, err
+    assert {path.name for path in (tmp_path / "home" / "sw").iterdir()} >= {
+        "limit=4",
+        "points",
+        "results.csv",
+    }
+    assert "rte" in (tmp_path / "home" / "sw" / "results.csv").read_text().splitlines()[0]
+
+
 @pytest.mark.slow
 def test_points_side_by_side_find_the_same(ramekin: Run) -> None:
     words = ("max_steps=2", "seed=1,2")
@@ -128,6 +189,18 @@ def test_merges_are_swept_and_told_by_their_hashes(
         (("sweep", "trian", "seed=1,2"), "did you mean 'train'"),
         (("sweep", "train", "task=mini/rt,mini/coal", "model=base"), "did you mean 'mini/cola'"),
         (("sweep", "train", "model=base", "task=mini/rte", "max_steps=1,-1"), "max_steps=-1"),
+        (
+            (
+                "sweep",
+                "fuse",
+                "method=simple_average",
+                "modelpool=Seq2SeqLMPool/flan-t5-base_glue",
+                "taskpool=flan-t5_glue_text_generation",
+                "limit=1,2",
+                "report_save_path=rep.json",
+            ),
+            "limit=2: report_save_path: another point writes rep.json",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_any_point_is_run(

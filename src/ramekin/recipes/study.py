@@ -13,12 +13,14 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import report_text
 from ramekin.recipes.runs import fresh_folder
-from ramekin.recipes.studies.plan import planned, sizes_of
+from ramekin.recipes.studies.plan import planned, refuse_lacking, sizes_of
 from ramekin.recipes.studies.points import KEYS, StudyPoint, study_points
 from ramekin.recipes.studies.report import Found, rows_of, study_report
 from ramekin.recipes.studies.schema import StudyConfig
-from ramekin.recipes.sweep import PointJob, check_jobs, run_points, write_rows
+from ramekin.recipes.sweep import finished, run_points, write_rows
+from ramekin.recipes.sweeps.jobs import PointJob, check_jobs
 from ramekin.recipes.sweeps.points import Points, SweepPoint
+from ramekin.recipes.sweeps.records import read_record
 from ramekin.recipes.sweeps.report import PointResult
 from ramekin.report.write import write_report
 
@@ -35,16 +37,18 @@ def execute(config: StudyConfig, progress: AbstractProgress) -> Outcome:
     """Train and score every point that is not finished; write the tables and the pictures of all.
 
     Raises:
+        UsageError: a point's tasks are not there, or there are fewer; nothing is begun.
         RamekinError: a point failed; what the others made stays, and the same command goes on from there.
     """
     folder, points = _asked(config)
     sizes = sizes_of(points)
+    refuse_lacking(points, sizes)
     with folder_lock(folder):
         _forget_lost(points)
         trainings = {each.training: each.point for each in points if each.training is not None}
-        trained = _carried_out(config, trainings, progress)
+        trained = _carried_out(config, trainings, folder, progress)
         scorings = {job: each.point for each in points for job in each.evaluations.values()}
-        scored = _carried_out(config, scorings, progress)
+        scored = _carried_out(config, scorings, folder, progress)
         found = [
             Found(
                 point,
@@ -72,17 +76,23 @@ def _asked(config: StudyConfig) -> tuple[Path, tuple[StudyPoint, ...]]:
 
 
 def _forget_lost(points: Sequence[StudyPoint]) -> None:
-    """Forget trainings whose model is gone while an evaluation still needs it: they are carried out again."""
+    """Forget trainings whose model is gone while an evaluation still needs it: they are carried out again.
+
+    Raises:
+        UsageError: a finished point is of another study.
+    """
     for point in points:
+        is_scored = all([read_record(each) is not None for each in point.evaluations.values()])
         job = point.training
-        if job is None or job.output.exists():
-            continue
-        if not all(each.record.exists() for each in point.evaluations.values()):
-            job.record.unlink(missing_ok=True)
+        if job is not None and read_record(job) is not None and not job.output.exists() and not is_scored:
+            job.record.unlink()
 
 
 def _carried_out(
-    config: StudyConfig, jobs: Mapping[PointJob, SweepPoint], progress: AbstractProgress
+    config: StudyConfig, jobs: Mapping[PointJob, SweepPoint], folder: Path, progress: AbstractProgress
 ) -> dict[PointJob, PointResult]:
-    results = run_points(Points(KEYS, tuple(jobs.values())), list(jobs), config.study.workers, progress)
-    return dict(zip(jobs, results, strict=True))
+    points = Points(KEYS, tuple(jobs.values()))
+    results, failures = run_points(points, list(jobs), config.study.workers, progress)
+    if failures:
+        raise finished(failures, len(jobs), folder)
+    return {job: result for job, result in zip(jobs, results, strict=True) if result is not None}

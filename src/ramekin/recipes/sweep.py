@@ -1,8 +1,8 @@
 """`ramekin sweep`: a verb at every point of a grid, each in a folder of its own, and one table of results.
 
 A point that is finished has a record and is not done again; one that was interrupted goes on as its verb
-does. A grid may be extended: the points that are there already are found. Points run one after the other, or
-side by side.
+does, and one that fails does not keep the others from being done. A grid may be extended: the points that are
+there already are found. Points run one after the other, or side by side.
 """
 
 import csv
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ramekin.errors import UsageError
+from ramekin import errors
+from ramekin.errors import DataError, RamekinError, UsageError, WeightsError
 from ramekin.files import folder_lock, write_json, write_text
 from ramekin.recipes import schema
 from ramekin.recipes.compose import compose
@@ -22,36 +23,17 @@ from ramekin.recipes.models import MADE_HERE, locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.runs import FREE_KEYS, fresh_folder
-from ramekin.recipes.settings import AbstractVerbConfig
-from ramekin.recipes.sweeps.points import Points, SweepPoint, sweep_points
-from ramekin.recipes.sweeps.report import PointResult, read_report, sweep_report, text_table
+from ramekin.recipes.runs import fresh_folder
+from ramekin.recipes.sweeps.jobs import RECORDS, SCHEMAS, PointJob, check_jobs, composed
+from ramekin.recipes.sweeps.points import Points, SweepPoint, is_key, sweep_points
+from ramekin.recipes.sweeps.records import PointRecord, read_record, write_record
+from ramekin.recipes.sweeps.report import PointResult, sweep_report, text_table
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.workers import workers
 from ramekin.registry import unknown_name
 from ramekin.report.write import write_report
 
-__all__ = [
-    "RECORDS",
-    "PointJob",
-    "SweepRequest",
-    "check_jobs",
-    "composed",
-    "execute",
-    "plan",
-    "run_point",
-    "run_points",
-    "write_rows",
-]
-
-_SCHEMAS: Mapping[str, type[AbstractVerbConfig]] = {
-    "train": schema.TrainConfig,
-    "evaluate": schema.EvaluateConfig,
-    "merge": schema.MergeConfig,
-    "fuse": schema.FuseConfig,
-}
-RECORDS = "points"
-"""The folder of the records of finished points."""
+__all__ = ["SweepRequest", "execute", "finished", "plan", "run_points", "write_rows"]
 
 
 @final
@@ -66,28 +48,6 @@ class SweepRequest:
     """0 takes one a core."""
 
 
-@final
-@dataclass(frozen=True)
-class PointJob:
-    """One point, to be carried out in whatever process."""
-
-    verb: str
-    words: tuple[str, ...]
-    """But for the output."""
-    config_file: Path | None
-    record: Path
-    """A file that says that the point is finished, with its values."""
-    output: Path
-    one_thread: bool
-    whereabouts: tuple[str, ...] = ()
-    """Further words, that say where things are and decide nothing."""
-
-    @property
-    def told(self) -> list[str]:
-        """The words that decide what the point computes."""
-        return [word for word in self.words if word.partition("=")[0].lstrip("+") not in FREE_KEYS]
-
-
 def plan(request: SweepRequest) -> Outcome:
     """The points with their commands; each is checked as its verb would, and nothing is carried out."""
     points, folder, jobs = _asked(request)
@@ -98,27 +58,38 @@ def plan(request: SweepRequest) -> Outcome:
 
 
 def execute(request: SweepRequest, progress: AbstractProgress) -> Outcome:
-    """Carry out every point that is not finished, and write the table of all."""
+    """Carry out every point that is not finished, and write the table of all that are.
+
+    Raises:
+        RamekinError: points failed; the table has the others.
+    """
     points, folder, jobs = _asked(request)
     with folder_lock(folder):
-        results = run_points(points, jobs, request.workers, progress)
-        return _written(request.verb, points, results, folder)
+        found, failures = run_points(points, jobs, request.workers, progress)
+        done = Points(points.keys, tuple(p for p, each in zip(points.points, found, strict=True) if each))
+        results = [each for each in found if each is not None]
+        outcome = _written(request.verb, done, results, folder) if results else None
+    if failures or outcome is None:
+        raise finished(failures, len(jobs), folder)
+    return outcome
 
 
 def run_points(
     points: Points, jobs: Sequence[PointJob], num_workers: int, progress: AbstractProgress
-) -> list[PointResult]:
+) -> tuple[list[PointResult | None], Sequence["_Failure"]]:
     """The results of all points in their order; those that are finished are only read.
 
+    Returns:
+        The results, None of a point whose data or numbers are at fault, and what was wrong with those.
+
     Raises:
-        RamekinError: a point failed; what the others made stays, and the same command goes on from there.
+        UsageError: a finished point is of another sweep.
+        RamekinError: no point can be carried out: the disk is full, or a signal came.
     """
-    done: dict[int, Mapping[str, Any]] = {}
-    for position, job in enumerate(jobs):
-        record = _record_of(job)
-        if record is not None:
-            done[position] = record
+    records = [read_record(job) for job in jobs]
+    done = {position: record for position, record in enumerate(records) if record is not None}
     left = [position for position in range(len(jobs)) if position not in done]
+    failures: list[_Failure] = []
     if done:
         progress.say(f"{len(done)} of {len(jobs)} points are finished already")
     with progress.stage("sweep", len(jobs)) as stage:
@@ -126,29 +97,64 @@ def run_points(
         if len(left) > 1 and num_workers != 1:
             _make_bases([jobs[position] for position in left], progress)
         with workers(num_workers if len(left) > 1 else 1) as pool:
-            for place, values in pool.run(run_point, [jobs[position] for position in left]):
-                done[left[place]] = values
-                stage.advance(1, points.points[left[place]].name)
+            for place, result in pool.run(_attempt, [jobs[position] for position in left]):
+                name = points.points[left[place]].name
+                if isinstance(result, PointRecord):
+                    done[left[place]] = result
+                else:
+                    failures.append(result)
+                    progress.say(f"{name} failed: {result.message}")
+                stage.advance(1, name)
     return [
-        PointResult(point, done[position], read_report(jobs[position].output))
+        PointResult(point, done[position].values, done[position].report) if position in done else None
         for position, point in enumerate(points.points)
-    ]
+    ], failures
 
 
-def run_point(job: PointJob) -> Mapping[str, Any]:
-    """Carry out one point and record its values."""
+@final
+@dataclass(frozen=True)
+class _Failure:
+    """A point that could not be carried out."""
+
+    name: str
+    kind: str
+    """The name of the exception's class."""
+    message: str
+
+
+def finished(failures: Sequence[_Failure], total: int, folder: Path) -> RamekinError:
+    """What to raise when all else is done: that points failed, by the name of each."""
+    error: RamekinError = getattr(errors, failures[0].kind)(
+        f"{len(failures)} of {total} points failed; the others are finished",
+        where=str(folder),
+        got="; ".join(f"{each.name}: {each.message}" for each in failures),
+        fix="mend them and run the same command again, or leave them out of the grid",
+    )
+    return error
+
+
+def _attempt(job: PointJob) -> "PointRecord | _Failure":
+    """Carry out one point; faults of its own numbers or data must not keep the others from being done."""
+    try:
+        return _run_point(job)
+    except (DataError, UsageError, WeightsError) as error:
+        return _Failure(job.output.name, type(error).__name__, str(error))
+
+
+def _run_point(job: PointJob) -> PointRecord:
+    """Carry out one point and record what it found."""
     if job.one_thread:
         import torch
 
         torch.set_num_threads(1)
     config = composed(job)
+    job.record.unlink(missing_ok=True)  # of a point that is made anew
     if job.verb != "train" and job.output.exists() and not _is_unfinished(job.output):
         # Finished, yet without a record: killed between the two. Its verb would refuse to overwrite it.
         config = config.model_copy(update={"overwrite": True})
     module = importlib.import_module(f"ramekin.recipes.{job.verb}")
-    values = json.loads(json.dumps(module.execute(config, SilentProgress()).to_json(), default=str))
-    write_json(job.record, {"verb": job.verb, "words": job.told, "values": values})
-    return dict(values)
+    values = module.execute(config, SilentProgress()).to_json()
+    return write_record(job, json.loads(json.dumps(values, default=str)))
 
 
 def _is_unfinished(output: Path) -> bool:
@@ -156,65 +162,18 @@ def _is_unfinished(output: Path) -> bool:
     return (output / "config.yaml").is_file() and not (output / "report.json").is_file()
 
 
-def composed(job: PointJob) -> AbstractVerbConfig:
-    """The configuration of a point.
-
-    Raises:
-        UsageError: its words are wrong.
-    """
-    quoted = str(job.output).replace("\\", "\\\\").replace("'", "\\'")
-    words = [*job.words, *job.whereabouts, f"output='{quoted}'"]
-    return compose(job.verb, _SCHEMAS[job.verb], words, config_file=job.config_file)
-
-
-def _record_of(job: PointJob) -> Mapping[str, Any] | None:
-    """What a finished point recorded; None if it is not finished.
-
-    Raises:
-        UsageError: another point of the same name is there.
-    """
-    if not job.record.is_file() or composed(job).overwrite:
-        return None
-    record = json.loads(job.record.read_text(encoding="utf-8"))
-    if (record["verb"], record["words"]) != (job.verb, job.told):
-        raise UsageError(
-            "the folder holds a point of another sweep",
-            where=str(job.record),
-            expected=" ".join(job.told),
-            got=" ".join(record["words"]),
-            fix="choose another output",
-        )
-    return dict(record["values"])
-
-
 def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob]]:
     """The points and their jobs, all of them checked."""
-    if request.verb not in _SCHEMAS:
-        raise UsageError(unknown_name("verb to sweep", request.verb, _SCHEMAS))
-    given = [word.partition("=") for word in request.words]
-    outputs = [value for key, _, value in given if key.lstrip("+") == "output"]
-    folder = Path(outputs[-1].strip("'\"")) if outputs else fresh_folder(f"sweep-{request.verb}")
-    points = sweep_points([word for word in request.words if word.partition("=")[0].lstrip("+") != "output"])
-    jobs = [_job(request, point, folder) for point in points.points]
-    check_jobs(jobs)
-    return points, folder, jobs
-
-
-def check_jobs(jobs: Sequence[PointJob]) -> None:
-    """Check the words of all points as their verbs would.
-
-    Raises:
-        UsageError: some are wrong; all problems at once.
-    """
-    problems = []
-    # Those that differ in where things are alone are right or wrong together.
-    for job in {(job.verb, job.words, job.config_file): job for job in jobs}.values():
-        try:
-            composed(job)
-        except UsageError as error:
-            problems.append(f"{job.output.name}: {error}")
-    if problems:
-        raise UsageError.of_problems(problems)
+    if request.verb not in SCHEMAS:
+        raise UsageError(unknown_name("verb to sweep", request.verb, SCHEMAS))
+    outputs = [word for word in request.words if is_key(word, "output")]
+    points = sweep_points([word for word in request.words if not is_key(word, "output")])
+    check_jobs([_job(request, point, Path()) for point in points.points])
+    # Through the configuration, so that a file may say it, and a word be written as the verb takes it.
+    first = [*points.points[0].words, *outputs]
+    output = compose(request.verb, SCHEMAS[request.verb], first, config_file=request.config_file).output
+    folder = output or fresh_folder(f"sweep-{request.verb}")
+    return points, folder, [_job(request, point, folder) for point in points.points]
 
 
 def _job(request: SweepRequest, point: SweepPoint, folder: Path) -> PointJob:

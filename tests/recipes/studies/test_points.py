@@ -7,10 +7,10 @@ import pytest
 from ramekin.errors import UsageError
 from ramekin.recipes.compose import compose, group_options
 from ramekin.recipes.schema import EvaluateConfig, TrainConfig
-from ramekin.recipes.studies.plan import sizes_of
+from ramekin.recipes.studies.plan import refuse_lacking, sizes_of
 from ramekin.recipes.studies.points import StudyPoint, study_points
 from ramekin.recipes.studies.schema import StudyConfig
-from ramekin.recipes.sweep import check_jobs, composed
+from ramekin.recipes.sweeps.jobs import check_jobs, composed
 
 
 def points_of(*words: str) -> tuple[StudyPoint, ...]:
@@ -73,6 +73,20 @@ def test_keys_of_every_verb_reach_every_point(tmp_path: Path) -> None:
                 assert (config.data_root, config.threads, config.device) == (tmp_path, 1, "cpu")
 
 
+def test_chains_of_thought_alone_are_trained_on_whatever_the_number_of_tasks() -> None:
+    points = points_of("study=mini", "num_tasks=[0,1]", "models=[small]", "cot=[only]")
+    assert [(trained(each).mixture.cot, trained(each).mixture.num_tasks) for each in points] == [
+        ("only", None)
+    ] * 2
+    refuse_lacking(points, sizes_of(points))
+
+
+def test_a_grid_that_cannot_be_trained_is_refused_before_a_point_is() -> None:
+    points = points_of("study=mini", "num_tasks=[1,50,60]", "models=[small]", "cot=[leave_out]")
+    with pytest.raises(UsageError, match=r"(?s)num_tasks=50.*expected 1 to 8, got 50.*num_tasks=60"):
+        refuse_lacking(points, sizes_of(points))
+
+
 @pytest.mark.parametrize("name", group_options("study"))
 def test_every_study_says_how_it_is_run_and_is_well_formed(name: str) -> None:
     from ramekin.recipes.compose import CONF
@@ -104,6 +118,8 @@ def test_flan_2022_has_its_sizes_with_their_steps_and_adds_collections_one_by_on
         (("study=flan_2021",), "did you mean 'flan_2022'"),
         ((), "'study' is needed"),
         (("study=mini", "evaluations=null"), "evaluations"),
+        (("study=mini", "seed=3"), "seeds=[3] in place of seed=3"),
+        (("study=mini", "models=[runs/a,runs-a]", "num_tasks=[0,1]"), "two points of the study"),
     ],
 )
 def test_what_is_wrong_is_said(words: tuple[str, ...], part: str) -> None:

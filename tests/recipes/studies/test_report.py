@@ -40,7 +40,7 @@ FOUND = [found(point) for point in study_points(STUDY, Path("out"))]
 def test_the_interval_over_seeds_is_students(values: list[float]) -> None:
     cell = over_seeds([Cell(value, n=9, chance=0.5) for value in values])
     mean, error = sum(values) / len(values), stats.sem(values)
-    assert cell.value == pytest.approx(mean) and (cell.n, cell.chance) == (9, 0.5)
+    assert cell.value == pytest.approx(mean) and (cell.n, cell.chance) == (9 * len(values), 0.5)
     if error > 1e-9:
         low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=error)
         assert (cell.low, cell.high) == pytest.approx((low, high))
@@ -80,3 +80,27 @@ def test_a_line_a_point() -> None:
     last = rows[-1]
     assert (last["num_tasks"], last["model"], last["cot"], last["seed"]) == (2, "large", "include", 1)
     assert last["loss"] == 1.5 and math.isclose(last["held_out: a"], 13 / 20 + 0.01 - 0.1)
+
+
+def test_sets_of_tasks_have_a_column_each_however_many_they_are() -> None:
+    words = (
+        "study=mini", "num_tasks=[b,0,a]", "models=[small]", "cot=[leave_out,only]",
+        "study.task_sets.a.mixture.exclude=[x]", "study.task_sets.b.mixture.exclude=[y]",
+    )  # fmt: skip
+    study = compose("study", StudyConfig, words)
+    scores = {"a": 0.5, "b": 0.25, 0: 0.0}
+    results = [
+        Found(
+            point,
+            TrainingSize(0 if point.num_tasks == 0 or point.cot == "only" else 4, 2),
+            {},
+            {name: {"t": Cell(scores[point.num_tasks], n=5)} for name in point.evaluations},
+        )
+        for point in study_points(study, Path("out"))
+    ]
+    report = study_report(study.study, results)
+    assert report.tables[0].columns == ("0 tasks", "b (4 tasks)", "a (4 tasks)")
+    for row in report.tables[0].rows:
+        assert [cell.value for cell in row.cells] == [0.0, 0.25, 0.5]
+    assert not report.curves, "the sets have no order along an axis"
+    assert [row["task_set"] for row in rows_of(results) if row["num_tasks"] == 4] == ["b", "a"]

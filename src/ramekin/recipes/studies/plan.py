@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, final
 
-from ramekin.errors import RamekinError
+from ramekin.errors import RamekinError, UsageError
 from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.mixtures.prepare import resolved_mixture
 from ramekin.recipes.outcome import Outcome
@@ -18,11 +18,11 @@ from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.studies.points import KEYS, StudyPoint
 from ramekin.recipes.studies.schema import StudyPlan
-from ramekin.recipes.sweep import PointJob, composed
+from ramekin.recipes.sweeps.jobs import PointJob, composed
 from ramekin.recipes.tiny import in_small
 from ramekin.text.mixing.mixture import Mixture, task_parts
 
-__all__ = ["TrainingSize", "planned", "sizes_of"]
+__all__ = ["TrainingSize", "planned", "refuse_lacking", "sizes_of"]
 
 _Counted: TypeAlias = tuple[int | None, int | None, str]
 """Tasks, tasks in chains of thought alone, and why there are none."""
@@ -52,6 +52,17 @@ def sizes_of(points: Sequence[StudyPoint]) -> tuple[TrainingSize, ...]:
     """What each point's training takes, as far as it can be told without its data."""
     counted: dict[tuple[MixtureConfig, Places], _Counted] = {}
     return tuple(_size(point.training, counted) for point in points)
+
+
+def refuse_lacking(points: Sequence[StudyPoint], sizes: Sequence[TrainingSize]) -> None:
+    """Refuse a grid with points that cannot be trained, before any is.
+
+    Raises:
+        UsageError: the tasks of some are not there; all are named.
+    """
+    lacks = [f"{p.point.name}: {size.lack}" for p, size in zip(points, sizes, strict=True) if size.lack]
+    if lacks:
+        raise UsageError.of_problems(lacks)
 
 
 def _size(job: PointJob | None, counted: dict[tuple[MixtureConfig, Places], _Counted]) -> TrainingSize:

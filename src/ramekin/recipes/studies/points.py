@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
+from ramekin.errors import UsageError
 from ramekin.recipes.compose import words_of
 from ramekin.recipes.studies.schema import StudyConfig, StudyPlan, TaskCount
-from ramekin.recipes.sweep import RECORDS, PointJob
+from ramekin.recipes.sweeps.jobs import RECORDS, PointJob
 from ramekin.recipes.sweeps.points import SweepPoint, named_point
 from ramekin.text.mixing.adjustments import Inclusion
 
@@ -58,6 +59,9 @@ def study_points(config: StudyConfig, folder: Path) -> tuple[StudyPoint, ...]:
     Args:
         config: the study.
         folder: what it writes to, a folder a training and a folder an evaluation.
+
+    Raises:
+        UsageError: two points would have one folder.
     """
     plan = config.study
     found: dict[str, StudyPoint] = {}
@@ -67,7 +71,12 @@ def study_points(config: StudyConfig, folder: Path) -> tuple[StudyPoint, ...]:
                 for seed in plan.seeds:
                     is_tuned = num_tasks != 0 or cot != "leave_out"
                     each = _point(config, folder, num_tasks, model, cot, seed if is_tuned else None)
-                    found[each.point.name] = each
+                    if found.setdefault(each.point.name, each) != each:
+                        raise UsageError(
+                            "two points of the study would have one folder",
+                            got=each.point.name,
+                            fix="give models names that differ in more than such signs",
+                        )
     return tuple(found.values())
 
 
@@ -80,16 +89,14 @@ def _point(
     point = SweepPoint(named_point(*zip(*given, strict=True)).name, values, ())
     one_thread = plan.workers != 1
     training = None
-    tuned: tuple[str, ...] = ()
     if seed is not None:
         words = [*_train_words(plan, num_tasks, model, cot, seed), *shared]
         record = folder / RECORDS / f"{point.name}.json"
         training = PointJob("train", tuple(words), None, record, folder / point.name, one_thread)
-        tuned = tuple(_words({"model": str(training.output)}))
+    untuned = [] if training is not None else _words({"model": _model_keys(plan, model)["model"]})
     evaluations = {}
     for name, keys in plan.evaluations.items():
         label = f"{point.name},evaluation={name}"
-        untuned = [] if tuned else _words({"model": _model_keys(plan, model)["model"]})
         evaluations[name] = PointJob(
             "evaluate",
             (*untuned, *_words(keys), *shared),
@@ -97,7 +104,7 @@ def _point(
             folder / RECORDS / f"{label}.json",
             folder / label,
             one_thread,
-            whereabouts=tuned,
+            trained=training,
         )
     return StudyPoint(point, num_tasks, model, cot, seed, training, evaluations)
 
@@ -108,7 +115,7 @@ def _train_words(
     mixture: dict[str, Any] = {"cot": cot, "seed": seed}
     if num_tasks == 0:
         mixture["cot"] = "only"
-    elif isinstance(num_tasks, int):
+    elif isinstance(num_tasks, int) and cot != "only":
         mixture |= {"num_tasks": num_tasks, "num_tasks_of": "without_cot"}
     tasks = plan.task_sets.get(str(num_tasks), {})
     return [

@@ -9,7 +9,7 @@ from ramekin.recipes.results import machine
 from ramekin.recipes.runs import command_line
 from ramekin.recipes.studies.plan import TrainingSize
 from ramekin.recipes.studies.points import StudyPoint
-from ramekin.recipes.studies.schema import StudyPlan
+from ramekin.recipes.studies.schema import StudyPlan, TaskCount
 from ramekin.report.values import (
     AVERAGE,
     Cell,
@@ -71,6 +71,7 @@ def rows_of(found: Sequence[Found]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "num_tasks": each.size.num_tasks,
+                **({"task_set": point.num_tasks} if isinstance(point.num_tasks, str) else {}),
                 "model": point.model,
                 "cot": point.cot,
                 "seed": "" if point.seed is None else point.seed,
@@ -88,6 +89,8 @@ def over_seeds(cells: Sequence[Cell]) -> Cell:
     Of one seed it is that score, with its own interval, which is of the examples alone. Neither interval
     knows of other tasks that could have been held out.
 
+    Its rows are those of all seeds together.
+
     >>> round(over_seeds([Cell(0.5), Cell(0.6)]).high, 3)
     1.185
     """
@@ -101,14 +104,15 @@ def over_seeds(cells: Sequence[Cell]) -> Cell:
     half = float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
     first = cells[0]
     unparsable = sum(cell.unparsable for cell in cells)
+    rows = None if first.n is None else sum(cell.n or 0 for cell in cells)  # what could not be read is of all
     return Cell(
-        mean, mean - half, mean + half, first.n, first.chance, unparsable, f"{count} seeds", first.metric
+        mean, mean - half, mean + half, rows, first.chance, unparsable, f"{count} seeds", first.metric
     )
 
 
 def study_report(study: StudyPlan, found: Sequence[Found]) -> Report:
     """A table and a picture for each evaluation."""
-    counts = sorted({each.size.num_tasks or 0 for each in found})
+    counts = _counts(study, found)
     tables, curves = [], []
     for name in study.evaluations:
         lines = {
@@ -118,7 +122,8 @@ def study_report(study: StudyPlan, found: Sequence[Found]) -> Report:
         }
         about = _about(study, name, found)
         tables.append(_table(name, counts, lines, about))
-        curves.append(_curves(study, name, counts, lines, about))
+        if len(set(counts.values())) == len(counts):  # sets of as many tasks have no order along an axis
+            curves.append(_curves(study, name, counts, lines, about))
     return Report(
         title=study.title,
         tables=tuple(tables),
@@ -128,31 +133,47 @@ def study_report(study: StudyPlan, found: Sequence[Found]) -> Report:
 
 
 _Lines = Mapping[tuple[str, Inclusion], tuple[Cell | None, ...]]
+_Counts = Mapping[TaskCount, int]
+"""The values of the first axis with their numbers of tasks, the fewest first."""
+
+
+def _counts(study: StudyPlan, found: Sequence[Found]) -> _Counts:
+    counts = {
+        each: max((one.size.num_tasks or 0 for one in found if one.point.num_tasks == each), default=0)
+        for each in study.num_tasks
+    }
+    return dict(sorted(counts.items(), key=lambda item: item[1]))
 
 
 def _cells(
-    name: str, model: str, cot: Inclusion, counts: Sequence[int], found: Sequence[Found]
+    name: str, model: str, cot: Inclusion, counts: _Counts, found: Sequence[Found]
 ) -> tuple[Cell | None, ...]:
     """The scores along the number of tasks, each over its seeds."""
     cells: list[Cell | None] = []
-    for count in counts:
+    for each in counts:
         scores = [
-            each.score(name)
-            for each in found
-            if (each.point.model, each.point.cot, each.size.num_tasks) == (model, cot, count)
+            one.score(name)
+            for one in found
+            if (one.point.model, one.point.cot, one.point.num_tasks) == (model, cot, each)
         ]
         known = [cell for cell in scores if cell is not None]
         cells.append(over_seeds(known) if known else None)
     return tuple(cells)
 
 
-def _table(name: str, counts: Sequence[int], lines: _Lines, about: str) -> ScoreTable:
+def _table(name: str, counts: _Counts, lines: _Lines, about: str) -> ScoreTable:
     rows = tuple(TableRow(f"{model}, {_COT[cot]}", cells) for (model, cot), cells in lines.items())
-    columns = tuple(f"{count} task{'s' * (count != 1)}" for count in counts)
+    columns = tuple(_column(each, count) for each, count in counts.items())
     return ScoreTable(f"{_title(name)}: score by number of tasks", columns, rows, about, "model and data")
 
 
-def _curves(study: StudyPlan, name: str, counts: Sequence[int], lines: _Lines, about: str) -> Curves:
+def _column(each: TaskCount, count: int) -> str:
+    """So many tasks; of a set of them its name, too."""
+    told = f"{count} task{'s' * (count != 1)}"
+    return told if isinstance(each, int) else f"{each} ({told})"
+
+
+def _curves(study: StudyPlan, name: str, counts: _Counts, lines: _Lines, about: str) -> Curves:
     drawn = tuple(
         CurveLine(
             f"{model}, {_SHORT[cot]}",
@@ -168,7 +189,7 @@ def _curves(study: StudyPlan, name: str, counts: Sequence[int], lines: _Lines, a
     metric = metrics.pop() if len(metrics) == 1 else "score"
     return Curves(
         f"{_title(name)}: score by number of tasks",
-        tuple(map(float, counts)),
+        tuple(map(float, counts.values())),
         drawn,
         x_label="fine-tuning tasks, those with chains of thought not counted",
         y_label=f"{metric_text(metric)} × 100",

@@ -63,3 +63,11 @@ class StudyConfig(AbstractVerbConfig):
     LIFTED: ClassVar[tuple[str, ...]] = ("study",)
 
     study: StudyPlan
+
+    @model_validator(mode="after")
+    def _has_seeds_of_its_own(self) -> Self:
+        if self.seed:
+            raise ValueError(
+                f"a study has an axis of seeds: seeds=[{self.seed}] in place of seed={self.seed}"
+            )
+        return self

@@ -13,7 +13,7 @@ from typing import final
 
 from ramekin.errors import UsageError
 
-__all__ = ["Points", "SweepPoint", "named_point", "sweep_points"]
+__all__ = ["Points", "SweepPoint", "is_key", "named_point", "sweep_points"]
 
 _LONGEST_NAME = 100
 
@@ -48,7 +48,8 @@ def sweep_points(words: Sequence[str]) -> Points:
         words: Hydra overrides; those with several values are swept, the others stand in every point.
 
     Raises:
-        UsageError: no word has several values, one is not understood, or a value comes twice.
+        UsageError: no word has several values, one has none or is not understood, or a value or a key that is
+            swept comes twice.
 
     >>> [point.name for point in sweep_points(["seed=1,2", "max_steps=5"]).points]
     ['seed=1', 'seed=2']
@@ -66,6 +67,11 @@ def sweep_points(words: Sequence[str]) -> Points:
     if not swept:
         raise UsageError("nothing is swept", fix="give a key several values: learning_rate=1e-4,3e-4")
     keys = tuple(key for key, _ in swept)
+    given = [word.partition("=")[0].lstrip("+") for word in words]
+    if twice := [key for key in keys if given.count(key) > 1]:
+        raise UsageError(
+            "a key that is swept is given twice", got=twice[0], fix="list all its values in one word"
+        )
     chosen = itertools.product(*(values for _, values in swept))
     points = tuple(named_point(keys, values, fixed) for values in chosen)
     names = [point.name for point in points]
@@ -84,13 +90,25 @@ def _values(word: str) -> tuple[str, tuple[str, ...] | None]:
         key = str(override.get_key_element())
         if not override.is_sweep_override():
             return key, None
-        return key, tuple(str(value) for value in override.sweep_string_iterator())
+        values = tuple(str(value) for value in override.sweep_string_iterator())
     except HydraException as error:
         raise UsageError(
             f"'{word}' cannot be swept",
             got=str(error).splitlines()[0],
             fix="list the values: key=a,b,c, or key=range(start,stop,step)",
         ) from error
+    if not values:
+        raise UsageError("a sweep over nothing", got=word, fix="range(start,stop,step) ends before its stop")
+    return key, values
+
+
+def is_key(word: str, key: str) -> bool:
+    """Whether a word gives a key a value.
+
+    >>> is_key("+output=runs", "output")
+    True
+    """
+    return word.partition("=")[0].lstrip("+") == key
 
 
 def named_point(keys: Sequence[str], values: Sequence[str], fixed: Sequence[str] = ()) -> SweepPoint:

@@ -1,15 +1,12 @@
 """What the points of a sweep found, as one table, and as a curve where one number is swept."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, final
 
 from ramekin.recipes.results import machine, report_text
 from ramekin.recipes.runs import command_line
 from ramekin.recipes.sweeps.points import Points, SweepPoint
-from ramekin.report.document import from_json
 from ramekin.report.values import (
     AVERAGE,
     Cell,
@@ -23,7 +20,7 @@ from ramekin.report.values import (
     TableRow,
 )
 
-__all__ = ["PointResult", "read_report", "sweep_report", "text_table"]
+__all__ = ["PointResult", "sweep_report", "text_table"]
 
 
 @final
@@ -57,12 +54,6 @@ class PointResult:
         told = {key: value for key, value in self.values.items() if isinstance(value, int | float | str)}
         scores = {column: cell.value for column, cell in self.scores.items()}
         return {**{key: value for key, value in told.items() if key not in swept}, **swept, **scores}
-
-
-def read_report(output: Path) -> Report | None:
-    """The report of a run's folder, if there is one."""
-    path = output / "report.json"
-    return from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def sweep_report(verb: str, points: Points, results: Sequence[PointResult]) -> Report:
