@@ -48,7 +48,8 @@ def refuse_difference(saved: Mapping[str, Any], current: Mapping[str, Any], *, w
         current,
         "the unfinished run in this folder is another one",
         where=where,
-        fix="continue it with its own recipe, data and base, or choose another output",
+        fix="continue it with its own recipe, base and data (tasks, mixture and rows as they were), choose "
+        "another output, or begin anew: resume=never overwrite=true",
     )
 
 
