@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,6 +156,127 @@ def test_a_file_is_read_first_and_words_win(tmp_path: Path) -> None:
         4,
         {"name": "ties_merging", "density": 0.5},
     )
+
+
+def of_file(path: Path, text: str, *words: str) -> TrainConfig:
+    path.write_text(text)
+    return compose("train", TrainConfig, words, config_file=path)
+
+
+LORA = "model: x\ntask: glue/rte\nadapter: {kind: lora, rank: 4}\nobjective: {name: flipped, clamp: 1e-3}\n"
+
+
+@pytest.mark.parametrize("option", ["none", "ia3", "lora"])
+def test_a_word_that_chooses_an_option_wins_over_all_that_a_file_says_of_the_group(
+    option: str, tmp_path: Path
+) -> None:
+    alone = compose("train", TrainConfig, ["model=x", "task=glue/rte", f"adapter={option}"])
+    assert of_file(tmp_path / "c.yaml", LORA, f"adapter={option}").adapter == alone.adapter
+    assert of_file(tmp_path / "c.yaml", LORA, "objective=direct").objective == alone.objective
+    assert of_file(tmp_path / "c.yaml", LORA, "adapter=null").adapter.kind == "none"
+    kept = of_file(tmp_path / "c.yaml", LORA, "adapter.rank=8")
+    assert (kept.adapter.kind, kept.adapter.rank, kept.objective.clamp) == ("lora", 8, 1e-3)
+
+
+def test_a_word_wins_over_the_configuration_that_a_run_wrote(tmp_path: Path) -> None:
+    words = ["recipe=direct/flipped_3b", "adapter=lora", "adapter.rank=4"]
+    text = config_text(compose("train", TrainConfig, words))
+    changed = of_file(tmp_path / "c.yaml", text, "adapter=none", "objective=direct", "mode=fusionbench")
+    expected = compose("train", TrainConfig, [words[0], "objective=direct", "mode=fusionbench"])
+    assert changed == expected and changed.objective.name == "direct"
+
+
+def test_a_word_wins_over_a_method_that_a_file_spells_out(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("method: {name: task_arithmetic, scaling_factor: 0.3}\nmodels: [a]\n")
+    words = ["method=simple_average"]
+    assert compose("merge", MergeConfig, words, config_file=tmp_path / "c.yaml").method == {
+        "name": "simple_average"
+    }
+    words += [POOL, TASKS]
+    (tmp_path / "c.yaml").write_text("method: {name: task_arithmetic, scaling_factor: 0.3}\n")
+    assert compose("fuse", FuseConfig, words, config_file=tmp_path / "c.yaml").method == {
+        "name": "simple_average"
+    }
+
+
+def test_a_recipe_that_a_word_chooses_and_a_file_may_not_differ(tmp_path: Path) -> None:
+    file, recipe = tmp_path / "c.yaml", "recipe=glue/lora_base"
+    with pytest.raises(UsageError, match=r"recipe=glue/lora_base and .* differ.*training.max_steps.*fix:"):
+        of_file(file, "task: glue/rte\nmax_steps: 5\n", recipe)
+    with pytest.raises(UsageError, match=r"got training.max_steps;"):
+        of_file(file, "task: glue/rte\nepochs: 5\n", recipe)
+    told = of_file(file, "task: glue/rte\nmax_steps: 5\nseed: 3\n", recipe, "max_steps=7")
+    assert (told.training.max_steps, told.seed, told.recipe) == (7, 3, "glue/lora_base")
+    assert of_file(file, f"{recipe.replace('=', ': ')}\ntask: glue/rte\nmax_steps: 5\n", recipe) == (
+        compose("train", TrainConfig, [recipe, "task=glue/rte", "max_steps=5"])
+    )
+    with pytest.raises(UsageError, match="and the configuration file differ"):
+        of_file(file, config_text(compose("train", TrainConfig, ["recipe=t0/t0"])), recipe)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["adapter=none"], ["adapter=ia3"], ["adapter=prompt", "adapter.text=Say:"], ["adapter.kind=ia3"]],
+    ids=lambda words: words[0],
+)
+def test_another_option_than_a_recipes_has_none_of_its_keys(words: list[str], tmp_path: Path) -> None:
+    base = ["recipe=glue/lora_base", "task=glue/rte"]
+    config = compose("train", TrainConfig, [*base, *words])
+    kind = words[0].partition("=")[2]
+    assert config.adapter == compose("train", TrainConfig, ["model=x", *base[1:], *words]).adapter
+    assert config.adapter.kind == kind and config.training.max_steps == 2000
+    assert of_file(tmp_path / "c.yaml", config_text(config)) == config
+
+
+def test_the_same_option_as_a_recipes_keeps_its_keys() -> None:
+    words = ["recipe=relations/flan_t5_large", "task=relations/conll04"]
+    recipes = compose("train", TrainConfig, words)
+    again = compose("train", TrainConfig, [*words, f"adapter={recipes.adapter.kind}"])
+    assert again == recipes
+    flipped = compose("train", TrainConfig, ["recipe=direct/flipped_3b", "objective=flipped"])
+    assert flipped == compose("train", TrainConfig, ["recipe=direct/flipped_3b"])
+
+
+def test_a_word_wins_over_its_alternative_in_a_file(tmp_path: Path) -> None:
+    file, base = tmp_path / "c.yaml", "model: x\ntask: mini/rte\n"
+    told = of_file(file, base + "epochs: 3\neval_every_epochs: 1\n", "max_steps=5", "eval_every=2").training
+    assert (told.max_steps, told.epochs, told.eval_every, told.eval_every_epochs) == (5, None, 2, None)
+    run = config_text(compose("train", TrainConfig, ["model=x", "task=mini/rte", "max_steps=3"]))
+    told = of_file(file, run, "epochs=2").training
+    assert (told.max_steps, told.epochs) == (None, 2)
+    recipes = of_file(file, "recipe: glue/lora_base\ntask: mini/rte\nepochs: 3\n").training
+    assert (recipes.max_steps, recipes.epochs) == (None, 3)
+    with pytest.raises(UsageError, match="max_steps, epochs: expected one of them"):
+        of_file(file, base + "epochs: 3\nmax_steps: 3\n")
+
+
+def test_the_keys_of_a_free_mapping_may_be_any_text(tmp_path: Path) -> None:
+    words = {"not entailment": "no: never", "entailment": "it's {so}", "é.1": "ja, $x"}
+    (tmp_path / "c.yaml").write_text(
+        yaml.safe_dump({"method": {"name": "dummy"}, "modelpool": {"models": {
+            name: {"pretrained_model_name_or_path": value} for name, value in words.items()
+        }}, "taskpool": "dummy"}, allow_unicode=True)
+    )  # fmt: skip
+    models = compose("fuse", FuseConfig, [], config_file=tmp_path / "c.yaml").modelpool.models
+    assert {name: model.pretrained_model_name_or_path for name, model in models.items()} == words
+    (tmp_path / "c.yaml").write_text("model: x\ntask: glue/rte\nwords: {not entailment: no, 'yes': maybe}\n")
+    with pytest.raises(UsageError, match="not entailment"):  # by the task, whose options are yes and no
+        compose("evaluate", EvaluateConfig, [], config_file=tmp_path / "c.yaml")
+
+
+def test_a_wrong_key_in_a_file_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="2 problems") as caught:
+        of_file(tmp_path / "c.yaml", "model: x\ntask: mini/rte\nmax steps: 3\nadapter: {rnk: 3}\n")
+    assert "'max steps': did you mean 'max_steps'" in str(caught.value)
+    assert "'adapter.rnk': did you mean 'adapter.rank'" in str(caught.value)
+
+
+def test_a_folder_given_for_a_file_is_refused_with_the_file_in_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is a folder.*fix: --config .*FILE\.yaml"):
+        compose("merge", MergeConfig, [], config_file=tmp_path)
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    with pytest.raises(UsageError, match=r"is a folder.*fix: --config .*config\.yaml"):
+        compose("merge", MergeConfig, [], config_file=tmp_path)
 
 
 def test_a_resolved_configuration_reads_back_equal(tmp_path: Path) -> None:

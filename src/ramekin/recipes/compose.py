@@ -5,18 +5,17 @@ configuration groups first, so that every problem is shown at once, each with it
 composes, and pydantic validates. Loads neither torch nor transformers, and knows nothing of what a verb does.
 """
 
-import dataclasses
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 from pydantic import BaseModel, ValidationError
 
 from ramekin.errors import UsageError
+from ramekin.recipes.keys import full_key, key_problem
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.registry import nearest, unknown_name
 from ramekin.text.strict_yaml import read_yaml
@@ -27,10 +26,20 @@ CONF = Path(str(files("ramekin.recipes"))) / "conf"
 """The folder of the configuration groups."""
 
 C = TypeVar("C", bound=AbstractVerbConfig)
+KeyPath: TypeAlias = tuple[str, ...]
+"""The full name of a key, a name a level."""
+Values: TypeAlias = Mapping[KeyPath, Any]
+
+_SHOWN: Final = 6
+_SELECTORS: Final = ("kind", "name")
+"""The keys of a group of which one has the name of the option."""
 
 
 def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Path | None = None) -> C:
     """The validated configuration of a verb.
+
+    Words win over the file, and both over the recipe. An option that a word chooses of a group takes the
+    place of all that the file says below the group, and of the recipe's keys of another option.
 
     Args:
         verb: the name of the root configuration in `conf/`.
@@ -41,14 +50,20 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
     Raises:
         UsageError: something is unknown, missing or of the wrong type; all problems at once.
     """
-    overrides = [*(_words_of_file(config_file) if config_file else ()), *words]
-    problems, checked = _checked(verb, schema, overrides)
-    missing = _missing_groups(verb, overrides)
+    data = _data_of(config_file) if config_file else {}
+    anew = {group for group in map(_group_of, words) if group}
+    file = _of_file(schema, {key: value for key, value in data.items() if key not in anew})
+    given = _of_words(verb, schema, [*file.choices, *words])
+    missing = _missing_groups(verb, [*data, *(word.partition("=")[0] for word in words)])
+    problems = [*file.problems, *given.problems]
+    if config_file and (recipe := _laid_under(schema, data, words)) in group_options("recipe", verb):
+        problems += _in_both(verb, str(recipe), file.values, given.values, where=str(config_file))
     problems += [
         f"'{group}' is needed: {group}=…, one of {', '.join(_offered(group, verb))}" for group in missing
     ]
     try:
-        config = schema.model_validate({**_hydra(verb, checked), **_choices(schema, checked)})
+        composed = _composed(verb, given.choices, file.values, given.values)
+        config = schema.model_validate({**composed, **_told_choices(schema, given.choices)})
     except ValidationError as error:
         others = [each for each in error.errors() if each["loc"] not in [(group,) for group in missing]]
         raise UsageError.of_problems([*problems, *(_in_words(schema, each) for each in others)]) from error
@@ -93,22 +108,72 @@ def recipe_verb(name: str) -> str:
 
 def chosen_option(group: str, words: Sequence[str], config_file: Path | None = None) -> str | None:
     """The option of a group that words choose, the last of them winning; None if they choose none."""
-    given = [*(_words_of_file(config_file) if config_file else ()), *words]
+    data = _data_of(config_file) if config_file else {}
+    given = [*_choices({key: value for key, value in data.items() if key == group}), *words]
     values = [value for key, _, value in (word.partition("=") for word in given) if key.lstrip("+") == group]
     return values[-1].strip("'\"") if values and values[-1] != "null" else None
 
 
-def _choices(schema: type[BaseModel], words: Sequence[str]) -> dict[str, str | None]:
+def _told_choices(schema: type[BaseModel], words: Sequence[str]) -> dict[str, str | None]:
     """The options that the configuration itself tells, such as the name of its recipe."""
     return {group: chosen_option(group, words) for group in getattr(schema, "CHOICES", ())}
 
 
-def _words_of_file(path: Path) -> list[str]:
-    """A YAML file's values as override words; `method: ties_merging` chooses an option of a group."""
+@final
+@dataclass(frozen=True)
+class _Given:
+    """What a file or words say, and what is wrong with them before anything is composed."""
+
+    problems: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
+    """`group=option`, as Hydra takes it."""
+    values: dict[KeyPath, Any] = field(default_factory=dict)
+    """Later ones win."""
+
+
+def _data_of(path: Path) -> Mapping[str, Any]:
+    """What a YAML file holds, by its keys."""
+    if path.is_dir():
+        inside = [
+            each.name for each in (path / "config.yaml", *sorted(path.glob("*.yaml"))) if each.is_file()
+        ]
+        raise UsageError(
+            "the configuration file is a folder",
+            where=str(path),
+            fix=f"--config {path / (inside[0] if inside else 'FILE.yaml')}",
+        )
     data = read_yaml(path)
     if not isinstance(data, Mapping):
         raise UsageError("a configuration file holds keys and values", where=str(path))
-    return words_of(data)
+    return {str(key): value for key, value in data.items()}
+
+
+def _of_file(schema: type[BaseModel], data: Mapping[str, Any]) -> _Given:
+    """What a file's keys say; `method: ties_merging` chooses an option of a group."""
+    given = _Given(choices=_choices(data))
+    for key, value in data.items():
+        if isinstance(value, str | None) and group_options(key):
+            continue
+        for path, leaf in _leaves(tuple(full_key(schema, key, value).split(".")), value):
+            if problem := key_problem(schema, path):
+                given.problems.append(problem)
+            else:
+                given.values[path] = leaf
+    given.values.update(_taken_back(schema, given.values))
+    return given
+
+
+def _choices(data: Mapping[str, Any]) -> list[str]:
+    """The options that a file's keys choose, as words."""
+    chosen = {key: value for key, value in data.items() if isinstance(value, str | None)}
+    return [f"{key}={value or 'null'}" for key, value in chosen.items() if group_options(key)]
+
+
+def _group_of(word: str) -> str | None:
+    """The group of which a word chooses an option, or none; None for any other word."""
+    key, equals, value = word.partition("=")
+    group = key.lstrip("+").partition("@")[0]
+    return group if equals and not value.lstrip().startswith("{") and group_options(group) else None
 
 
 def words_of(data: Mapping[str, Any]) -> list[str]:
@@ -122,14 +187,14 @@ def words_of(data: Mapping[str, Any]) -> list[str]:
         if isinstance(value, str | None) and group_options(str(key)):
             words.append(f"{key}={value or 'null'}")
         else:
-            words += [f"++{name}={_grammar(leaf)}" for name, leaf in _leaves(str(key), value)]
+            words += [f"++{'.'.join(path)}={_grammar(leaf)}" for path, leaf in _leaves((str(key),), value)]
     return words
 
 
-def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
+def _leaves(path: KeyPath, value: Any) -> list[tuple[KeyPath, Any]]:
     if isinstance(value, Mapping) and value:
-        return [leaf for key, inner in value.items() for leaf in _leaves(f"{prefix}.{key}", inner)]
-    return [(prefix, value)]
+        return [leaf for key, inner in value.items() for leaf in _leaves((*path, str(key)), inner)]
+    return [(path, value)]
 
 
 def _grammar(value: Any) -> str:
@@ -147,58 +212,61 @@ def _grammar(value: Any) -> str:
     return repr(value)
 
 
-def _checked(verb: str, schema: type[BaseModel], words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Everything that is wrong with the words before anything is composed, and the words as Hydra takes them.
-
-    Hydra refuses to set a key that its files do not list; ours are listed by the schema alone, so that
-    defaults stand in one place. A checked key is therefore forced (`++key=value`).
-    """
+def _of_words(verb: str, schema: type[BaseModel], words: Sequence[str]) -> _Given:
+    """What words say, in Hydra's grammar."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
-    problems: list[str] = []
-    checked: list[str] = []
+    given = _Given()
     for word in words:
         try:
             override = parser.parse_override(word)
         except HydraException as error:
-            problems.append(f"'{word}' is not group=option or key=value: {str(error).splitlines()[0]}")
+            given.problems.append(f"'{word}' is not group=option or key=value: {str(error).splitlines()[0]}")
             continue
         key = override.key_or_group.partition("@")[0]
         value = override.value()
         options = group_options(key, verb)
         if options and value is None:
             # Hydra has no word for none of a group's options: the words before that chose one go.
-            checked = [each for each in checked if each.partition("=")[0] != key]
+            given.choices[:] = [each for each in given.choices if each.partition("=")[0] != key]
         elif options and isinstance(value, str):
             if value not in options:
-                problems.append(_no_option(verb, key, value))
+                given.problems.append(_no_option(verb, key, value))
                 # Stands in so that the other words' values can be checked in the same go.
                 word = f"{key}={nearest(value, options) or options[0]}"
-            checked.append(word)
+            given.choices.append(word)
         elif override.is_delete():
-            checked.append(word)
+            given.choices.append(word)
         elif override.is_sweep_override():
-            problems.append(f"'{word}' has several values: give one")
+            given.problems.append(f"'{word}' has several values: give one")
         else:
-            full_key = _named(schema, _lifted(schema, key), value)
-            if problem := _key_problem(schema, full_key):
-                problems.append(problem)
+            path = tuple(full_key(schema, key, value).split("."))
+            if problem := key_problem(schema, path):
+                given.problems.append(problem)
             else:
-                checked.append(f"++{full_key}={word.partition('=')[2]}")
-    return problems, [*checked, *_taken_back(schema, checked)]
+                given.values.pop(path, None)  # it comes last now
+                given.values[path] = value
+    given.values.update(_taken_back(schema, given.values))
+    return given
 
 
-def _taken_back(schema: type[BaseModel], checked: Sequence[str]) -> list[str]:
-    """Words that take back what a recipe says of a key, where its alternative is given a value."""
-    given = dict(word.removeprefix("++").split("=", 1) for word in checked if word.startswith("++"))
-    found = []
+def _taken_back(schema: type[BaseModel], values: Values) -> dict[KeyPath, None]:
+    """Keys of which what is said before is taken back, as their alternative is given a value."""
+    found: dict[KeyPath, None] = {}
     for pair in getattr(schema, "ALTERNATIVES", ()):
         for key, other in (pair, reversed(pair)):
-            if given.get(key, "null") != "null" and other not in given:
-                found.append(f"++{other}=null")
+            is_given = any(value not in (None, [], "") for value in _at(values, key))
+            if is_given and not _at(values, other):
+                found[tuple(other.split("."))] = None
     return found
+
+
+def _at(values: Values, key: str) -> list[Any]:
+    """The values of a key and of the keys below it."""
+    parts = tuple(key.split("."))
+    return [value for path, value in values.items() if path[: len(parts)] == parts]
 
 
 def _no_option(verb: str, group: str, name: str) -> str:
@@ -214,98 +282,122 @@ def _offered(group: str, verb: str) -> tuple[str, ...]:
     return group_options(group, None if verb == "run" else verb)
 
 
-def _lifted(schema: type[BaseModel], key: str) -> str:
-    """The full name of a key that may be written without the group it is in (`max_steps=3`)."""
-    first = key.partition(".")[0]
-    fields = _fields(schema)
-    if first in fields:
-        return key
-    for group in getattr(schema, "LIFTED", ()):
-        if first in _fields(_inner(fields[group])):
-            return f"{group}.{key}"
-    return key
-
-
-def _named(schema: type[BaseModel], key: str, value: Any) -> str:
-    """The full name of a key whose group has a name: `mixture=glue` is `mixture.name=glue`."""
-    return f"{key}.name" if key in getattr(schema, "NAMED", ()) and isinstance(value, str) else key
-
-
-def _missing_groups(verb: str, words: Sequence[str]) -> list[str]:
-    """The groups that the verb's root file leaves open (`method: null`) and no word gives."""
-    given = {word.partition("=")[0].lstrip("+").partition(".")[0] for word in words}
+def _missing_groups(verb: str, keys: Iterable[str]) -> list[str]:
+    """The groups that the verb's root file leaves open (`method: null`) and no key gives."""
+    given = {key.lstrip("+").partition(".")[0] for key in keys}
     wanted = [name for entry in read_yaml(CONF / f"{verb}.yaml")["defaults"] if isinstance(entry, Mapping)
               for name, option in entry.items() if option is None]  # fmt: skip
     return [group for group in wanted if group not in given and not group.startswith("optional ")]
 
 
-def _key_problem(schema: type[BaseModel], key: str) -> str | None:
-    """What is wrong with a dotted key, or None: each level is looked up in the schema."""
-    here: Any = schema
-    walked: list[str] = []
-    for part in key.split("."):
-        fields = _fields(here)
-        if fields:
-            if part not in fields:
-                known = [".".join([*walked, field]) for field in _known_below(here)]
-                return unknown_name("key", ".".join([*walked, part]), known)
-            here = _inner(fields[part])
-        elif get_origin(here) is dict:
-            here = _inner(get_args(here)[1])
-        elif here is not Any:
-            return f"the key '{'.'.join(walked)}' has no keys below it, yet '{key}' was given"
-        walked.append(part)
-    return None
+def _composed(verb: str, choices: Sequence[str], of_file: Values, of_words: Values) -> dict[str, Any]:
+    """Hydra's choice of options with the values laid over it, as plain Python values."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        config = _hydra(verb, choices)
+        for group, option in _chosen_anew(verb, choices, {**of_file, **of_words}).items():
+            config[group] = _hydra(verb, [f"{group}={option}"])[group]
+        config = OmegaConf.merge(config, OmegaConf.create(_nested(of_file)))
+        for path, value in of_words.items():
+            OmegaConf.update(config, ".".join(path), value, merge=True, force_add=True)
+        return _plain(config)
+    except OmegaConfBaseException as error:
+        raise UsageError("the configuration cannot be composed", got=str(error).strip()) from error
 
 
-def _known_below(model: Any) -> list[str]:
-    """A model's keys, those that may be written without their group included."""
-    fields = _fields(model)
-    lifted = [name for group in getattr(model, "LIFTED", ()) for name in _fields(_inner(fields[group]))]
-    return [*fields, *lifted]
+def _plain(config: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    return dict(plain)
 
 
-def _fields(annotation: Any) -> Mapping[str, Any]:
-    """Key to type of a pydantic model or a dataclass; empty for anything else."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {name: field.annotation for name, field in annotation.model_fields.items()}
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return typing.get_type_hints(annotation)
-    return {}
+def _laid_under(schema: type[BaseModel], data: Mapping[str, Any], words: Sequence[str]) -> str | None:
+    """The recipe that words choose, where it is not the one that the file's keys were laid over."""
+    recipe = chosen_option("recipe", words) if "recipe" in getattr(schema, "CHOICES", ()) else None
+    return recipe if recipe != data.get("recipe") else None
 
 
-def _inner(annotation: Any) -> Any:
-    """The type behind Optional and Annotated."""
-    if get_origin(annotation) is typing.Annotated:
-        return _inner(get_args(annotation)[0])
-    if get_origin(annotation) in (typing.Union, UnionType):
-        models = [a for a in get_args(annotation) if a is not type(None)]
-        return _inner(models[0]) if len(models) == 1 else annotation
-    return annotation
+def _in_both(verb: str, recipe: str, of_file: Values, of_words: Values, *, where: str) -> list[str]:
+    """What is wrong with a file whose keys have other values than the recipe that a word chooses."""
+    bare, theirs = (_plain(_hydra(verb, choices)) for choices in ([], [f"recipe={recipe}"]))
+    both = [
+        ".".join(path)
+        for path, value in of_file.items()
+        if not any(path[:n] in of_words for n in range(1, len(path) + 1))
+        and _below(theirs, path) not in (value, _below(bare, path))
+    ]
+    if not both:
+        return []
+    error = UsageError(
+        f"recipe={recipe} and the configuration file differ",
+        where=where,
+        expected="keys that the recipe does not set",
+        got=", ".join(both[:_SHOWN]) + (f" and {len(both) - _SHOWN} more" if len(both) > _SHOWN else ""),
+        fix=f"write 'recipe: {recipe}' into the file for its keys to win, or give the keys as words",
+    )
+    return [str(error)]
 
 
-def _hydra(verb: str, words: Sequence[str]) -> Any:
-    """Hydra's composition as plain Python values."""
+def _below(values: Any, path: KeyPath) -> Any:
+    """The value at a path of nested ones; None where there is none."""
+    for part in path:
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _chosen_anew(verb: str, choices: Sequence[str], values: Values) -> dict[str, str]:
+    """The groups of which another option is chosen than the recipe's, whose keys are not the new one's."""
+    recipe = chosen_option("recipe", choices)
+    if recipe is None:
+        return {}
+    anew = {}
+    for group, theirs in _hydra(verb, [f"recipe={recipe}"]).items():
+        selector = next((key for key in _SELECTORS if group_options(group) and key in theirs), None)
+        if group == "recipe" or selector is None:
+            continue
+        option = values.get((group, selector), chosen_option(group, choices))
+        if option != theirs[selector] and option in group_options(group):
+            anew[group] = option
+    return anew
+
+
+def _nested(values: Values) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        here = nested
+        for part in path[:-1]:
+            if not isinstance(here.get(part), dict):
+                here[part] = {}
+            here = here[part]
+        here[path[-1]] = value
+    return nested
+
+
+def _hydra(verb: str, choices: Sequence[str]) -> Any:
+    """Hydra's composition, to which keys may be added."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = hydra.compose(verb, overrides=list(words))
-        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
-    except (HydraException, OmegaConfBaseException) as error:
+            composed = hydra.compose(verb, overrides=list(choices))
+    except HydraException as error:
         raise UsageError("the configuration cannot be composed", got=str(error).strip()) from error
+    OmegaConf.set_struct(composed, False)
+    return composed
 
 
 def _in_words(schema: type[BaseModel], error: Any) -> str:
     """One pydantic error as a sentence with the key, what was expected and what was given."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return _key_problem(schema, key) or f"unknown key '{key}'"
+        return key_problem(schema, key.split(".")) or f"unknown key '{key}'"
     given = error.get("input")
     if given == "???" or error["type"] == "missing":
         return f"the key '{key}' is needed: give {key}=…"
