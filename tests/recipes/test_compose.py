@@ -108,6 +108,9 @@ def test_a_wrong_task_is_found_whatever_else_is_wrong() -> None:
         ("merge", MergeConfig, ("models=[a]",), "'method' is needed"),
         ("train", TrainConfig, ("task=glue/rte",), "the key 'model' is needed"),
         ("train", TrainConfig, ("model=x",), "needs a task"),
+        ("train", TrainConfig, ("model=x", "task=mini/rte", "output=."), "fix: output=runs/NAME"),
+        ("train", TrainConfig, ("model=x", "task=mini/rte", "output="), "fix: output=runs/NAME"),
+        ("train", TrainConfig, ("model=x", "task=mini/rte", "output=runs/.."), "fix: output=runs/NAME"),
         ("train", TrainConfig, ("model=x", "task=glue/rt"), "unknown task 'glue/rt': did you mean 'glue/rte'"),
         ("train", TrainConfig, ("model=x", "task=glue/rte", "templates=fusionbnch"), "did you mean 'fusionbench'"),
         ("train", TrainConfig, ("model=x", "task=glue/rte", "learning_rat=1"), "did you mean 'learning_rate'"),
@@ -248,6 +251,23 @@ def test_a_word_wins_over_its_alternative_in_a_file(tmp_path: Path) -> None:
     assert (recipes.max_steps, recipes.epochs) == (None, 3)
     with pytest.raises(UsageError, match="max_steps, epochs: expected one of them"):
         of_file(file, base + "epochs: 3\nmax_steps: 3\n")
+
+
+def test_a_task_takes_back_a_mixture_and_a_mixture_tasks(tmp_path: Path) -> None:
+    for word in ("task=mini/rte", "tasks=mini/rte", "tasks=[mini/rte]"):
+        config = compose("train", TrainConfig, ["recipe=mini/hold_out", word])
+        assert config.mixture is None and config.task_names == ("mini/rte",)
+        assert of_file(tmp_path / "c.yaml", config_text(config)) == config
+    run = config_text(
+        compose("train", TrainConfig, ["model=x", "tasks=[mini/rte,mini/cola]", "task=mini/sst2"])
+    )
+    told = of_file(tmp_path / "c.yaml", run, "mixture=mini")
+    assert told.task_names == () and told.mixture is not None
+    told = of_file(tmp_path / "c.yaml", "model: x\nmixture: mini\nmixture.cap_examples: 3\n", "task=mini/rte")
+    assert told.mixture is None and told.task_names == ("mini/rte",)
+    kept = compose("train", TrainConfig, ["recipe=mini/hold_out", "tasks=[]", "eval_tasks=mini/rte"])
+    assert kept.mixture is not None and kept.eval_tasks == ("mini/rte",)
+    assert "got both" in problems("train", TrainConfig, "model=x", "task=mini/rte", "mixture=mini")
 
 
 def test_the_keys_of_a_free_mapping_may_be_any_text(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """What is trained instead of the whole model, as a user may write it: `adapter=lora adapter.rank=16`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, final
+from typing import Annotated, Any, ClassVar, Literal, Self, final
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ramekin.recipes.settings import AbstractSettings, PositiveInt, as_several
+from ramekin.recipes.settings import AbstractSettings, Names, PositiveInt
 
 __all__ = ["AdapterConfig", "mergeable"]
-
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_several)]
 
 
 @final

@@ -4,6 +4,7 @@ What they share is in `settings`. Importing this module loads pydantic and nothi
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -18,6 +19,7 @@ from ramekin.recipes.settings import (
     AbstractTaskVerbConfig,
     AbstractVerbConfig,
     ModeName,
+    Names,
     Natural,
     PositiveInt,
     UserPath,
@@ -70,8 +72,10 @@ class TrainConfig(AbstractTaskVerbConfig):
     ALTERNATIVES: ClassVar[tuple[tuple[str, str], ...]] = (
         ("training.max_steps", "training.epochs"),
         ("training.eval_every", "training.eval_every_epochs"),
+        ("task", "mixture"),
+        ("tasks", "mixture"),
     )
-    """A word for the one takes back what a recipe says of the other."""
+    """A word for the one takes back what a recipe or a file says of the other."""
 
     recipe: str | None = None
     """What these numbers are from, such as `t0/t0_3b`; other words are laid over it."""
@@ -86,7 +90,7 @@ class TrainConfig(AbstractTaskVerbConfig):
     input_eos: bool = True
     """Whether inputs end with `</s>`: T5's and Flan-T5's do, T0's do not."""
     objective: ObjectiveRecipe = ObjectiveRecipe()
-    eval_tasks: tuple[str, ...] = ()
+    eval_tasks: Names = ()
     """What is evaluated on; empty: the tasks that are trained, or of a mixture nothing."""
     eval_split: str = "validation"
     eval_limit: PositiveInt | None = 500
@@ -107,6 +111,13 @@ class TrainConfig(AbstractTaskVerbConfig):
     workers: Natural = 0
     """Processes that read and tokenise a mixture side by side; 0 takes one a core."""
 
+    @field_validator("output")
+    @classmethod
+    def _has_a_name(cls, value: Path | None) -> Path | None:
+        if value is not None and value.name in ("", ".."):
+            raise ValueError("a training makes a folder of a name of its own; fix: output=runs/NAME")
+        return value
+
     @field_validator("eval_tasks")
     @classmethod
     def _eval_tasks_exist(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -115,7 +126,11 @@ class TrainConfig(AbstractTaskVerbConfig):
 
     @model_validator(mode="after")
     def _has_data(self) -> Self:
-        if bool(self.task_names) == (self.mixture is not None):
+        if self.task_names and self.mixture is not None:
+            raise ValueError(
+                "task, mixture: expected one of them, got both; leave one out, or add mixture=null"
+            )
+        if not self.task_names and self.mixture is None:
             raise ValueError("needs a task or a mixture: task=glue/rte, tasks=[…], or mixture=flan_2021")
         return self
 

@@ -28,6 +28,7 @@ __all__ = [
     "AbstractTaskVerbConfig",
     "AbstractVerbConfig",
     "ModeName",
+    "Names",
     "Natural",
     "PositiveInt",
     "UserPath",
@@ -43,12 +44,13 @@ def _expanded(value: Any) -> Any:
 
 
 def as_several(value: Any) -> Any:
-    """One path stands for a list of one."""
+    """One path or name stands for a list of one."""
     return (value,) if isinstance(value, str | Path) else () if value is None else value
 
 
 UserPath: TypeAlias = Annotated[Path, BeforeValidator(_expanded)]
 UserPaths: TypeAlias = Annotated[tuple[UserPath, ...], BeforeValidator(as_several)]
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_several)]
 PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 
@@ -125,7 +127,7 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
     """The keys of the verbs that work on tasks, all of which are known."""
 
     task: str | None = None
-    tasks: tuple[str, ...] = ()
+    tasks: Names = ()
     templates: str = "first"
 
     # Field by field, so that a wrong name is found whatever else is wrong.
