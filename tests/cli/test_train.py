@@ -250,3 +250,32 @@ def test_a_folder_that_another_process_trains_in_is_left_alone(
         code, _, err = ramekin(*TRAIN, "model=base", "output=runs/rte", *words)
         assert code == 7 and "another process" in err
         assert (working / "events.jsonl").read_text() == "of the other process"
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("adapter=lora", "adapter.targets=qq"), "adapter.targets"),
+        (("best_metric='glue/rte acuracy'", "eval_every=1"), "did you mean 'glue/rte accuracy'"),
+        (("packing=true",), "packing needs a model"),
+    ],
+    ids=["targets", "best_metric", "packing"],
+)
+def test_what_is_wrong_with_the_model_is_told_before_the_data_are_read(
+    base: Path, ramekin: Run, words: tuple[str, ...], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ramekin.train.objectives.packed._PACKABLE", {"mt5"})
+    folder = Path("data/glue/rte")
+    folder.mkdir(parents=True)
+    for split in ("train", "validation"):
+        (folder / f"{split}.csv").write_text("sentence1,sentence2,label,idx\na dog,a cat,perhaps,1\n")
+    task = ("train", "model=base", "task=glue/rte", "data_root=data", "max_steps=1", "output=runs/a")
+    assert ramekin(*task)[0] == 3
+    code, _, err = ramekin(*task, *words)
+    assert code == 2 and part in err and not Path("runs/a.unfinished").exists()
+
+
+@pytest.mark.parametrize("output", ["output=.", "output="])
+def test_an_output_without_a_name_of_its_own_is_refused(base: Path, ramekin: Run, output: str) -> None:
+    code, _, err = ramekin(*TRAIN, "model=base", output)
+    assert code == 2 and "fix: output=runs/NAME" in err and "Traceback" not in err

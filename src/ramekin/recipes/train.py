@@ -25,7 +25,7 @@ from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training.data import TrainingData, data_lines, read_training_data
-from ramekin.recipes.training.evaluator import training_evaluator
+from ramekin.recipes.training.evaluator import refuse_unknown_metric, training_evaluator
 from ramekin.recipes.training.folders import claim, is_done, leave_unless_begun, unfinished
 from ramekin.recipes.training.report import run_files, training_lineage, training_report
 
@@ -105,17 +105,22 @@ class _Prepared:
 
 def _prepare(config: TrainConfig, places: Places, progress: AbstractProgress, device: str) -> _Prepared:
     from ramekin.tensors.tokenizer import load_tokenizer
+    from ramekin.train.objective import refuse_unpackable
     from ramekin.weights.adapter import attach_adapter
     from ramekin.weights.soft_prompt import refuse_prompt
 
+    refuse_unknown_metric(config, places)
     with progress.stage(f"open {config.model}"):
         opened = open_named(config.model, places, progress, device=device)
         refuse_prompt(opened.model, where=config.model)  # it could not be saved with what is trained now
         tokenizer = load_tokenizer(opened.tokenizer_folder)
-    data = read_training_data(config, opened.tokenizer_folder, places, progress)
     model: Any = opened.model
     if config.adapter.kind != "none":
         model = attach_adapter(model, adapter_recipe(config.adapter, tokenizer), seed=config.seed)
+    if config.training.packing:
+        refuse_unpackable(model)
+    # The last, as it may take long: what is wrong with the model is told before.
+    data = read_training_data(config, opened.tokenizer_folder, places, progress)
     return _Prepared(opened, tokenizer, model, data)
 
 

@@ -7,9 +7,10 @@ shown each time, so that one sees what the model writes.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
+from ramekin.catalog import Catalog
 from ramekin.errors import UsageError
 from ramekin.evaluate.mode import MODES
-from ramekin.recipes.data import evaluation_sets
+from ramekin.recipes.data import evaluation_sets, template_names
 from ramekin.recipes.fine_tuning import LOSS
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from ramekin.train.events import Progress, TrainEvent
     from ramekin.weights.opening import Opened
 
-__all__ = ["AVERAGE", "TrainingEvaluator", "training_evaluator"]
+__all__ = [
+    "AVERAGE",
+    "TrainingEvaluator",
+    "metric_names",
+    "refuse_unknown_metric",
+    "training_evaluator",
+]
 
 AVERAGE = "average"
 """The mean of the tasks' headlines."""
@@ -52,38 +59,22 @@ class TrainingEvaluator:
 
         self.config, self.opened, self.tokenizer, self.progress = config, opened, tokenizer, progress
         self.mode = MODES[config.mode]
+        refuse_unknown_metric(config, places)
         sets = evaluation_sets(
             config.evaluated_tasks,
             split=config.eval_split,
-            templates="first" if config.templates == "all" else config.templates,
+            templates=_templates(config),
             limit=config.eval_limit,
             places=places,
             mode=self.mode,
         )
         self.sets = evaluation_sets_of(sets)
-        self.scores, self.has_loss = "scores" in config.eval_with, LOSS in config.eval_with
-        wanted = config.training.best_metric
-        if wanted is not None and wanted not in self.metrics:
-            raise UsageError(unknown_name("metric", wanted, self.metrics), where="best_metric")
+        self.scores = "scores" in config.eval_with
         self.longest = config.training.max_input_tokens
         self.encoded = encode_sets(self.sets, tokenizer, mode=self.mode, max_input_tokens=self.longest)
-        self.targets = self._targets() if self.has_loss else None
+        self.targets = self._targets() if LOSS in config.eval_with else None
         self._last: tuple[int, Evaluation] | None = None
         self._best: tuple[int, Evaluation] | None = None
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names of the metrics, before any is found."""
-        from ramekin.evaluate.runner import metrics_of
-
-        names = [each.task.name for each in self.sets]
-        several = len(names) > 1
-        headlines = [f"{each.task.name} {metrics_of(each, self.mode)[0]}" for each in self.sets]
-        losses = [f"{name} {LOSS}" for name in names]
-        return (
-            *((*headlines, *((AVERAGE,) if several else ())) if self.scores else ()),
-            *((*(losses if several else ()), LOSS) if self.has_loss else ()),
-        )
 
     @property
     def counters(self) -> tuple[Counter, ...]:
@@ -194,3 +185,39 @@ def training_evaluator(
     if not config.is_evaluated:
         return None
     return TrainingEvaluator(config, places, opened, tokenizer, progress)
+
+
+def refuse_unknown_metric(config: TrainConfig, places: Places) -> None:
+    """Refuse to select by a metric that the evaluations will not find; no row is read for it.
+
+    Raises:
+        UsageError: there is no such metric.
+    """
+    wanted = config.training.best_metric
+    if wanted is not None and wanted not in (metrics := metric_names(config, places)):
+        raise UsageError(unknown_name("metric", wanted, metrics), where="best_metric")
+
+
+def metric_names(config: TrainConfig, places: Places) -> tuple[str, ...]:
+    """The names of the metrics of a training's evaluations, before any is found."""
+    from ramekin.evaluate.runner import metrics_of
+    from ramekin.evaluate.sets import EvalSet
+
+    catalog = Catalog(places.tasks_root)
+    sets = [
+        EvalSet(catalog[name], template, config.eval_split, (), origin="")
+        for name in config.evaluated_tasks
+        for template in template_names(catalog[name], _templates(config))
+    ]
+    headlines = [f"{each.task.name} {metrics_of(each, MODES[config.mode])[0]}" for each in sets]
+    losses = [f"{each.task.name} {LOSS}" for each in sets]
+    several = len(sets) > 1
+    return (
+        *((*headlines, *((AVERAGE,) if several else ())) if "scores" in config.eval_with else ()),
+        *((*(losses if several else ()), LOSS) if LOSS in config.eval_with else ()),
+    )
+
+
+def _templates(config: TrainConfig) -> str:
+    """The templates that a training is evaluated under: one a task."""
+    return "first" if config.templates == "all" else config.templates
