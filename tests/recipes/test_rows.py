@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ramekin.catalog import Catalog
-from ramekin.errors import DataError
+from ramekin.errors import DataError, UsageError
 from ramekin.recipes.places import Places
 from ramekin.recipes.rows import read_rows, rows_state, sample_of
 from ramekin.text.task import Task
@@ -54,6 +54,17 @@ def test_the_world_and_a_clones_files_are_read_as_ever(catalog: Catalog, name: s
     assert read_rows(task, "train", 7, SAMPLES) == read_rows(task, "train", 7, Places())
     assert len(read_rows(task, "train", 7, SAMPLES).positions) == count
     assert rows_state(task, "train", SAMPLES) == rows_state(task, "train", Places())
+
+
+def test_an_unknown_split_is_told_with_the_task(catalog: Catalog) -> None:
+    for look in (
+        lambda task: read_rows(task, "tst", None, Places()),
+        lambda task: rows_state(task, "tst", Places()),
+    ):
+        with pytest.raises(UsageError, match="unknown split 'tst'; known: train, validation: mini/rte"):
+            look(catalog["mini/rte"])
+    with pytest.raises(UsageError, match="unknown split 'train'; known: validation: glue/mnli_mismatched"):
+        rows_state(catalog["glue/mnli_mismatched"], "train", Places())
 
 
 def test_a_task_without_a_sample_row_says_so(catalog: Catalog) -> None:

@@ -52,6 +52,7 @@ def rows_state(task: Task, split: str, places: Places) -> DataState:
     """
     if places.sample_rows and _has_to_be_found(task) and task.sample is not None:
         return DataState({"sample": True}, None)  # the row itself is in the task's file
+    task.check_split(split)
     return data_state(task.source, split, data_root=places.data_root, seed=places.world_seed)
 
 
@@ -64,9 +65,14 @@ def read_rows(task: Task, split: str, limit: int | None, places: Places) -> Task
 
     Many files are sorted by label, so the first rows are no sample: `limit` rows are drawn at random, the
     same ones each time, fewer of them being a part of more.
+
+    Raises:
+        UsageError: the split is unknown to the task.
+        DataError: the rows cannot be found or read, or none is the task's.
     """
     if places.sample_rows and _has_to_be_found(task) and task.sample is not None:
         return sample_of(task)
+    task.check_split(split)
     is_generated = task.source.world is not None
     records = read_records(
         task.source,

@@ -164,11 +164,9 @@ def splits_at_hand(source: Source, data_root: Path | None) -> tuple[str, ...]:
 
 def _split_of(source: Source, split: str) -> str:
     """The source's name of a split; its own names are known too."""
-    if not source.splits or split in source.splits:
-        return source.splits.get(split, split)
-    if split in source.splits.values():
-        return split
-    raise UsageError(unknown_name("split", split, source.splits))
+    if not source.has_split(split):
+        raise UsageError(unknown_name("split", split, source.splits))
+    return source.splits.get(split, split)
 
 
 _PART = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>-?\d+)?:(?P<stop>-?\d+)?\]")

@@ -50,6 +50,10 @@ class Source:
     form: str = ""
     """How that file is written: `natural_instructions`, `bigbench`, `flan_cot`, `instructions`."""
 
+    def has_split(self, split: str) -> bool:
+        """Whether a split has that name, ours or the source's; a source that names none may have any."""
+        return not self.splits or split in self.splits or split in self.splits.values()
+
 
 @final
 @dataclass(frozen=True)
@@ -119,3 +123,12 @@ class Task:
         if name not in self.templates:
             raise UsageError(unknown_name("template", name, self.templates), where=self.name)
         return self.templates[name]
+
+    def check_split(self, split: str) -> None:
+        """Refuse a split that the task lacks.
+
+        Raises:
+            UsageError: it has none of that name; the message has the task and the nearest.
+        """
+        if not self.source.has_split(split):
+            raise UsageError(unknown_name("split", split, self.source.splits), where=self.name)
