@@ -20,6 +20,7 @@ from ramekin.text.mixing.mixture import (
     leaves,
     missing_sets,
     mixture_files,
+    passed_over,
     task_parts,
 )
 from ramekin.text.mixing.rates import Size, mix
@@ -301,18 +302,45 @@ class TestOwnFiles:
         ):
             mixture = load_mixture(self.write(tmp_path, own=f"tasks: [{order}]\nlimit_examples: 9\n"))
             limits = {part.task: part.limit_examples for _, part in task_parts(mixture)}
-            assert limits.pop("glue/rte") == 5 and set(limits.values()) == {9} and len(limits) == 9
+            assert limits.pop("glue/rte") == 5 and set(limits.values()) == {9} and len(limits) == 8
 
     def test_other_words_must_be_for_the_options_of_every_task(self, tmp_path: Path) -> None:
         forms = "forms: [{words: [{}, {yes: agree, no: disagree}]}]"
         mixture = load_mixture(self.write(tmp_path, own=f"tasks: [glue/rte, glue/qnli]\n{forms}"))
         assert mixture.forms[0].words == ((), (("yes", "agree"), ("no", "disagree")))
         for task, message in (
-            ("glue/sst2", "own.yaml: glue/sst2"),
+            ("glue/sst2", "own.yaml:2: glue/sst2"),
             ("glue/stsb", "only the options of a task"),
         ):
             with pytest.raises(UsageError, match=message):
                 load_mixture(self.write(tmp_path, own=f"tasks: [glue/rte, {task}]\n{forms}"))
+
+    def test_tasks_of_a_pattern_that_lack_the_split_are_passed_over(self, tmp_path: Path) -> None:
+        path = self.write(tmp_path, own="mixtures: [a.yaml]", a="tasks: [glue/*]\nexclude: [glue/wnli]")
+        mixture = load_mixture(path)
+        assert passed_over(mixture) == ("glue/mnli_mismatched",)
+        assert len(names(mixture)) == 8 and "glue/mnli_mismatched" not in names(mixture)
+        whole = load_mixture(self.write(tmp_path, own="tasks: [glue/*]\nsplit: validation"))
+        assert passed_over(whole) == () and "glue/mnli_mismatched" in names(whole)
+
+    def test_a_damaged_task_is_told_when_its_rows_are_read(self, tmp_path: Path) -> None:
+        (tmp_path / "odd").mkdir()
+        (tmp_path / "odd" / "one.yaml").write_text("description: [")
+        path = self.write(tmp_path, own="tasks: [odd/one, glue/rte]")
+        assert names(load_mixture(path, Catalog(tmp_path))) == ["odd/one", "glue/rte"]
+
+    def test_of_a_clones_tasks_that_a_pattern_means_one_is_read(
+        self, tmp_path: Path, clones: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[str] = []
+        whole = Catalog.__getitem__
+        monkeypatch.setattr(Catalog, "__getitem__", lambda own, name: read.append(name) or whole(own, name))
+        forms = "forms: [{templates: [definition]}]"
+        path = self.write(tmp_path, own=f"tasks: [ni/*]\n{forms}")
+        assert len(names(load_mixture(path, Catalog(clones)))) == len(INSTRUCTIONS) and len(set(read)) == 1
+        path = self.write(tmp_path, own=f"tasks: [ni/*]\n{forms.replace('definition', 'defnition')}")
+        with pytest.raises(UsageError, match="did you mean 'definition'.: .*own.yaml:2: ni/"):
+            load_mixture(path, Catalog(clones))
 
     def test_a_mixture_met_twice_is_one(self, tmp_path: Path) -> None:
         path = self.write(
@@ -342,10 +370,18 @@ class TestOwnFiles:
             ({"own": "tasks: [glue/*]\nexclude: [glue/snli]"}, "unknown task to exclude 'glue/snli'.*own.yaml:2"),
             ({"own": "tasks: [glue/*]\nexclude: ['*/*']"}, "nothing is left of the mixture: .*own.yaml"),
             ({"own": "mixtures: [t00]"}, "unknown mixture 't00': did you mean 't0'.: .*own.yaml:1"),
-            ({"own": "mixtures: [a.yaml]", "a": "mixtures: [b.yaml]", "b": "mixtures: [a.yaml]"}, "within itself: .*b.yaml: got a -> b -> a"),
-            ({"own": "mixtures: [own.yaml]"}, "got own -> own"),
-            ({"own": "mixtures: {mini: 1}\ntasks: [glue/rte]"}, "some parts .* others none: .*own.yaml: got no rate: glue/rte"),
-            ({"own": "mixtures: [a.yaml]", "a": "mixtures: {mini: 1}"}, "the mixture 'a' has rates of its own"),
+            ({"own": "mixtures: [a.yaml]", "a": "mixtures: [b.yaml]", "b": "mixtures: [a.yaml]"}, "within itself: .*b.yaml:1: got a -> b -> a"),
+            ({"own": "description: x\nmixtures: [own.yaml]"}, "own.yaml:2: got own -> own"),
+            ({"own": "mixtures: {mini: 1}\ntasks: [glue/rte]"}, "some parts .* others none: .*own.yaml:2: got no rate: glue/rte"),
+            ({"own": "mixtures: [a.yaml]", "a": "mixtures: {mini: 1}"}, "the mixture 'a' has rates of its own.*own.yaml:1"),
+            ({"own": "tasks: [glue/rte,\n glue/mnli_mismatched]"}, "unknown split 'train'; known: validation: .*own.yaml:2: glue/mnli_mismatched"),
+            ({"own": "tasks: [glue/rte,\n bbh/*]"}, "no task of 'bbh/.' has the split 'train': .*own.yaml:2"),
+            ({"own": "tasks: [glue/*]\nsplit: trian"}, "no task of 'glue/.' has the split 'trian'"),
+            ({"own": "tasks: [glue/rte]\nforms:\n- {shots: 1}\n- {templates: [fusionbnech]}"}, "unknown template 'fusionbnech': did you mean 'fusionbench'.: .*own.yaml:4: glue/rte"),
+            ({"own": "mixtures: [mini, a.yaml]", "a": "tasks: [glue/cola]\ntemplates: [rte_1]"}, "unknown template 'rte_1'.*a.yaml:2: glue/cola"),
+            ({"own": "tasks:\n- glue/cola\n- {task: glue/rte, templates: [rte_1]}"}, "unknown template 'rte_1'.*own.yaml:3: glue/rte"),
+            ({"own": "tasks: [glue/rte]\ntemplates: [fusionbench]\nforms:\n- {templates: [proof_form]}"}, "none of the templates that are asked for: .*own.yaml:4: glue/rte"),
+            ({"own": "tasks: [glue/rte]\nforms:\n- words: {ja: agree}"}, "unknown option 'ja'; known: no, yes: .*own.yaml:3: glue/rte"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_resolved(self, tmp_path: Path, texts: dict[str, str], message: str) -> None:

@@ -6,6 +6,8 @@ knows.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
@@ -19,7 +21,7 @@ from ramekin.catalog.collections.names import name_of
 from ramekin.errors import DataError, UsageError
 from ramekin.registry import unknown_name
 from ramekin.text.mixing.adjustments import Adjustments, adjusted
-from ramekin.text.mixing.mixture import Mixture, MixturePart, TaskPart
+from ramekin.text.mixing.mixture import Leaf, Mixture, MixturePart, TaskPart, leaf_templates
 from ramekin.text.mixing.mixture_yaml import MixtureFile, Selection, is_pattern, parse_mixture
 from ramekin.text.strict_yaml import read_document
 from ramekin.text.substitution import check_words
@@ -66,13 +68,13 @@ def load_mixture(
             natural-instructions; the rates of the others stay.
 
     Raises:
-        UsageError: no mixture or task has a name, a pattern matches nothing, a task is selected twice, or a
-            mixture is within itself.
+        UsageError: no mixture, task, split, template or option has a name, a pattern matches nothing, a task
+            is selected twice, or a mixture is within itself.
         DataError: a file is missing or not well formed.
     """
     resolving = _Resolving(Catalog() if catalog is None else catalog, frozenset(without))
     path = _path(str(name), Path())
-    mixture = resolving.mixture(path, ())
+    mixture = resolving.mixture(path, (), str(path))
     if unmet := sorted(resolving.without - resolving.met):
         raise UsageError(unknown_name("mixture to leave out", unmet[0], resolving.met), where=str(path))
     if mixture is None:
@@ -115,27 +117,29 @@ class _Resolving:
         self.made: dict[Path, Mixture | None] = {}
         self.lists: dict[str, list[str]] = {}
         """The lists of tasks that a mixture's file refers to."""
+        self.first_of: dict[tuple[Selection, str], str] = {}
+        """Of a clone's tasks that an entry means, the first."""
 
-    def mixture(self, path: Path, above: tuple[Path, ...]) -> Mixture | None:
-        """The mixture of a file; None if all of it is left out."""
+    def mixture(self, path: Path, above: tuple[Path, ...], place: str) -> Mixture | None:
+        """The mixture of a file, which is named at a place; None if all of it is left out."""
         path = path.resolve()
         if path in above:
             chain = " -> ".join(each.stem for each in (*above[above.index(path) :], path))
-            raise UsageError("a mixture is within itself", where=str(above[-1]), got=chain)
+            raise UsageError("a mixture is within itself", where=place, got=chain)
         if path not in self.made:
             file = parse_mixture(read_document(path), where=str(path))
-            parts: tuple[TaskPart | MixturePart, ...] = (
-                *self.task_parts(file),
-                *self.mixture_parts(file, path, above),
-            )
-            self.made[path] = self.of_parts(file, path, parts) if parts else None
+            tasks, lacking = self.task_parts(file)
+            parts: tuple[TaskPart | MixturePart, ...] = (*tasks, *self.mixture_parts(file, path, above))
+            self.made[path] = self.of_parts(file, path, parts, lacking) if parts else None
         return self.made[path]
 
-    def of_parts(self, file: MixtureFile, path: Path, parts: tuple[TaskPart | MixturePart, ...]) -> Mixture:
-        for words in (dict(each) for form in file.forms for each in form.words):
-            for part in parts:
-                if isinstance(part, TaskPart):
-                    check_words(words, self.catalog[part.task].options, where=f"{file.where}: {part.task}")
+    def of_parts(
+        self,
+        file: MixtureFile,
+        path: Path,
+        parts: tuple[TaskPart | MixturePart, ...],
+        lacking: tuple[str, ...],
+    ) -> Mixture:
         return Mixture(
             path.stem,
             parts,
@@ -145,6 +149,7 @@ class _Resolving:
             file.missing,
             where=file.where,
             lists=tuple(self.lists.get(file.where, ())),
+            passed_over=lacking,
         )
 
     def mixture_parts(self, file: MixtureFile, path: Path, above: tuple[Path, ...]) -> Iterator[MixturePart]:
@@ -156,11 +161,50 @@ class _Resolving:
                 inner = _path(each.name, path.parent)
             except UsageError as error:
                 raise UsageError(error.what, where=f"{path}:{each.line}", fix=error.fix) from error
-            found = self.mixture(inner, (*above, path))
+            found = self.mixture(inner, (*above, path), f"{path}:{each.line}")
             if found is not None:
-                yield MixturePart(found, each.rate)
+                yield MixturePart(found, each.rate, each.line)
 
-    def task_parts(self, file: MixtureFile) -> tuple[TaskPart, ...]:
+    def task_parts(self, file: MixtureFile) -> tuple[tuple[TaskPart, ...], tuple[str, ...]]:
+        """The tasks of a file's own, and those that are passed over."""
+        chosen = self.chosen(file)
+        excluded = _excluded(file, chosen)
+        parts: list[TaskPart] = []
+        lacking: dict[str, Selection] = {}
+        for name, selection in chosen.items():
+            if name in excluded:
+                continue
+            task = self.task(name, selection)
+            if task is not None and not selection.is_name and not task.source.has_split(selection.split):
+                lacking[name] = selection
+                continue
+            parts.append(_part(name, selection))
+            if task is not None:
+                _check_task(file, selection, parts[-1], task)
+        kept = {chosen[part.task] for part in parts}
+        if idle := next((each for each in lacking.values() if each not in kept), None):
+            raise UsageError(
+                f"no task of '{idle.task or idle.collection}' has the split '{idle.split}'",
+                where=file.at(idle.line),
+                fix="say which split is drawn from: split",
+            )
+        return tuple(parts), tuple(lacking)
+
+    def task(self, name: str, selection: Selection) -> Task | None:
+        """A task, or None if its file is damaged, which is told when its rows are read.
+
+        Of a clone's tasks that a pattern means the first stands for all: they are of one form, and their
+        files can be gigabytes together.
+        """
+        if self.catalog.is_collected(name) and not selection.is_name:
+            name = self.first_of.setdefault((selection, name.partition("/")[0]), name)
+        try:
+            return self.catalog[name]
+        except DataError:
+            return None
+
+    def chosen(self, file: MixtureFile) -> dict[str, Selection]:
+        """The tasks that a file's entries mean, before any is excluded."""
         chosen: dict[str, Selection] = {}
         nowhere: list[Selection] = []
         for each in file.selections:
@@ -180,8 +224,7 @@ class _Resolving:
                     chosen[name] = each
         if nowhere:
             raise _nowhere(nowhere, file.where, self.names)
-        excluded = _excluded(file, chosen)
-        return tuple(_part(name, each) for name, each in chosen.items() if name not in excluded)
+        return chosen
 
     def selected(self, selection: Selection, where: str) -> tuple[str, ...]:
         """The tasks that an entry means; none if there are none."""
@@ -246,7 +289,34 @@ def _part(name: str, selection: Selection) -> TaskPart:
         selection.floor_examples,
         selection.templates,
         selection.split,
+        selection.line,
     )
+
+
+def _check_task(file: MixtureFile, selection: Selection, part: TaskPart, task: Task) -> None:
+    """Refuse a split, templates or words of a file's that a task of its lacks."""
+    with _at(file.at(selection.line), task):
+        task.check_split(part.split)
+    leaf = Leaf(part.task, templates=part.templates)
+    with _at(file.at(selection.templates_line), task):
+        leaf_templates(leaf, task)
+    for number, form in enumerate(file.forms):
+        with _at(file.place("forms", number, "templates"), task):
+            leaf_templates(replace(leaf, form=form), task)
+        with _at(file.place("forms", number, "words"), task):
+            for words in form.words:
+                check_words(dict(words), task.options, where=task.name)
+
+
+@contextmanager
+def _at(place: str, task: Task) -> Iterator[None]:
+    """Say of an error in which line it is, and with which task."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(
+            error.what, where=f"{place}: {task.name}", expected=error.expected, got=error.got, fix=error.fix
+        ) from error
 
 
 def _nowhere(nowhere: list[Selection], where: str, names: tuple[str, ...]) -> UsageError:

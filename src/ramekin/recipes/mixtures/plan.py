@@ -7,7 +7,7 @@ from typing import Any, final
 from ramekin.recipes.mixtures.build import Survey
 from ramekin.recipes.mixtures.sizes import LeafSize
 from ramekin.text.mixing.draws import MixtureDraws
-from ramekin.text.mixing.mixture import Leaf
+from ramekin.text.mixing.mixture import Leaf, passed_over
 
 __all__ = ["LeafPlan", "MixturePlan", "planned", "table"]
 
@@ -45,6 +45,7 @@ class MixturePlan:
     epoch_examples: int
     leaves: tuple[LeafPlan, ...]
     missing: Mapping[str, str]
+    """Tasks that the mixture's file means and that are left out, with the reason."""
 
     @property
     def draws(self) -> int:
@@ -76,7 +77,8 @@ def planned(survey: Survey, *, steps: int, global_batch: int, seed: int) -> Mixt
         global_batch,
         survey.mixed.epoch_examples,
         tuple(found),
-        survey.missing,
+        {name: "it lacks the split that is drawn from" for name in passed_over(survey.mixture)}
+        | dict(survey.missing),
     )
 
 

@@ -6,7 +6,7 @@ takes it apart into leaves, which are what is drawn from. Knows nothing of sizes
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, final
 
 from ramekin.errors import UsageError
@@ -31,6 +31,7 @@ __all__ = [
     "missing_sets",
     "mixture_files",
     "part_leaves",
+    "passed_over",
     "task_parts",
     "template_at",
 ]
@@ -121,6 +122,8 @@ class TaskPart:
     templates: Templates = ALL_TEMPLATES
     split: str = "train"
     """Which of the task's splits is drawn from, by our name."""
+    line: int | None = field(default=None, compare=False)
+    """Of the mixture's file, for errors; `MixturePart` has it too."""
 
     def __post_init__(self) -> None:
         _check_rate(self.rate, self.task)
@@ -147,6 +150,7 @@ class MixturePart:
     mixture: "Mixture"
     rate: float | None = None
     """Its rate, relative to those of the other parts; None: the sum of its own weights."""
+    line: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _check_rate(self.rate, self.name)
@@ -197,6 +201,8 @@ class Mixture:
     """The file it was read from, for errors."""
     lists: tuple[str, ...] = ()
     """Further files that say which tasks are meant."""
+    passed_over: tuple[str, ...] = ()
+    """Tasks that a pattern or a collection of its file means and that lack the split that is drawn from."""
 
     def __post_init__(self) -> None:
         where = self.where or self.name
@@ -204,19 +210,20 @@ class Mixture:
             raise UsageError("the mixture has no tasks", where=where)
         if not self.forms:
             raise UsageError("the mixture has no forms", where=where)
-        without = [part.name for part in self.parts if part.rate is None]
+        without = [part for part in self.parts if part.rate is None]
         if without and len(without) < len(self.parts):
+            told = ", ".join(part.name for part in without[:8]) + "…" * (len(without) > 8)
             raise UsageError(
                 "some parts of the mixture have a rate and others none",
-                where=where,
-                got=f"no rate: {', '.join(without[:8])}{'…' * (len(without) > 8)}",
+                where=_line_of(where, without[0]),
+                got=f"no rate: {told}",
                 fix="give every part a rate, or none",
             )
         for part in self.parts:
             if isinstance(part, MixturePart) and part.rate is None and part.mixture.is_explicit:
                 raise UsageError(
                     f"the mixture '{part.name}' has rates of its own, and so no number of examples",
-                    where=where,
+                    where=_line_of(where, part),
                     fix="give each part of this mixture a rate",
                 )
 
@@ -224,6 +231,10 @@ class Mixture:
     def is_explicit(self) -> bool:
         """Whether its parts have rates."""
         return self.parts[0].rate is not None
+
+
+def _line_of(where: str, part: TaskPart | MixturePart) -> str:
+    return where if part.line is None else f"{where}:{part.line}"
 
 
 @final
@@ -263,6 +274,13 @@ def missing_sets(mixture: Mixture) -> tuple[Missing, ...]:
     inner = (part.mixture for part in mixture.parts if isinstance(part, MixturePart))
     found = (each for other in inner for each in missing_sets(other))
     return tuple(dict.fromkeys((*mixture.missing, *found)))
+
+
+def passed_over(mixture: Mixture) -> tuple[str, ...]:
+    """The tasks that its patterns, and those of the mixtures within it, pass over; each once."""
+    inner = (part.mixture for part in mixture.parts if isinstance(part, MixturePart))
+    found = (each for other in inner for each in passed_over(other))
+    return tuple(dict.fromkeys((*mixture.passed_over, *found)))
 
 
 def leaf_forms(mixture: Mixture) -> tuple[PromptForm, ...]:

@@ -21,7 +21,7 @@ Every problem is found at once, with its line and the nearest right name. Knows 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, final, get_args, get_origin, get_type_hints
 
@@ -52,6 +52,8 @@ class Selection:
     floor_examples: int | None = None
     templates: Templates = ALL_TEMPLATES
     split: str = "train"
+    templates_line: int | None = field(default=None, compare=False)
+    """Where its templates are said, in the entry or for the whole file."""
 
     @property
     def is_name(self) -> bool:
@@ -89,6 +91,15 @@ class MixtureFile:
     mixing: Mixing = PROPORTIONAL
     forms: tuple[PromptForm, ...] = (PLAIN_FORM,)
     missing: tuple[Missing, ...] = ()
+    document: Document = field(default=Document(None, {}), compare=False, repr=False)
+
+    def place(self, *path: str | int) -> str:
+        """The file, and the line of a key or of what is around it."""
+        return self.at(self.document.line(*path))
+
+    def at(self, line: int | None) -> str:
+        """The file, and a line of it."""
+        return self.where if line is None else f"{self.where}:{line}"
 
 
 _TEXTS: Final = list[str]
@@ -161,6 +172,7 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
         reader.made(Mixing, data.get("mixing", {}), ("mixing",)) or PROPORTIONAL,
         tuple(reader.forms(data.get("forms"))),
         tuple(reader.missing(data.get("missing", {}))),
+        document,
     )
     if reader.problems:
         listed = "; ".join(each if at is None else f"line {at}: {each}" for at, each in reader.problems)
@@ -226,12 +238,14 @@ class _Reader:
                 if key in own and needed not in own:
                     self.problems.append((line, f"'{key}' goes with '{needed}'"))
             values = {**common, **own}
+            within = ("tasks", place) if own.keys() & {"templates", "templates_per_task"} else ()
+            templates_line = self.line(*within, "templates")
             values["templates"] = self.templates(values, line)
             values.pop("templates_per_task", None)
             values["clusters"] = tuple(values.get("clusters", ()))
             part = {key: values[key] for key in _NUMBERS if key in values}
             self.checked(TaskPart, {"task": own.get("task", ""), **part}, line)
-            yield Selection(line, **values)
+            yield Selection(line, **values, templates_line=templates_line)
 
     def templates(self, values: Mapping[str, Any], line: int | None) -> Templates:
         which = values.get("templates", "all")
