@@ -288,6 +288,10 @@ def test_a_survey_counts_as_a_build_does_and_makes_no_shard(
     assert "own/wet" in shown and "66.67 %" in shown and "cap" in shown
     lacking = table(replace(plan, missing={"own/dry": "no rows", "own/odd": "no file"})).splitlines()
     assert lacking[:2] == ["left out own/dry: no rows", "left out own/odd: no file"]
+    assert shown.splitlines()[-1].split()[6] == f"{120 / survey.mixed.epoch_examples:.2f}"
+    assert (
+        "epochs" in shown and "." not in table(replace(plan, is_explicit=True)).splitlines()[-1].split("%")[1]
+    )
     over = replace(survey, mixture=replace(mixture, passed_over=("own/tests",)))
     missing = planned(over, steps=30, global_batch=4, seed=0).missing
     assert missing == {"own/tests": "it lacks the split that is drawn from"}

@@ -15,7 +15,6 @@ tasks:
   - {collection: flan_2021, clusters: [sentiment]}
   - task: ni/*
     listed_in: splits/train.txt
-    rate: 2
     limit_examples: 5
     templates: [one, two]
     split: validation
@@ -49,12 +48,12 @@ def test_everything_a_file_can_say() -> None:
             Selection(4, "glue/rte", **common),
             Selection(5, collection="flan_2021", clusters=("sentiment",), **common),
             Selection(
-                6, "ni/*", listed_in="splits/train.txt", rate=2, limit_examples=5, floor_examples=10,
+                6, "ni/*", listed_in="splits/train.txt", limit_examples=5, floor_examples=10,
                 templates=Templates(("one", "two"), 4), split="validation",
             ),
         ),
-        (NamedMixture(12, "muffin", 0.5), NamedMixture(12, "own.yaml", 1)),
-        ((13, "glue/wnli"), (13, "mmlu/*")),
+        (NamedMixture(11, "muffin", 0.5), NamedMixture(11, "own.yaml", 1)),
+        ((12, "glue/wnli"), (12, "mmlu/*")),
         Mixing("equal", 2, 0, "template", 1.5),
         (PromptForm(0.5, 2, "drawn", cot="rationale"), PromptForm(inverted=True, words=(AGREE,)), PromptForm(words=((), RIGHT))),
         (Missing("race", "not in the catalogue"),),
@@ -65,6 +64,7 @@ def test_the_least_a_file_can_say() -> None:
     assert parsed("tasks: [glue/rte]") == MixtureFile("m.yaml", selections=(Selection(1, "glue/rte"),))
     assert parsed("mixtures: [t0]").mixtures == (NamedMixture(1, "t0"),)
     assert parsed("tasks: [a/b]").forms == (PLAIN_FORM,)
+    assert parsed("tasks: [{task: a/b, rate: 2}]").selections == (Selection(1, "a/b", rate=2),)
 
 
 def test_names_and_patterns() -> None:
@@ -124,6 +124,12 @@ def test_names_and_patterns() -> None:
         ("tasks: [a/b]\nforms:\n- {templates: [1]}", "m.yaml:3: got 'templates' must be a list of texts"),
         ("tasks: [a/b]\nforms:\n- {share: 0}", "m.yaml:3: got a form's share must be above 0"),
         ("tasks: [a/b]\nmissing: {x: }", "'missing' maps data sets to reasons, not 'x': None"),
+        (
+            "tasks:\n- {task: a/b, rate: 2}\nmixing: {cap_examples: 5}",
+            "m.yaml:3: got 'mixing' would weigh nothing: the tasks' rates are given",
+        ),
+        ("tasks:\n- {task: a/b, rate: 2}\nfloor_examples: 5", "m.yaml:3: got 'floor_examples' would weigh"),
+        ("tasks:\n- {task: a/b, rate: 2,\n   floor_examples: 5}", "m.yaml:3: got 'floor_examples' would"),
         ("tasks: [a/b]\nmissing: [x]", "'missing' must be a mapping"),
     ],
 )

@@ -43,6 +43,8 @@ class MixturePlan:
     steps: int
     global_batch: int
     epoch_examples: int
+    is_explicit: bool
+    """Whether rates are given: the examples of one pass are then not drawn in it alike."""
     leaves: tuple[LeafPlan, ...]
     missing: Mapping[str, str]
     """Tasks that the mixture's file means and that are left out, with the reason."""
@@ -76,6 +78,7 @@ def planned(survey: Survey, *, steps: int, global_batch: int, seed: int) -> Mixt
         steps,
         global_batch,
         survey.mixed.epoch_examples,
+        survey.mixture.is_explicit,
         tuple(found),
         {name: "it lacks the split that is drawn from" for name in passed_over(survey.mixture)}
         | dict(survey.missing),
@@ -111,7 +114,7 @@ def table(plan: MixturePlan) -> str:
             f"{sum(leaf.weight for leaf in rows):,.0f}",
             "100.00 %",
             f"{plan.draws:,}",
-            f"{plan.draws / plan.epoch_examples:.2f}",
+            "" if plan.is_explicit else f"{plan.draws / plan.epoch_examples:.2f}",
             f"{total['input_tokens']:,}/{total['target_tokens']:,}",
             "",
         )

@@ -163,6 +163,7 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
             for key in data
             if key in _OF_TASKS
         ]
+    reader.problems += [(document.line(*path), said) for path, said in _idle(data)]
     file = MixtureFile(
         where,
         data.get("description", ""),
@@ -180,6 +181,19 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
         place, said = (where, listed) if others or line is None else (f"{where}:{line}", problem)
         raise DataError("the mixture is not well formed", where=place, got=said, fix="edit the file")
     return file
+
+
+def _idle(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The keys that would change nothing: weights are not asked for where the tasks' rates are given."""
+    entries = {place: each for place, each in enumerate(data.get("tasks", ())) if isinstance(each, dict)}
+    if not any("rate" in each for each in entries.values()):
+        return
+    idle: list[tuple[str | int, ...]] = [(key,) for key in ("mixing", "floor_examples") if key in data]
+    idle += [
+        ("tasks", place, "floor_examples") for place, each in entries.items() if "floor_examples" in each
+    ]
+    for path in idle:
+        yield path, f"'{path[-1]}' would weigh nothing: the tasks' rates are given"
 
 
 @final
