@@ -7,6 +7,7 @@ A job names a function below, variables of a launcher's environment and keywords
 import contextlib
 import datetime
 import hashlib
+import importlib
 import json
 import os
 import runpy
@@ -107,6 +108,27 @@ class Small:
         return Likelihood()(model, batch)
 
 
+def die(*_: Any, **__: Any) -> Any:
+    """What a process does in place of a call: it ends at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def dying_in(place: str) -> Iterator[None]:
+    """While open, the process ends when it comes to `module:name` of `ramekin.train`."""
+    module, _, name = place.partition(":")
+    owner = importlib.import_module(f"ramekin.train.{module}")
+    *outer, last = name.split(".")
+    for each in outer:
+        owner = getattr(owner, each)
+    before = getattr(owner, last)
+    setattr(owner, last, die)
+    try:
+        yield
+    finally:
+        setattr(owner, last, before)
+
+
 # -- jobs
 
 
@@ -188,9 +210,10 @@ def train(
     hole: tuple[int, int] | None = None,
     capacity: tuple[int, int] | None = None,
     die: tuple[int, int] | None = None,
+    lost: tuple[int, str] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """A run; `stop`, `hole`, `capacity` and `die` are (process, step or number)."""
+    """A run; `stop`, `hole`, `capacity` and `die` are (process, step or number), `lost` (process, place)."""
     given = WORLD["make_items"](num_items + (rank == other_data_at))
     fails_at = hole[1] if hole is not None and hole[0] == rank else None
     feed = Watched(given, fails_at=fails_at)
@@ -198,7 +221,10 @@ def train(
     recipe = WORLD["make_recipe"](**{"dropout": 0.0, **changes})
     small = capacity is not None and capacity[0] == rank
     told: list[Any] = []
-    with replaced_objective(Small(capacity[1]) if small and capacity else None):
+    with (
+        replaced_objective(Small(capacity[1]) if small and capacity else None),
+        dying_in(lost[1]) if lost is not None and lost[0] == rank else contextlib.nullcontext(),
+    ):
         examples, step_of = feed.examples, {"signal": stop, "death": die}
 
         def watched(step: int, **keywords: Any) -> Any:

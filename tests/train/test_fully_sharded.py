@@ -138,3 +138,21 @@ def test_too_little_memory_says_what_to_do(processes, tmp_path):
     assert failed["error"] == "ResourceError"
     assert "a micro-batch does not fit into the device's memory" in failed["message"]
     assert not failed["joint"]
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        ("objectives.likelihood:Likelihood.__call__", {}),
+        ("sharded_updates:whole_of", {"optimizer": "adafactor"}),
+        ("fully_sharded:FullySharded.present", {}),
+    ],
+    ids=["pass", "update", "save"],
+)
+def test_a_process_that_is_lost_amid_them_is_missed(processes, tmp_path, place, changes):
+    two = processes(2)
+    two.start("train", FSDP, folder=str(tmp_path / "run"), lost=[1, place], **changes)
+    left = two.answer(0)
+    two.close()
+    assert (left["error"], left["joint"]) == ("ResourceError", False)
+    assert "another process of the run has ended, or cannot be reached" in left["message"]

@@ -25,7 +25,7 @@ from ramekin.train.optimizers import OptimizerState, trainable_parameters
 from ramekin.train.recipe import Recipe
 from ramekin.train.sharded_updates import build_updates, own_part
 from ramekin.train.strategy import memory_from_first, weights_from_first
-from ramekin.train.team import AbstractTeam
+from ramekin.train.team import AbstractTeam, connection
 from ramekin.weights.parameters import copy_structure
 
 __all__ = ["FullySharded", "refuse_old_torch"]
@@ -87,7 +87,7 @@ class FullySharded(AbstractInParts):
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Back-propagation; each block's gradient is added up over the processes on the way."""
-        with _views():  # blocks that are computed again
+        with connection(), _views():  # blocks that are computed again
             loss.backward()  # type: ignore[no-untyped-call]
 
     def add_gradients(self) -> None:
@@ -119,7 +119,10 @@ class FullySharded(AbstractInParts):
 
     def present(self) -> Iterator[tuple[str, Tensor]]:
         """By torch's distributed tensors."""
-        return ((name, cut.detach().full_tensor()) for name, cut in self._cut.items())
+        for name, cut in self._cut.items():
+            with connection():
+                whole = cut.detach().full_tensor()
+            yield name, whole
 
     def memory(self) -> OptimizerState:
         """Kept by the first process, off its device."""
@@ -166,7 +169,7 @@ class _Around:
 
     def __call__(self, _: Any, batch: Batch) -> Losses:
         """The losses of the batch under the model in the root."""
-        with _views():
+        with connection(), _views():
             return Losses(*self._root(self._objective, batch))
 
 

@@ -24,7 +24,7 @@ from ramekin.train.optimizers import (
     write_state,
 )
 from ramekin.train.recipe import Recipe
-from ramekin.train.team import AbstractTeam
+from ramekin.train.team import AbstractTeam, connection
 
 __all__ = ["AbstractUpdates", "build_updates", "own_part", "whole_of"]
 
@@ -76,7 +76,8 @@ def whole_of(part: Tensor, like: Any) -> Tensor:
     cut = DTensor.from_local(
         part, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
     )
-    return cut.full_tensor()
+    with connection():
+        return cut.full_tensor()
 
 
 @final

@@ -16,7 +16,7 @@ from torch import Tensor
 from ramekin import errors
 from ramekin.errors import RamekinError, ResourceError
 
-__all__ = ["AbstractTeam", "Alone", "Group"]
+__all__ = ["AbstractTeam", "Alone", "Group", "connection"]
 
 T = TypeVar("T")
 
@@ -160,7 +160,7 @@ class Group(AbstractTeam):
 
     def add(self, numbers: Tensor) -> Tensor:
         """The sum over the processes, in its place."""
-        with _connection():
+        with connection():
             torch.distributed.all_reduce(numbers)
         return numbers
 
@@ -171,7 +171,7 @@ class Group(AbstractTeam):
     def lowest(self, number: int) -> int:
         """The least of all."""
         least = torch.tensor([number], device=self._device)
-        with _connection():
+        with connection():
             torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN)
         return int(least.item())
 
@@ -182,7 +182,7 @@ class Group(AbstractTeam):
     def tensor_from_first(self, tensor: Tensor) -> Tensor:
         """The first process's, on this one's device."""
         sent = tensor.to(self._device)
-        with _connection():
+        with connection():
             torch.distributed.broadcast(sent, 0)
         return sent
 
@@ -210,7 +210,7 @@ class Group(AbstractTeam):
         """A process's value, sent as JSON (torch's own way of sending objects is pickle)."""
         data = bytearray(json.dumps(value).encode())
         size = torch.tensor([len(data)], device=self._device)
-        with _connection():
+        with connection():
             torch.distributed.broadcast(size, rank)
             sent = torch.empty(int(size.item()), dtype=torch.uint8, device=self._device)
             if self._rank == rank:
@@ -226,13 +226,24 @@ def _retold(kind: str, message: str, *, process: int) -> RamekinError:
 
 
 @contextlib.contextmanager
-def _connection() -> Iterator[None]:
-    """Say what it means when a process that is waited for is gone."""
+def connection() -> Iterator[None]:
+    """A block that waits for other processes: say what it means when one of them is gone.
+
+    Raises:
+        ResourceError: one is; any other error stays what it is.
+    """
     try:
         yield
     except RuntimeError as error:
+        if not _is_lost(error):
+            raise
         raise ResourceError(
             "another process of the run has ended, or cannot be reached",
             got=str(error).splitlines()[0],
             fix="its own message says why; start the run again and it continues from its last saved state",
         ) from error
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Whether the error is of the connection: gloo's are bare, and begin with the place in its source."""
+    return isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error).partition("]")[0]

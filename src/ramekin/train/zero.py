@@ -37,7 +37,7 @@ from ramekin.train.optimizers import (
 from ramekin.train.placement import Placement
 from ramekin.train.recipe import Recipe
 from ramekin.train.strategy import memory_from_first, weights_from_first
-from ramekin.train.team import AbstractTeam
+from ramekin.train.team import AbstractTeam, connection
 from ramekin.weights.parameters import copy_model
 
 __all__ = ["Zero", "refuse_unfit_for_zero"]
@@ -79,7 +79,7 @@ class Zero(AbstractInParts):
 
     def backward(self, loss: Tensor, is_last: bool) -> None:
         """Back-propagation through the engine."""
-        with _quiet():
+        with _deepspeed():
             self._engine.set_gradient_accumulation_boundary(is_last)
             self._engine.backward(loss * self._team.size)
 
@@ -90,7 +90,7 @@ class Zero(AbstractInParts):
         """From whole gradients."""
         from deepspeed.utils import safe_get_full_grad
 
-        with _quiet():
+        with _deepspeed():
             norms = [safe_get_full_grad(p).norm() for p in self._parameters.values()]
         return torch.stack(norms).double().square().sum().sqrt()
 
@@ -98,7 +98,7 @@ class Zero(AbstractInParts):
         """The engine clips, by the same rule."""
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        with _quiet():
+        with _deepspeed():
             self._engine.step()
 
     def bad_weight(self) -> str | None:
@@ -113,7 +113,7 @@ class Zero(AbstractInParts):
         from deepspeed.utils import safe_get_full_fp32_param
 
         for name, parameter in self._parameters.items():
-            with _quiet():
+            with _deepspeed():
                 yield name, parameter if self._engine is None else safe_get_full_fp32_param(parameter)
 
     def memory(self) -> OptimizerState:
@@ -122,7 +122,7 @@ class Zero(AbstractInParts):
 
         steps = [state[_STEP] for state in self._optimizer.state.values()]
         self._link()
-        with _quiet():
+        with _deepspeed():
             tensors = self.kept(
                 (memory_key(name, entry), safe_get_full_optimizer_state(p, entry))
                 for name, p in self._parameters.items()
@@ -175,7 +175,7 @@ class Zero(AbstractInParts):
             "steps_per_print": 1 << 60,
         }
         # On processors it says on stdout what it has compiled; that is where results go.
-        with _quiet(), contextlib.redirect_stdout(sys.stderr):
+        with _deepspeed(), contextlib.redirect_stdout(sys.stderr):
             engine, *_ = deepspeed.initialize(
                 model=self._root,
                 optimizer=optimizer,
@@ -248,14 +248,14 @@ class _Around:
     def __call__(self, _: Any, batch: Batch) -> Losses:
         """The losses of the batch under the model in the engine."""
         device = batch.input_ids.device.type
-        with _quiet(), torch.autocast(device, enabled=False):
+        with _deepspeed(), torch.autocast(device, enabled=False):
             return Losses(*self._strategy.engine()(self._objective, batch))
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """DeepSpeed calls functions of torch that have newer names."""
-    with warnings.catch_warnings():
+def _deepspeed() -> Iterator[None]:
+    """A block of DeepSpeed's: it waits for the others, and calls functions of torch that have newer names."""
+    with connection(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
