@@ -77,3 +77,11 @@ def test_an_adapter_on_another_base_is_named(identity, make_model):
 def test_what_selects_the_model_may_not_change(identity):
     chosen = {"best_metric": "accuracy", "eval_every": 2}
     assert "recipe.eval_every=3" in difference(identity(**chosen), identity(**{**chosen, "eval_every": 3}))
+
+
+@pytest.mark.parametrize(("metric", "best"), [(None, "highest"), ("accuracy", "highest"), ("loss", "lowest")])
+def test_which_value_is_the_best_is_told_whether_or_not_it_is_said(identity, metric, best):
+    """States of older versions have it said."""
+    chosen = {"best_metric": metric, "eval_every": 2}
+    assert getattr_of(identity(**chosen), "best_is") == best
+    refuse_difference(identity(**chosen, best_is=best), identity(**chosen), where="somewhere")

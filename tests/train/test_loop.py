@@ -204,8 +204,14 @@ def test_the_best_evaluation_is_the_result(train, tmp_path, events):
 
 
 def test_a_low_value_can_be_the_best(train):
-    _, report = train(eval_every=1, best_metric="loss", best_is="lowest", on_eval=rising_and_falling)
+    _, report = train(eval_every=1, best_metric="loss", on_eval=rising_and_falling)
     assert report.best.step == 1
+    _, report = train(
+        "low", eval_every=1, best_metric="accuracy", best_is="lowest", on_eval=rising_and_falling
+    )
+    assert report.best.step == 1
+    _, report = train("high", eval_every=1, best_metric="loss", best_is="highest", on_eval=rising_and_falling)
+    assert report.best.step == report.steps
 
 
 def test_training_stops_when_nothing_gets_better(train):

@@ -17,6 +17,25 @@ def test_fp16_is_refused_with_the_reason():
         Recipe(max_steps=1, precision="fp16")
 
 
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [
+        ("loss", "lowest"),
+        ("mini/rte loss", "lowest"),
+        ("mini/rte accuracy", "highest"),
+        ("average", "highest"),
+        ("weightloss", "highest"),
+        (None, "highest"),
+    ],
+)
+def test_the_best_loss_is_the_lowest_unless_the_recipe_says_otherwise(metric, best):
+    assert Recipe(max_steps=1, eval_every=1, best_metric=metric).best_value == best
+    for said in ("lowest", "highest"):
+        assert Recipe(max_steps=1, eval_every=1, best_metric=metric, best_is=said).best_value == said
+    with pytest.raises(UsageError, match="unknown best_is 'low'"):
+        Recipe(max_steps=1, best_is="low")
+
+
 def test_names_are_checked_with_the_nearest():
     with pytest.raises(UsageError, match="unknown optimizer 'adamv': did you mean 'adamw'"):
         Recipe(max_steps=1, optimizer="adamv")

@@ -28,7 +28,8 @@ def identity_of(
 ) -> dict[str, Any]:
     """The run's identity as JSON values. The model has its starting weights."""
     free = _FREE if recipe.best_metric is None else tuple(key for key in _FREE if "eval" not in key)
-    numbers = {key: value for key, value in asdict(recipe).items() if key not in free}
+    told = {**asdict(recipe), "best_is": recipe.best_value}
+    numbers = {key: value for key, value in told.items() if key not in free}
     return {
         "objective": dict(objective),
         "recipe": numbers,

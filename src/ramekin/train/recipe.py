@@ -11,7 +11,7 @@ from ramekin.errors import UsageError
 from ramekin.registry import unknown_name
 from ramekin.train.ranges import out_of_range
 
-__all__ = ["FP16_REFUSED", "OptimizerName", "Precision", "Recipe", "ScheduleName"]
+__all__ = ["FP16_REFUSED", "OptimizerName", "Precision", "Recipe", "ScheduleName", "best_value_of"]
 
 OptimizerName = Literal["adamw", "adafactor", "adamwscale"]
 ScheduleName = Literal["constant", "linear", "inverse_square_root", "cosine"]
@@ -94,8 +94,8 @@ class Recipe:
     """Epochs between evaluations; give this or `eval_every`."""
     best_metric: str | None = None
     """The metric that selects the model: its best evaluation's weights are the result, not the last ones."""
-    best_is: Best = "highest"
-    """Whether a high or a low value of `best_metric` is good."""
+    best_is: Best | None = None
+    """Whether a high or a low value of `best_metric` is good; None: as `best_value` says."""
     patience: int | None = None
     """Stop after so many evaluations in a row without a better `best_metric`."""
     log_every: int = 1
@@ -105,6 +105,11 @@ class Recipe:
         problems = [*_wrong_names(self), *_wrong_numbers(self), *_idle_numbers(self)]
         if problems:
             raise UsageError.of_problems(problems)
+
+    @property
+    def best_value(self) -> Best:
+        """Which value of `best_metric` is the best one: `best_is`, or what the metric's name says."""
+        return self.best_is or best_value_of(self.best_metric)
 
     def steps_per_epoch(self, num_examples: int) -> int:
         """Optimizer steps that show every example once; the last may be short."""
@@ -125,6 +130,15 @@ class Recipe:
         return self.epochs * self.steps_per_epoch(num_examples)
 
 
+def best_value_of(metric: str | None) -> Best:
+    """Which value of a metric is the best one, by its name: of a loss the lowest, of all others the highest.
+
+    >>> best_value_of("mini/rte loss"), best_value_of("mini/rte accuracy")
+    ('lowest', 'highest')
+    """
+    return "lowest" if metric is not None and metric.rpartition(" ")[2] == "loss" else "highest"
+
+
 def _wrong_names(recipe: Recipe) -> list[str]:
     if str(recipe.precision) == "fp16":
         return [FP16_REFUSED]
@@ -132,8 +146,9 @@ def _wrong_names(recipe: Recipe) -> list[str]:
         "optimizer": OptimizerName,
         "schedule": ScheduleName,
         "precision": Precision,
-        "best_is": Best,
     }
+    if recipe.best_is is not None:
+        names["best_is"] = Best
     return [
         unknown_name(key, str(getattr(recipe, key)), get_args(known))
         for key, known in names.items()

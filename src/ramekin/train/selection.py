@@ -68,4 +68,4 @@ def _value(metrics: Mapping[str, float], recipe: Recipe) -> float:
     assert name is not None
     if name not in metrics:
         raise UsageError(unknown_name("metric", name, metrics), where="best_metric")
-    return metrics[name] if recipe.best_is == "highest" else -metrics[name]
+    return metrics[name] if recipe.best_value == "highest" else -metrics[name]

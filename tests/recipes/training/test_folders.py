@@ -128,3 +128,14 @@ def test_a_run_that_ended_before_its_first_step_is_in_nobodys_way(
             run()
     assert not WORKING.exists()
     run("seed=1")
+
+
+def test_a_run_of_an_older_version_that_says_which_value_is_the_best_is_the_same() -> None:
+    run()
+    saved = Path("out/config.yaml")
+    told = saved.read_text()
+    saved.write_text(told.replace("best_is: null", "best_is: highest"))
+    assert saved.read_text() != told
+    assert "finished already" in run().text()
+    with pytest.raises(UsageError):
+        run("best_is=lowest")

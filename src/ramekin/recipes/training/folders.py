@@ -15,6 +15,7 @@ from ramekin.errors import LockedError, UsageError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.schema import TrainConfig
 from ramekin.registry import dotted
+from ramekin.train.recipe import best_value_of
 
 __all__ = ["claim", "is_done", "leave_unless_begun", "unfinished"]
 
@@ -33,6 +34,7 @@ _FREE = frozenset(
     }
 )
 """Keys that a run may be continued with another value of."""
+_BEST_IS = "training.best_is"
 _SHOWN = 6
 _ABSENT = "nothing"
 
@@ -117,4 +119,7 @@ def _values(text: str) -> dict[str, str]:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
         values = None
-    return {key: str(value) for key, value in dotted(values if isinstance(values, Mapping) else {}).items()}
+    found = {key: str(value) for key, value in dotted(values if isinstance(values, Mapping) else {}).items()}
+    if found.get(_BEST_IS) == "None":  # older versions wrote what it stands for
+        found[_BEST_IS] = best_value_of(found.get("training.best_metric"))
+    return found
