@@ -1,6 +1,7 @@
 """The loss of examples that are not trained on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ __all__ = ["mean_losses"]
 def mean_losses(model: Any, examples: Sequence[Encoded], *, max_tokens: int) -> dict[str, TaskLoss]:
     """The cross-entropy of the examples' target tokens, summed by task.
 
-    It is the direct likelihood without smoothing whatever the training's objective, so that runs compare.
+    It is the plain likelihood, whatever the training's objective: labels are not smoothed, and inputs under a
+    wrong label are left aside.
 
     Args:
         model: in evaluation mode.
@@ -29,8 +31,9 @@ def mean_losses(model: Any, examples: Sequence[Encoded], *, max_tokens: int) -> 
     device = next(model.parameters()).device
     objective = Likelihood()
     rows: list[tuple[str, int, float]] = []
-    for places in batches_by_lengths([item.lengths for item in examples], max_tokens=max_tokens):
-        items = [examples[place] for place in places]
+    asked = [replace(item, wrong_input_ids=()) for item in examples]
+    for places in batches_by_lengths([item.lengths for item in asked], max_tokens=max_tokens):
+        items = [asked[place] for place in places]
         batch = collate(items).to(device)
         sums = sum_by_example(objective(model, batch).values, batch, num_examples=len(items)).tolist()
         rows += [

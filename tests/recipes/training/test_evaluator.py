@@ -1,12 +1,14 @@
 """What a training is evaluated by, with a tiny model on the built-in world."""
 
+import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
-from ramekin.errors import UsageError
+from ramekin.errors import DataError, UsageError
 from ramekin.recipes import train
 from ramekin.recipes.compose import compose
 from ramekin.recipes.models import open_named
@@ -14,7 +16,8 @@ from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import SilentProgress
 from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.training.evaluator import TrainingEvaluator, metric_names, training_evaluator
-from ramekin.tensors.tokenizer import load_tokenizer
+from ramekin.tensors.encode import Encoded
+from ramekin.tensors.tokenizer import load_tokenizer, token_ids
 from ramekin.train.events import EvalDone, TrainEvent
 
 Evaluate = Callable[..., TrainingEvaluator]
@@ -107,3 +110,52 @@ def test_a_run_tells_the_loss_of_its_result_and_what_was_lost() -> None:
     assert outcome.to_json()["validation_loss"] == losses[0]
     report = json.loads(Path("out/report.json").read_text())
     assert "validation targets truncated" in {each["name"] for each in report["facts"]["counters"]}
+
+
+def tensors_of(item: Encoded) -> dict[str, torch.Tensor]:
+    return {"input_ids": torch.tensor([item.input_ids]), "labels": torch.tensor([item.target_ids])}
+
+
+def reference_loss(evaluator: TrainingEvaluator, items: Sequence[Encoded]) -> float:
+    """The mean over target tokens by the loss that transformers computes, a row at a time."""
+    found = [(evaluator.opened.model(**tensors_of(item)).loss.item(), len(item.target_ids)) for item in items]
+    return sum(loss * tokens for loss, tokens in found) / sum(tokens for _, tokens in found)
+
+
+ROOMY = ("eval_with=[loss]", "eval_tasks=[mini/rte]", "max_target_tokens=512")
+
+
+def test_a_channel_model_is_validated_on_what_it_learns() -> None:
+    direct = evaluator_of(*ROOMY).targets
+    assert direct is not None
+    turned = [dataclasses.replace(i, input_ids=i.target_ids, target_ids=i.input_ids) for i in direct.items]
+    evaluator = evaluator_of(*ROOMY, "objective=channel")
+    expected = reference_loss(evaluator, turned)
+    assert evaluator(None, 1) == {"loss": pytest.approx(expected, rel=1e-5)}
+    assert abs(expected - reference_loss(evaluator, direct.items)) > 1e-3
+
+
+@pytest.mark.parametrize("weight", [0, 3])
+def test_a_flipped_model_is_validated_on_the_instruction_under_the_right_label(weight: float) -> None:
+    evaluator = evaluator_of(*ROOMY, "objective=flipped", f"objective.unlikelihood_weight={weight}")
+    (taught,) = evaluator.taught
+    assert all(example.targets.startswith("<extra_id_0>") for example in taught.examples)
+    inputs = token_ids(evaluator.tokenizer, [example.inputs for example in taught.examples])
+    targets = token_ids(evaluator.tokenizer, [example.targets for example in taught.examples])
+    items = [
+        Encoded((*i, 1), (*t, 1), example.provenance)
+        for i, t, example in zip(inputs, targets, taught.examples, strict=True)
+    ]
+    assert evaluator(None, 1) == {"loss": pytest.approx(reference_loss(evaluator, items), rel=1e-5)}
+
+
+def test_validation_rows_that_cannot_be_flipped_are_counted_or_refused() -> None:
+    words = ("eval_with=[loss]", "objective=flipped", "eval_limit=20")
+    evaluator = evaluator_of(*words, "eval_tasks=[mini/rte]", "max_input_tokens=40")
+    counts = {each.name: each.count for each in evaluator.counters}
+    kept = len(evaluator.targets.items) if evaluator.targets else 0
+    assert counts["validation rows whose label was cut off"] == 20 - kept > 0 < kept
+    with pytest.raises(DataError, match="no row to take the loss of: mini/rte validation"):
+        evaluator_of(*words, "eval_tasks=[mini/rte]", "max_input_tokens=4")
+    with pytest.raises(DataError, match="'flipped' cannot be learned from any row"):
+        evaluator_of(*words, "eval_tasks=[mini/stsb]")

@@ -1,9 +1,12 @@
 """Training and validation loss side by side, from a run's log."""
 
+import re
+
 import pytest
 
 from ramekin.recipes.training.validation_losses import validation_tables
 from ramekin.train.events import EvalDone
+from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 
 def step(number: int, loss: float, tokens: int) -> dict[str, object]:
@@ -35,4 +38,27 @@ def test_evaluations_by_scores_alone_have_no_table() -> None:
     (table,) = validation_tables(
         [EvalDone(1, {"accuracy": 0.5}), EvalDone(2, {"loss": 1.0})], EVENTS, steps_per_epoch=1
     )
+    assert [point.training for point in table.points] == [pytest.approx(2.5)]
+
+
+@pytest.mark.parametrize(
+    ("objective", "told"),
+    [
+        (ObjectiveRecipe(), "of the target, given the prompt, in validation as in training; "),
+        (ObjectiveRecipe(name="channel"), "of the prompt, given its target, in"),
+        (ObjectiveRecipe(name="flipped"), "of the instruction, given .* The unlikelihood .* is in neither"),
+        (ObjectiveRecipe(label_smoothing=0.1), "without the smoothing of labels"),
+    ],
+)
+def test_the_caption_says_what_both_columns_are(objective: ObjectiveRecipe, told: str) -> None:
+    evals = [EvalDone(2, {"loss": 3.0})]
+    (table,) = validation_tables(evals, EVENTS, steps_per_epoch=2, objective=objective)
+    assert re.search(told, table.caption)
+    assert ("neither" in table.caption) == objective.needs_wrong_inputs
+
+
+def test_a_likelihood_is_set_beside_a_likelihood() -> None:
+    """The loss of flipped learning has the unlikelihood in it, too, and a smoothed one the smoothing."""
+    events = [{**step(1, 9.0, 10), "likelihood": 4.0}, {**step(2, 9.0, 30), "likelihood": 2.0}]
+    (table,) = validation_tables([EvalDone(2, {"loss": 3.0})], events, steps_per_epoch=2)
     assert [point.training for point in table.points] == [pytest.approx(2.5)]

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from ramekin.tensors.encode import EncodedSet
     from ramekin.train.feed import Feed
 
-__all__ = ["TrainingData", "data_lines", "read_training_data", "task_examples"]
+__all__ = ["TrainingData", "data_lines", "lost_counters", "read_training_data", "task_examples"]
 
 _NAMES = {
-    "skipped": "training rows skipped",
-    "left_out": "training rows left out",
-    "not_flipped": "training rows that cannot be flipped",
-    "lost_labels": "training rows whose label was cut off",
-    "truncated_inputs": "training inputs truncated",
-    "truncated_targets": "training targets truncated",
-    "unknown_inputs": "training inputs with unknown characters",
-    "unknown_targets": "training targets with unknown characters",
+    "skipped": "{} rows skipped",
+    "left_out": "{} rows left out",
+    "not_flipped": "{} rows that cannot be flipped",
+    "lost_labels": "{} rows whose label was cut off",
+    "truncated_inputs": "{} inputs truncated",
+    "truncated_targets": "{} targets truncated",
+    "unknown_inputs": "{} inputs with unknown characters",
+    "unknown_targets": "{} targets with unknown characters",
     "pruned_exemplars": "exemplars that did not fit",
     "lacking_exemplars": "exemplars that there was no other row for",
 }
@@ -81,7 +81,7 @@ def read_training_data(
         Listed(encoded.items),
         ", ".join(config.task_names),
         tuple(each.origin for each in examples),
-        _counters(_lost(examples, encoded), len(encoded.items)),
+        lost_counters(examples, encoded, "training"),
         {
             "tasks": list(config.task_names),
             "templates": config.templates,
@@ -170,23 +170,33 @@ def _origins(leaves: Sequence[LeafEntry]) -> tuple[DataOrigin, ...]:
     return tuple(found.values())
 
 
-def _lost(examples: Sequence[TaskExamples], encoded: "EncodedSet") -> dict[str, int]:
-    return {
+def lost_counters(examples: Sequence[TaskExamples], encoded: "EncodedSet", kind: str) -> tuple[Counter, ...]:
+    """What was lost of rows in reading, turning and tokenising them; zeros are left out.
+
+    Args:
+        examples: the rows, rendered.
+        encoded: all of them as tokens.
+        kind: `training` or `validation`.
+    """
+    lost = {
         "skipped": sum(each.skipped for each in examples),
         "left_out": sum(each.left_out for each in examples),
         "not_flipped": sum(each.not_flipped for each in examples),
         **{name: getattr(encoded, name) for name in _NAMES if hasattr(encoded, name)},
     }
+    return _counters(lost, len(encoded.items), kind)
 
 
 def _lost_of(index: MixtureIndex) -> dict[str, int]:
     return {name: sum(leaf.lost.get(name, 0) for leaf in index.leaves) for name in _NAMES}
 
 
-def _counters(lost: Mapping[str, int], total: int) -> tuple[Counter, ...]:
+def _counters(lost: Mapping[str, int], total: int, kind: str = "training") -> tuple[Counter, ...]:
     """What was lost; of how many only where an example can be lost once: it may lack several exemplars."""
     return tuple(
-        Counter(_NAMES[name], count, total if name.startswith(("truncated", "unknown")) else None)
+        Counter(
+            _NAMES[name].format(kind), count, total if name.startswith(("truncated", "unknown")) else None
+        )
         for name, count in lost.items()
         if count
     )

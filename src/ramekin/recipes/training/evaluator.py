@@ -1,21 +1,22 @@
 """What a training is evaluated by, and what is shown of the answers on the way.
 
-Scores by a mode, the mean loss of the rows' targets, or both, of any tasks; the answers to a few rows are
-shown each time, so that one sees what the model writes.
+Scores by a mode, the mean loss of the rows as the objective learns them, or both, of any tasks; the answers
+to a few rows are shown each time, so that one sees what the model writes.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from ramekin.catalog import Catalog
-from ramekin.errors import UsageError
+from ramekin.errors import DataError, UsageError
 from ramekin.evaluate.mode import MODES
-from ramekin.recipes.data import evaluation_sets, template_names
+from ramekin.recipes.data import evaluation_sets, template_names, training_examples
 from ramekin.recipes.fine_tuning import LOSS
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.results import evaluation_sets_of
 from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.training.data import lost_counters
 from ramekin.registry import unknown_name
 from ramekin.report.values import Counter
 
@@ -60,19 +61,24 @@ class TrainingEvaluator:
         self.config, self.opened, self.tokenizer, self.progress = config, opened, tokenizer, progress
         self.mode = MODES[config.mode]
         refuse_unknown_metric(config, places)
-        sets = evaluation_sets(
-            config.evaluated_tasks,
-            split=config.eval_split,
-            templates=_templates(config),
-            limit=config.eval_limit,
-            places=places,
-            mode=self.mode,
-        )
+        self.scores, self.has_loss = "scores" in config.eval_with, LOSS in config.eval_with
+        rows: dict[str, Any] = {
+            "split": config.eval_split,
+            "templates": _templates(config),
+            "limit": config.eval_limit,
+            "places": places,
+        }
+        tasks = config.evaluated_tasks
+        sets = evaluation_sets(tasks, mode=self.mode, **rows) if self.scores else ()
         self.sets = evaluation_sets_of(sets)
-        self.scores = "scores" in config.eval_with
+        self.taught = (
+            training_examples(tasks, objective=config.objective, seed=config.seed, **rows)
+            if self.has_loss
+            else ()
+        )
         self.longest = config.training.max_input_tokens
         self.encoded = encode_sets(self.sets, tokenizer, mode=self.mode, max_input_tokens=self.longest)
-        self.targets = self._targets() if LOSS in config.eval_with else None
+        self.targets = self._targets() if self.has_loss else None
         self._last: tuple[int, Evaluation] | None = None
         self._best: tuple[int, Evaluation] | None = None
 
@@ -81,14 +87,7 @@ class TrainingEvaluator:
         """What was lost of the rows whose loss is taken, by kind; zeros are left out."""
         if self.targets is None:
             return ()
-        total = len(self.targets.items)
-        lost = {
-            "validation inputs truncated": self.targets.truncated_inputs,
-            "validation targets truncated": self.targets.truncated_targets,
-            "validation inputs with unknown characters": self.targets.unknown_inputs,
-            "validation targets with unknown characters": self.targets.unknown_targets,
-        }
-        return tuple(Counter(name, count, total) for name, count in lost.items() if count)
+        return lost_counters(self.taught, self.targets, "validation")
 
     def __call__(self, _: Any, step: int) -> Mapping[str, float]:
         """The metrics after a step."""
@@ -153,16 +152,25 @@ class TrainingEvaluator:
             self.progress.say(f"step {step} {part.task}: {shown} -> '{prediction.prediction}' ({mark})")
 
     def _targets(self) -> "EncodedSet":
-        """All rows with their targets, by the limits of the training."""
+        """All rows as the objective learns them, by the limits of the training.
+
+        Raises:
+            DataError: nothing is left of a task.
+        """
         from ramekin.tensors.encode import encode
 
-        return encode(
-            [example for each in self.sets for example in each.examples],
+        encoded = encode(
+            [example for each in self.taught for example in each.examples],
             self.tokenizer,
             max_input_tokens=self.longest,
             max_target_tokens=self.config.training.max_target_tokens,
             input_eos=self.config.input_eos,
         )
+        found = {item.provenance.task for item in encoded.items}
+        for each in self.taught:
+            if each.task.name not in found:
+                raise DataError("there is no row to take the loss of", where=f"{each.task.name} {each.split}")
+        return encoded
 
     def _losses(self, targets: "EncodedSet") -> Mapping[str, float]:
         from ramekin.train.validation import mean_losses

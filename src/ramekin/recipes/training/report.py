@@ -76,6 +76,7 @@ def training_report(
             trained.evals,
             read_events(working / "events.jsonl"),
             steps_per_epoch=config.training.steps_per_epoch(data.feed.epoch_examples),
+            objective=config.objective,
         ),
         timings=(Timing("training", trained.seconds),),
         facts=RunFacts(
