@@ -41,10 +41,26 @@ def test_flipped_learning_from_end_to_end(ramekin: Run) -> None:
     assert "mode: flipped" in Path("runs/f/config.yaml").read_text(), "it is scored as it learned"
 
 
+@pytest.mark.parametrize("name", ["channel", "flipped"])
+def test_a_model_that_is_not_asked_what_it_learned_is_reported(ramekin: Run, name: str) -> None:
+    code, out, err = ramekin(*TRAIN, f"objective={name}", "adapter=lora", "output=m")
+    assert code == 0, err
+    assert f"by the rules of '{name}'" in out and "could not be read" not in out
+    told = f"trained by objective={name}: mode={name} asks it what it learned"
+    for mode, others in ((name, 0), ("rank", 1), ("fusionbench", 1)):
+        words = ("evaluate", "model=m", "task=mini/rte", "limit=4", f"mode={mode}", f"output={mode}")
+        code, out, err = ramekin(*words)
+        assert code == 0, err
+        assert " ".join(out.split()).count(told) == others
+        warnings = json.loads(Path(mode, "report.json").read_text())["facts"]["warnings"]
+        assert warnings == [told] * others
+
+
 def test_what_is_learned_flipped_is_scored_flipped_unless_another_mode_is_asked_for() -> None:
     words = ["model=base", "task=mini/rte"]
     assert compose("train", TrainConfig, words).mode == "fusionbench"
     assert compose("train", TrainConfig, [*words, "objective=flipped"]).mode == "flipped"
+    assert compose("train", TrainConfig, [*words, "objective=channel"]).mode == "channel"
     assert compose("train", TrainConfig, [*words, "objective=flipped", "mode=generate"]).mode == "generate"
 
 

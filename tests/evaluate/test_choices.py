@@ -9,11 +9,18 @@ from hypothesis import strategies as st
 
 import ramekin.evaluate.choices as module
 from ramekin.errors import DataError
-from ramekin.evaluate.choices import Choice, check_rankable, choose, encode_choices, encode_flipped
+from ramekin.evaluate.choices import (
+    Choice,
+    check_rankable,
+    choose,
+    encode_channel,
+    encode_choices,
+    encode_flipped,
+)
 from ramekin.evaluate.mode import MODES
 from ramekin.tensors.tokenizer import token_ids
 
-RANK, T0, FLIPPED = MODES["rank"], MODES["t0"], MODES["flipped"]
+RANK, T0, FLIPPED, CHANNEL = MODES["rank"], MODES["t0"], MODES["flipped"], MODES["channel"]
 
 
 def ids(tokenizer, text):
@@ -110,6 +117,21 @@ def test_a_flipped_input_that_is_too_long_keeps_its_label(tokenizer, flipped_set
             assert len(question.input_ids) == min(len(uncut.input_ids), room)
             head = question.input_ids[: -len(end)]
             assert head == uncut.input_ids[: len(head)]
+
+
+def test_the_prompt_is_scored_given_each_option(tokenizer, choice_set):
+    examples = choice_set([(["cat", "dog", "cat"], 2, []), (["red dog", "mat"], 0, [])]).examples
+    found = encode_channel(examples, tokenizer, mode=CHANNEL)
+    assert [item.options for item in found.items] == [("cat", "dog"), ("red dog", "mat")]
+    for example, item in zip(examples, found.items, strict=True):
+        for option, question in zip(item.options, item.questions, strict=True):
+            assert question.input_ids == (*ids(tokenizer, option), 1)
+            assert question.scored == ((*ids(tokenizer, example.inputs), 1),)
+    short = encode_channel(examples, tokenizer, mode=dataclasses.replace(CHANNEL, max_target_tokens=4))
+    assert short.truncated_targets == 2
+    assert {len(q.scored[0]) for item in short.items for q in item.questions} == {4}
+    with pytest.raises(DataError, match="no options for mode 'channel' to rank"):
+        encode_channel([examples[0]._replace(options=())], tokenizer, mode=CHANNEL)
 
 
 def test_what_is_cut_or_unknown_is_counted(tokenizer, choice_set, flipped_set, toy_task):

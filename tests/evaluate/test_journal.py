@@ -152,7 +152,7 @@ def test_a_loose_adapter_is_refused(model):
         fingerprint(model)
 
 
-@pytest.mark.parametrize("mode", ["t0", "flipped"])
+@pytest.mark.parametrize("mode", ["t0", "flipped", "channel"])
 def test_rankings_are_kept_through_a_stop_between_batches(model, tokenizer, ranked_sets, tmp_path, mode):
     path = tmp_path / "answers.jsonl"
     whole = without_time(evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150))
@@ -197,7 +197,7 @@ def test_rankings_are_kept_through_a_stop_between_batches(model, tokenizer, rank
     assert [part.predictions for part in done.tasks] == whole[1]
 
 
-@pytest.mark.parametrize("mode", ["t0", "flipped"])
+@pytest.mark.parametrize("mode", ["t0", "flipped", "channel"])
 def test_rankings_survive_a_kill_at_any_byte(model, tokenizer, ranked_sets, tmp_path, mode):
     path = tmp_path / "answers.jsonl"
     whole = without_time(evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150, journal=path))

@@ -12,6 +12,7 @@ def test_fusionbench_and_generate_write_and_the_others_rank():
         "rank": "rank",
         "t0": "rank",
         "flipped": "flipped",
+        "channel": "channel",
     }
 
 
@@ -28,7 +29,7 @@ def test_t0_differs_from_rank_in_the_inputs_end_alone():
     assert (t0["option_eos"], t0["normalisation"]) == (True, "none")
 
 
-@pytest.mark.parametrize("name", ["rank", "t0", "flipped"])
+@pytest.mark.parametrize("name", ["rank", "t0", "flipped", "channel"])
 def test_where_options_are_ranked_accuracy_is_the_headline(name):
     kinds = ("classification", "multiple_choice", "text")
     assert [MODES[name].headline.get(kind) for kind in kinds] == ["accuracy"] * 3

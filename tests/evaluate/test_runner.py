@@ -270,7 +270,7 @@ def log_prob(model, tokenizer, inputs, text, *, input_eos):
     return logits.log_softmax(dim=-1)[range(len(labels)), labels].sum().item()
 
 
-@pytest.mark.parametrize("mode", ["rank", "t0", "flipped"])
+@pytest.mark.parametrize("mode", ["rank", "t0", "flipped", "channel"])
 def test_the_option_of_the_highest_probability_is_the_answer(model, tokenizer, ranked_sets, mode):
     evaluation = evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=300)
     for each, part in zip(ranked_sets, evaluation.tasks, strict=True):
@@ -278,6 +278,8 @@ def test_the_option_of_the_highest_probability_is_the_answer(model, tokenizer, r
             pairs = [(example.inputs, option) for option in example.options]
             if mode == "flipped":
                 pairs = [(form.inputs_under(option), form.example.targets) for option in example.options]
+            if mode == "channel":
+                pairs = [(option, example.inputs) for option in example.options]
             expected = [log_prob(model, tokenizer, *pair, input_eos=mode != "t0") for pair in pairs]
             assert list(found.option_scores) == list(example.options)
             assert list(found.option_scores.values()) == pytest.approx(expected, abs=1e-4)
@@ -295,7 +297,7 @@ def test_the_option_of_the_highest_probability_is_the_answer(model, tokenizer, r
     assert len(answers) > 2, "the test model says too little to tell rules apart"
 
 
-@pytest.mark.parametrize("mode", ["rank", "flipped"])
+@pytest.mark.parametrize("mode", ["rank", "flipped", "channel"])
 @pytest.mark.parametrize("batch_tokens", [1, 120, 100_000])
 def test_batches_and_order_do_not_change_a_ranking(model, tokenizer, ranked_sets, mode, batch_tokens):
     model.double()  # this model is so sharp that rounding in fp32 would show

@@ -138,6 +138,19 @@ def test_no_option_no_answer_and_no_work(tiny, prompts):
     assert rank(model, [], [], batch_tokens=10) == []
 
 
+def test_one_input_of_many_texts_is_answered_batch_by_batch(tiny, prompts):
+    """As a channel asks: few labels, and a prompt of its own for every position."""
+    inputs, options = [[5, 1], [6, 7, 1]] * 40, [[text] for text in prompts(80)]
+    told = []
+    ranked = rank(
+        tiny(), inputs, options, batch_tokens=300, on_batch=lambda batch: told.append(batch.indices)
+    )
+    assert len(told) > 4
+    assert sorted(index for batch in told for index in batch) == list(range(80))
+    expected = [by_hand(tiny(), i, o[0]) for i, o in zip(inputs, options, strict=True)]
+    assert flat(ranked).tolist() == pytest.approx(expected, abs=1e-4, rel=1e-5)
+
+
 def test_known_answers_spare_whole_batches_and_are_kept(tiny, prompts):
     model, inputs, options = tiny(), prompts(20), choices(20)
     batches = []

@@ -1,7 +1,8 @@
 """What a ranking mode asks about each example, and which option the log-probabilities choose.
 
-Either all options are scored given the prompt (rank classification), or the instruction is scored given the
-input under each option (FLIPPED, Ye et al. 2022, arXiv 2210.02969). Knows nothing of models.
+Either all options are scored given the prompt (rank classification), or one text is scored given an input for
+each option: the instruction given the record with the option (FLIPPED, Ye et al. 2022, arXiv 2210.02969), or
+the prompt given the option alone (the channel of Min et al. 2022, arXiv 2108.04106). Knows nothing of models.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "Question",
     "check_rankable",
     "choose",
+    "encode_channel",
     "encode_choices",
     "encode_flipped",
 ]
@@ -174,31 +176,72 @@ def encode_flipped(
     Raises:
         DataError: an example has two options of equal tokens, or an empty one.
     """
+    asked = [
+        _Turned(each.example, each.example.targets, each.under, tuple(map(ending, each.example.options)))
+        for each in examples
+    ]
+    return _encode_turned(asked, tokenizer, mode, max_input_tokens)
+
+
+def encode_channel(
+    examples: Sequence[Example],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    mode: Mode,
+    max_input_tokens: int = 512,
+) -> ChoiceSet:
+    """Each option of an example as an input, with the whole prompt as what is scored: log p(prompt | option).
+
+    Raises:
+        DataError: an example cannot be ranked, or has two options of equal tokens, or an empty one.
+    """
+    check_rankable(examples, mode)
+    asked = [_Turned(each, each.inputs, each.options, each.options) for each in examples]
+    return _encode_turned(asked, tokenizer, mode, max_input_tokens)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Turned:
+    """An example of which one text is scored, under each of its options."""
+
+    example: Example
+    scored: str
+    under: tuple[str, ...]
+    """The inputs under each option."""
+    endings: tuple[str, ...]
+    """What each input ends with: the part that a cut must never reach."""
+
+
+def _encode_turned(
+    examples: Sequence[_Turned], tokenizer: "PreTrainedTokenizerFast", mode: Mode, max_input_tokens: int
+) -> ChoiceSet:
     labels = _ids_of(tokenizer, (option for each in examples for option in each.example.options))
-    endings = _ids_of(tokenizer, map(ending, labels))
-    instructions = _ids_of(tokenizer, (each.example.targets for each in examples))
+    endings = _ids_of(tokenizer, (text for each in examples for text in each.endings))
+    targets = _ids_of(tokenizer, (each.scored for each in examples))
     inputs = _ids_of(tokenizer, (text for each in examples for text in each.under))
     room = max_input_tokens - int(mode.input_eos)
     input_end = (EOS_ID,) if mode.input_eos else ()
     choices = []
     for each in examples:
         options = _distinct_options(each.example, labels)
-        scored = _scored(instructions[each.example.targets], mode)
+        scored = _scored(targets[each.scored], mode)
+        places = [each.example.options.index(option) for option in options]
         questions = tuple(
             Question(
-                (*_cut(inputs[each.inputs_under(option)], len(endings[ending(option)]), room), *input_end),
+                (*_cut(inputs[each.under[place]], len(endings[each.endings[place]]), room), *input_end),
                 (scored,),
             )
-            for option in options
+            for place in places
         )
-        divisor = _divisor(each.example.targets, scored, mode)
+        divisor = _divisor(each.scored, scored, mode)
         choices.append(Choice(options, questions, (divisor,) * len(options)))
     return ChoiceSet(
         tuple(choices),
         sum(any(len(inputs[text]) > room for text in each.under) for each in examples),
-        sum(len(instructions[each.example.targets]) > _room(mode) for each in examples),
+        sum(len(targets[each.scored]) > _room(mode) for each in examples),
         sum(any(has_unknown(inputs[text]) for text in each.under) for each in examples),
-        sum(has_unknown(instructions[each.example.targets]) for each in examples),
+        sum(has_unknown(targets[each.scored]) for each in examples),
     )
 
 

@@ -15,7 +15,7 @@ from ramekin.text.task import Kind
 
 __all__ = ["MODES", "Direction", "Mode", "Normalisation"]
 
-Direction: TypeAlias = Literal["generate", "rank", "flipped"]
+Direction: TypeAlias = Literal["generate", "rank", "flipped", "channel"]
 Normalisation: TypeAlias = Literal["none", "tokens", "characters", "bytes"]
 
 
@@ -28,7 +28,8 @@ class Mode:
     """As reports and the command line call it."""
     direction: Direction
     """How an answer is found: `generate` decodes greedily and compares texts; `rank` takes the option that is
-    most probable given the input; `flipped` takes the option under which the instruction is most probable."""
+    most probable given the input; `flipped` takes the option under which the instruction is most probable,
+    `channel` the one given which the whole prompt is."""
     input_eos: bool
     """Whether the input ends with `</s>` (T5 and Flan-T5 do, T0 does not)."""
     max_new_tokens: int = 0
@@ -115,6 +116,7 @@ MODES: Registry[Mode] = Registry(
             Mode(name="rank", direction="rank", input_eos=True, headline=_ACCURACY),
             Mode(name="t0", direction="rank", input_eos=False, headline=_ACCURACY),
             Mode(name="flipped", direction="flipped", input_eos=True, headline=_ACCURACY),
+            Mode(name="channel", direction="channel", input_eos=True, headline=_ACCURACY),
         )
     ],
 )
@@ -129,4 +131,6 @@ reasoning, as Flan 2022's chain-of-thought scores are (arXiv 2210.11416).
 `t0`: the rules of T0's evaluation (Sanh et al. 2021, arXiv 2110.08207): the option of the highest sum of
 log-probabilities, its `</s>` counted, the input without one. `rank`: the same for models whose inputs end
 with `</s>`, as T5's and Flan-T5's do. `flipped`: the option under which the instruction is the most probable
-(Ye et al. 2022, arXiv 2210.02969). Of equals the first option is taken, and ties are counted."""
+(Ye et al. 2022, arXiv 2210.02969). `channel`: the option given which the prompt is the most probable, as in
+the noisy channel of Min et al. 2022 (arXiv 2108.04106) with all options equally likely before it is read. Of
+equals the first option is taken, and ties are counted."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError, UsageError
-from ramekin.evaluate.choices import ChoiceSet, check_rankable, encode_choices, encode_flipped
+from ramekin.evaluate.choices import ChoiceSet, check_rankable, encode_channel, encode_choices, encode_flipped
 from ramekin.evaluate.mode import Direction, Mode
 from ramekin.tensors.encode import EncodedSet, encode
 from ramekin.tensors.tokenizer import decode, token_ids
@@ -125,6 +125,8 @@ def _encode_ranked_set(
                 fix="give EvalSet.flipped: text.flip.flipped(*render_spans(…)) of each",
             )
         choices = encode_flipped(each.flipped, tokenizer, mode=mode, max_input_tokens=max_input_tokens)
+    elif mode.direction == "channel":
+        choices = encode_channel(each.examples, tokenizer, mode=mode, max_input_tokens=max_input_tokens)
     else:
         choices = encode_choices(each.examples, tokenizer, mode=mode, max_input_tokens=max_input_tokens)
     return EncodedEvalSet(

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["OnRanked", "Ranked", "rank"]
 
 _MAX_NODES = 256
-"""Nodes of one pass; an input whose options have more is decoded in several over the same encoder states."""
+"""Nodes of one pass; an input whose options have more is decoded in several over the same encoder states.
+
+Positions that ask one input for texts of their own (the prompts of a channel, under one label) share it up to
+so many tokens of these, so that answers come, and are kept, batch by batch."""
 
 
 @final
@@ -123,24 +126,33 @@ class _Asking:
     options: dict[Tokens, None] = field(default_factory=dict)
     places: dict[int, list[Tokens]] = field(default_factory=dict)
 
+    def has_room(self, wanted: Sequence[Tokens]) -> bool:
+        """Whether a position that asks for these options may share the input."""
+        new = set(wanted) - self.options.keys()
+        return not (new and self.options) or sum(map(len, {*self.options, *new})) <= _MAX_NODES
+
 
 def _questions(
     inputs: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]], start_id: int
 ) -> list[_Question]:
-    """The distinct inputs that have options; inputs with the same options share their trees."""
-    askings: dict[Tokens, _Asking] = {}
+    """The inputs that have options, each once while it has room; those with the same options share trees."""
+    askings: list[tuple[Tokens, _Asking]] = []
+    latest: dict[Tokens, _Asking] = {}
     for index, (ids, choices) in enumerate(zip(inputs, options, strict=True)):
         if choices:
-            asking = askings.setdefault(tuple(ids), _Asking())
-            asking.places[index] = [tuple(choice) for choice in choices]
-            asking.options.update(dict.fromkeys(asking.places[index]))
+            wanted, key = [tuple(choice) for choice in choices], tuple(ids)
+            if key not in latest or not latest[key].has_room(wanted):
+                latest[key] = _Asking()
+                askings.append((key, latest[key]))
+            latest[key].places[index] = wanted
+            latest[key].options.update(dict.fromkeys(wanted))
     made: dict[tuple[Tokens, ...], tuple[OptionTree, ...]] = {}
     questions = []
-    for ids, asking in askings.items():
-        wanted = tuple(asking.options)
-        if wanted not in made:
-            made[wanted] = option_trees(wanted, start_id=start_id, max_nodes=_MAX_NODES)
-        questions.append(_Question(ids, made[wanted], asking.places))
+    for key, asking in askings:
+        distinct = tuple(asking.options)
+        if distinct not in made:
+            made[distinct] = option_trees(distinct, start_id=start_id, max_nodes=_MAX_NODES)
+        questions.append(_Question(key, made[distinct], asking.places))
     return questions
 
 

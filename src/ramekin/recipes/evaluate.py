@@ -1,8 +1,10 @@
 """The recipe behind `ramekin evaluate`: a model by name, tasks by name, a report in a folder."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.mode import MODES, Mode
@@ -25,6 +27,9 @@ from ramekin.recipes.runs import command_line, fresh_folder, run_folder
 from ramekin.recipes.schema import EvaluateConfig
 from ramekin.report.values import Cell, CheckpointFact, Report, RunFacts, ScoreTable, TableRow, Timing
 from ramekin.text.render import Style
+
+if TYPE_CHECKING:
+    from ramekin.weights.lineage import Lineage
 
 __all__ = ["execute", "plan"]
 
@@ -111,6 +116,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
             ),
         ),
         counters=counters_of(evaluation),
+        warnings=_unfit(opened.lineage, evaluation.mode),
     )
     report = Report(
         title=f"Evaluation of {config.model}",
@@ -119,6 +125,15 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
         facts=facts,
     )
     return finish(folder, report, evaluation, found.to_json() if found is not None else {})
+
+
+def _unfit(lineage: "Lineage | None", mode: Mode) -> tuple[str, ...]:
+    """What is to be said where a model learned to answer the other way round than it is asked."""
+    learned = lineage.settings.get("objective") if lineage is not None else None
+    name = learned.get("name") if isinstance(learned, Mapping) else None
+    if name not in ("channel", "flipped") or mode.direction == name:
+        return ()
+    return (f"trained by objective={name}: mode={name} asks it what it learned",)
 
 
 def _difference_table(found: Differences, config: EvaluateConfig, evaluation: Evaluation) -> ScoreTable:

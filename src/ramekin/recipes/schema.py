@@ -162,10 +162,11 @@ class TrainConfig(AbstractTaskVerbConfig):
     @model_validator(mode="before")
     @classmethod
     def _is_scored_as_it_learned(cls, given: Any) -> Any:
-        """A model that learns flipped ranks flipped, unless another mode is asked for."""
+        """What learns flipped, or as a channel, ranks so, unless another mode is asked for."""
         objective = given.get("objective") if isinstance(given, Mapping) else None
-        if isinstance(objective, Mapping) and objective.get("name") == "flipped" and "mode" not in given:
-            return {**given, "mode": "flipped"}
+        learned = objective.get("name") if isinstance(objective, Mapping) else None
+        if learned in ("channel", "flipped") and "mode" not in given:
+            return {**given, "mode": learned}
         return given
 
 
