@@ -99,3 +99,9 @@ def test_what_takes_tasks_and_no_mixture_needs_no_clone() -> None:
 def test_a_shorter_run_stays_shorter(steps: int) -> None:
     small = in_small(of("recipe=t0/t0_3b", "tiny=true", f"max_steps={steps}"))
     assert small.training.max_steps == steps
+
+
+@pytest.mark.parametrize("data", ["task=mini/rte", "mixture=mini"])
+def test_epochs_become_the_most_steps(data: str) -> None:
+    small = in_small(of("model=x", data, "tiny=true", "epochs=1"))
+    assert (small.training.max_steps, small.training.epochs) == (STEPS, None)

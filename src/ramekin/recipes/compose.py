@@ -134,14 +134,8 @@ class _Given:
 def _data_of(path: Path) -> Mapping[str, Any]:
     """What a YAML file holds, by its keys."""
     if path.is_dir():
-        inside = [
-            each.name for each in (path / "config.yaml", *sorted(path.glob("*.yaml"))) if each.is_file()
-        ]
-        raise UsageError(
-            "the configuration file is a folder",
-            where=str(path),
-            fix=f"--config {path / (inside[0] if inside else 'FILE.yaml')}",
-        )
+        name = "config.yaml" if (path / "config.yaml").is_file() else "FILE.yaml"
+        raise UsageError("the configuration file is a folder", where=str(path), fix=f"--config {path / name}")
     data = read_yaml(path)
     if not isinstance(data, Mapping):
         raise UsageError("a configuration file holds keys and values", where=str(path))

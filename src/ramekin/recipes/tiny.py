@@ -1,8 +1,9 @@
 """A training in small: the same mixture, forms, objective, adapter, optimizer and schedule, in a minute.
 
 `tiny=true` changes what costs time or a network, and nothing else: the model is `tiny/base`, tasks give their
-own sample row in two of their templates, a few short steps are taken. Numbers are only made smaller, so that
-a word such as `max_steps=3` still means what it says. Knows nothing of how a training is carried out.
+own sample row in two of their templates, at most twelve short steps are taken. Numbers are only made smaller,
+so that a word such as `max_steps=3` still means what it says; but epochs, whose steps nobody knows before
+the data are read, become the twelve. Knows nothing of how a training is carried out.
 """
 
 import dataclasses
