@@ -5,7 +5,7 @@
     ├── DataError         3      a record, a file of records, a task or a template is wrong
     ├── WeightsError      4      a checkpoint, adapter or tensor is missing, damaged or does not fit
     ├── ResourceError     5      the disk, the memory or the device cannot do it
-    ├── StoppedError      6      a signal stopped the run; its state was saved
+    ├── StoppedError      6      a signal stopped the command; what was finished is kept
     └── LockedError       7      another process is writing to the same folder
 
 A message is one line, `what: where: expected X, got Y; fix: Z`. This module knows nothing of how a
@@ -107,7 +107,7 @@ class ResourceError(RamekinError):
 
 @final
 class StoppedError(RamekinError):
-    """A signal stopped the run after its state was saved; the same command continues it."""
+    """A signal stopped the command; the same one goes on with what was done, a training from its state."""
 
     exit_code: ClassVar[int] = 6
 

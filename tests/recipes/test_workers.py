@@ -1,7 +1,9 @@
 """Jobs side by side, and a worker that is killed."""
 
+import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 
@@ -26,3 +28,17 @@ def test_results_come_with_their_positions() -> None:
 def test_a_worker_that_is_killed_is_told_of() -> None:
     with pytest.raises(ResourceError, match="killed from outside.*workers=1"), workers(2) as pool:
         list(pool.run(_die, [1]))
+
+
+def _sleep(seconds: int) -> int:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_workers_are_ended_when_a_signal_stops_the_command() -> None:
+    with pytest.raises(KeyboardInterrupt), workers(2) as pool:
+        for _ in pool.run(_sleep, [0, 300, 300]):
+            raise KeyboardInterrupt
+    for child in multiprocessing.active_children():
+        child.join(60)
+        assert not child.is_alive()

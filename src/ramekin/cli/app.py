@@ -9,6 +9,7 @@ import sys
 import typer
 
 from ramekin.cli import demo, evaluate, fuse, merge, mix, run, study, sweep, tasks, train
+from ramekin.cli.stopping import StoppableVerbs
 from ramekin.cli.words import show_error
 from ramekin.errors import RamekinError
 
@@ -16,6 +17,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="ramekin",
+    cls=StoppableVerbs,
     help="Instruction-tune, merge, evaluate and serve text-to-text language models: T5, Flan-T5, T0 and kin.",
     epilog=(
         "Exit codes: 0 done, 2 the command is wrong, 3 data, 4 weights, 5 disk or memory, "
@@ -62,5 +64,3 @@ def main() -> None:
     except RamekinError as error:
         show_error(error)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        raise SystemExit(6) from None

@@ -6,6 +6,7 @@ of one plain value, so that it can be sent to a process; with one worker it runs
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,8 +40,11 @@ def workers(count: int) -> Iterator["Workers"]:
     with ProcessPoolExecutor(count, mp_context=context, initializer=_prepare_worker) as pool:
         try:
             yield Workers(pool)
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):  # the pool would wait for what they are at
+                for child in multiprocessing.active_children():
+                    child.terminate()
             raise
 
 
@@ -74,6 +78,7 @@ class Workers:
 
 def _prepare_worker() -> None:
     """One thread for arithmetic, and no life beyond the parent's, which if killed cannot stop its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the parent ends them
     threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
