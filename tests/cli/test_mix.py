@@ -174,4 +174,4 @@ def test_a_dry_run_finds_the_mixtures_tasks(
 
 def test_a_task_and_a_mixture_are_not_both_trained(ramekin: Run) -> None:
     code, _, err = ramekin("train", "model=base", "task=mini/rte", "mixture=small.yaml")
-    assert code == 2 and "needs a task or a mixture" in err
+    assert code == 2 and "expected one of them, got both" in err and "mixture=null" in err

@@ -231,6 +231,11 @@ def test_another_option_than_a_recipes_has_none_of_its_keys(words: list[str], tm
     assert of_file(tmp_path / "c.yaml", config_text(config)) == config
 
 
+def test_null_is_the_option_none_of_a_group_that_has_it() -> None:
+    config = compose("train", TrainConfig, ["recipe=glue/lora_base", "task=glue/rte", "adapter=null"])
+    assert config.adapter.kind == "none"
+
+
 def test_the_same_option_as_a_recipes_keeps_its_keys() -> None:
     words = ["recipe=relations/flan_t5_large", "task=relations/conll04"]
     recipes = compose("train", TrainConfig, words)

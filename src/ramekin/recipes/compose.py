@@ -222,6 +222,8 @@ def _of_words(verb: str, schema: type[BaseModel], words: Sequence[str]) -> _Give
         key = override.key_or_group.partition("@")[0]
         value = override.value()
         options = group_options(key, verb)
+        if value is None and "none" in options:
+            value, word = "none", f"{key}=none"
         if options and value is None:
             # Hydra has no word for none of a group's options: the words before that chose one go.
             given.choices[:] = [each for each in given.choices if each.partition("=")[0] != key]
