@@ -27,6 +27,7 @@ from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training.data import TrainingData, data_lines, read_training_data
 from ramekin.recipes.training.evaluator import refuse_unknown_metric, training_evaluator
 from ramekin.recipes.training.folders import claim, is_done, leave_unless_begun, unfinished
+from ramekin.recipes.training.inputs import INPUTS, inputs_of, inputs_text
 from ramekin.recipes.training.report import run_files, training_lineage, training_report
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _train(
     places = _places(config)
     set_threads(config.threads)
     recipe = dataclasses.replace(config.training, seed=config.seed)
+    base, read = inputs_of(config, places)
     prepared = team.first_then_others(lambda: _prepare(config, places, progress, home_device(team)))
     opened, model, data = prepared.opened, prepared.model, prepared.data
     with team.first_alone() as is_first:
@@ -175,7 +177,11 @@ def _train(
         lineage = training_lineage(config, opened, data, recipe)
         report = training_report(config, output, started, data, trained, evaluation, lineage, working)
         values = _values(output, trained, evaluation)
-        files = {**run_files(report, text, working), _RESULT: json.dumps(values).encode()}
+        files = {
+            **run_files(report, text, working),
+            _RESULT: json.dumps(values).encode(),
+            INPUTS: inputs_text(base, (*read, *data.inputs)),
+        }
         _save(model, opened, output, config, lineage, files)
     return Outcome(values, f"{report_text(report)}\nsaved {output}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.mixtures.build import How
-from ramekin.recipes.mixtures.index import LeafEntry, MixtureIndex
+from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex
 from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.prepare import prepare_mixture, resolved_mixture, shards_folder
 from ramekin.recipes.mixtures.tokens import tokens_of
@@ -53,6 +53,8 @@ class TrainingData:
     settings: Mapping[str, Any]
     """What the lineage keeps."""
     warnings: tuple[str, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
+    """The files that a mixture was made from."""
 
 
 def read_training_data(
@@ -157,6 +159,7 @@ def _of_mixture(
         _counters(_lost_of(index), sum(sum(leaf.sizes) for leaf in index.leaves)),
         {"mixture": config.mixture.model_dump(mode="json"), "mixture_sha256": index.sha256},
         tuple(f"left out {name}: {reason}" for name, reason in index.missing.items()),
+        index.inputs,
     )
 
 

@@ -14,6 +14,7 @@ import yaml
 from ramekin.errors import LockedError, UsageError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.training.inputs import refuse_changed
 from ramekin.registry import dotted
 from ramekin.train.recipe import best_value_of
 
@@ -53,11 +54,12 @@ def is_done(output: Path, text: str, config: TrainConfig) -> bool:
         config: the same.
 
     Raises:
-        UsageError: it is something else, and may not be overwritten.
+        UsageError: it is something else, or read what has changed since, and may not be overwritten.
     """
     saved = output / _CONFIG
     may_continue = config.resume == "auto" and not config.overwrite
     if may_continue and saved.is_file() and not _differences(saved, text):
+        refuse_changed(output)
         return True
     refuse_existing(output, overwrite=config.overwrite)
     return False
