@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ramekin.recipes.compose import CONF, compose
+from ramekin.recipes.compose import compose
+from ramekin.recipes.groups import CONF
 from ramekin.recipes.schema import TrainConfig
 
 Run = Callable[..., tuple[int, str, str]]

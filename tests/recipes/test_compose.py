@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.recipes.compose import compose, group_options
+from ramekin.recipes.compose import compose
+from ramekin.recipes.groups import group_options
 from ramekin.recipes.runs import config_text
 from ramekin.recipes.schema import EvaluateConfig, FuseConfig, MergeConfig, RunConfig, TrainConfig
 
@@ -384,7 +385,7 @@ def test_every_option_of_every_group_composes() -> None:
 
 
 def test_every_shipped_configuration_opens_with_its_command() -> None:
-    from ramekin.recipes.compose import CONF
+    from ramekin.recipes.groups import CONF
 
     for path in CONF.rglob("*.yaml"):
         if path.parent.name in ("method", "adapter"):

@@ -13,7 +13,8 @@ from ramekin.catalog import Catalog
 from ramekin.catalog.clusters import clusters, published
 from ramekin.catalog.mixtures import adjusted_mixture, load_mixture, mixture_file
 from ramekin.recipes import train
-from ramekin.recipes.compose import CONF, compose, group_options
+from ramekin.recipes.compose import compose
+from ramekin.recipes.groups import CONF, group_options
 from ramekin.recipes.models import open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress

@@ -21,7 +21,8 @@ def run(
 
     Example: ramekin run recipe=t0/t0_3b tiny=true output=runs/t0_3b (as with ramekin train)
     """
-    from ramekin.recipes.compose import chosen_option, recipe_verb
+    from ramekin.recipes.compose import chosen_option
+    from ramekin.recipes.groups import recipe_verb
 
     name = chosen_option("recipe", words or (), config)
     is_training = name is not None and recipe_verb(name) == "train"

@@ -7,32 +7,23 @@ composes, and pydantic validates. Loads neither torch nor transformers, and know
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from pydantic import BaseModel, ValidationError
 
 from ramekin.errors import UsageError
+from ramekin.recipes.groups import CONF, group_options, last_option, recipe_verb
 from ramekin.recipes.keys import full_key, key_problem
+from ramekin.recipes.layers import KeyPath, Values, layered, values_of
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.registry import nearest, unknown_name
 from ramekin.text.strict_yaml import read_yaml
 
-__all__ = ["CONF", "chosen_option", "compose", "group_options", "recipe_verb", "words_of"]
-
-CONF = Path(str(files("ramekin.recipes"))) / "conf"
-"""The folder of the configuration groups."""
+__all__ = ["chosen_option", "compose", "words_of"]
 
 C = TypeVar("C", bound=AbstractVerbConfig)
-KeyPath: TypeAlias = tuple[str, ...]
-"""The full name of a key, a name a level."""
-Values: TypeAlias = Mapping[KeyPath, Any]
-
 _SHOWN: Final = 6
-_SELECTORS: Final = ("kind", "name")
-"""The keys of a group of which one has the name of the option."""
 
 
 def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Path | None = None) -> C:
@@ -62,7 +53,7 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
         f"'{group}' is needed: {group}=…, one of {', '.join(_offered(group, verb))}" for group in missing
     ]
     try:
-        composed = _composed(verb, given.choices, file.values, given.values)
+        composed = layered(verb, given.choices, file.values, given.values)
         config = schema.model_validate({**composed, **_told_choices(schema, given.choices)})
     except ValidationError as error:
         others = [each for each in error.errors() if each["loc"] not in [(group,) for group in missing]]
@@ -74,44 +65,11 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
     return config
 
 
-@lru_cache(maxsize=64)
-def group_options(group: str, verb: str | None = None) -> tuple[str, ...]:
-    """The options of a configuration group, such as `ties_merging` of `method`; empty for any other key.
-
-    Recipes' files whose names begin with `_` are parts of others and no options (a pool of that kind is
-    FusionBench's own).
-
-    Args:
-        group: a folder of `conf/`.
-        verb: of the recipes, only those that this verb carries out; None: all.
-
-    >>> "ties_merging" in group_options("method")
-    True
-    >>> group_options("recipe", "run")
-    ('demo', 'real_text')
-    """
-    root = CONF / group
-    names = sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
-    if group != "recipe":
-        return tuple(names)
-    return tuple(name for name in names if "/_" not in f"/{name}" and verb in (None, recipe_verb(name)))
-
-
-def recipe_verb(name: str) -> str:
-    """The verb that carries out a recipe: a training is `FAMILY/NAME`, a road stands by itself.
-
-    >>> recipe_verb("t0/t0_3b"), recipe_verb("demo")
-    ('train', 'run')
-    """
-    return "train" if "/" in name else "run"
-
-
 def chosen_option(group: str, words: Sequence[str], config_file: Path | None = None) -> str | None:
     """The option of a group that words choose, the last of them winning; None if they choose none."""
     data = _data_of(config_file) if config_file else {}
     given = [*_choices({key: value for key, value in data.items() if key == group}), *words]
-    values = [value for key, _, value in (word.partition("=") for word in given) if key.lstrip("+") == group]
-    return values[-1].strip("'\"") if values and values[-1] != "null" else None
+    return last_option(group, given)
 
 
 def _told_choices(schema: type[BaseModel], words: Sequence[str]) -> dict[str, str | None]:
@@ -286,30 +244,6 @@ def _missing_groups(verb: str, keys: Iterable[str]) -> list[str]:
     return [group for group in wanted if group not in given and not group.startswith("optional ")]
 
 
-def _composed(verb: str, choices: Sequence[str], of_file: Values, of_words: Values) -> dict[str, Any]:
-    """Hydra's choice of options with the values laid over it, as plain Python values."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        config = _hydra(verb, choices)
-        for group, option in _chosen_anew(verb, choices, {**of_file, **of_words}).items():
-            config[group] = _hydra(verb, [f"{group}={option}"])[group]
-        config = OmegaConf.merge(config, OmegaConf.create(_nested(of_file)))
-        for path, value in of_words.items():
-            OmegaConf.update(config, ".".join(path), value, merge=True, force_add=True)
-        return _plain(config)
-    except OmegaConfBaseException as error:
-        raise UsageError("the configuration cannot be composed", got=str(error).strip()) from error
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    return dict(plain)
-
-
 def _laid_under(schema: type[BaseModel], data: Mapping[str, Any], words: Sequence[str]) -> str | None:
     """The recipe that words choose, where it is not the one that the file's keys were laid over."""
     recipe = chosen_option("recipe", words) if "recipe" in getattr(schema, "CHOICES", ()) else None
@@ -318,7 +252,7 @@ def _laid_under(schema: type[BaseModel], data: Mapping[str, Any], words: Sequenc
 
 def _in_both(verb: str, recipe: str, of_file: Values, of_words: Values, *, where: str) -> list[str]:
     """What is wrong with a file whose keys have other values than the recipe that a word chooses."""
-    bare, theirs = (_plain(_hydra(verb, choices)) for choices in ([], [f"recipe={recipe}"]))
+    bare, theirs = (values_of(verb, choices) for choices in ([], [f"recipe={recipe}"]))
     both = [
         ".".join(path)
         for path, value in of_file.items()
@@ -342,51 +276,6 @@ def _below(values: Any, path: KeyPath) -> Any:
     for part in path:
         values = values.get(part) if isinstance(values, Mapping) else None
     return values
-
-
-def _chosen_anew(verb: str, choices: Sequence[str], values: Values) -> dict[str, str]:
-    """The groups of which another option is chosen than the recipe's, whose keys are not the new one's."""
-    recipe = chosen_option("recipe", choices)
-    if recipe is None:
-        return {}
-    anew = {}
-    for group, theirs in _hydra(verb, [f"recipe={recipe}"]).items():
-        selector = next((key for key in _SELECTORS if group_options(group) and key in theirs), None)
-        if group == "recipe" or selector is None:
-            continue
-        option = values.get((group, selector), chosen_option(group, choices))
-        if option != theirs[selector] and option in group_options(group):
-            anew[group] = option
-    return anew
-
-
-def _nested(values: Values) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for path, value in values.items():
-        here = nested
-        for part in path[:-1]:
-            if not isinstance(here.get(part), dict):
-                here[part] = {}
-            here = here[part]
-        here[path[-1]] = value
-    return nested
-
-
-def _hydra(verb: str, choices: Sequence[str]) -> Any:
-    """Hydra's composition, to which keys may be added."""
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = hydra.compose(verb, overrides=list(choices))
-    except HydraException as error:
-        raise UsageError("the configuration cannot be composed", got=str(error).strip()) from error
-    OmegaConf.set_struct(composed, False)
-    return composed
 
 
 def _in_words(schema: type[BaseModel], error: Any) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ramekin.errors import UsageError
-from ramekin.recipes.compose import compose, group_options
+from ramekin.recipes.compose import compose
+from ramekin.recipes.groups import group_options
 from ramekin.recipes.schema import EvaluateConfig, TrainConfig
 from ramekin.recipes.studies.plan import refuse_lacking, sizes_of
 from ramekin.recipes.studies.points import StudyPoint, study_points
@@ -89,7 +90,7 @@ def test_a_grid_that_cannot_be_trained_is_refused_before_a_point_is() -> None:
 
 @pytest.mark.parametrize("name", group_options("study"))
 def test_every_study_says_how_it_is_run_and_is_well_formed(name: str) -> None:
-    from ramekin.recipes.compose import CONF
+    from ramekin.recipes.groups import CONF
 
     first = (CONF / "study" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith(f"# ramekin study name={name}")

@@ -15,8 +15,9 @@ from typing import Any, final
 
 from ramekin.errors import UsageError
 from ramekin.recipes.bases.made import make_base
-from ramekin.recipes.compose import CONF, compose
+from ramekin.recipes.compose import compose
 from ramekin.recipes.data import training_examples
+from ramekin.recipes.groups import CONF
 from ramekin.recipes.places import Places, cache_root
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import BaseConfig, RunConfig
