@@ -11,7 +11,7 @@ from ramekin.errors import WeightsError
 from ramekin.registry import nearest
 from ramekin.weights.layout import ADAPTER_WEIGHTS, INDEX, WEIGHTS, open_layout
 
-__all__ = ["is_hub_name", "locate_checkpoint"]
+__all__ = ["is_hub_name", "local_folder", "locate_checkpoint"]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 _WEIGHTS = ["*.safetensors"]
@@ -43,22 +43,29 @@ def locate_checkpoint(
         WeightsError: there is no such folder and the hub cannot give it; the message names the repository
             and both remedies, and the nearest name under `hub_root`.
     """
-    text = str(name)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
+    found = local_folder(name, hub_root=hub_root)
+    if found is not None:
+        return found
+    text, folder = str(name), Path(name).expanduser()
     if folder.exists():
         raise WeightsError(
             "a checkpoint is a folder", where=text, got="a file", fix="name the folder it is in"
         )
-    is_id = isinstance(name, str) and is_hub_name(text)
-    if hub_root is not None and is_id and (Path(hub_root) / text).is_dir():
-        return Path(hub_root) / text
-    if not is_id:
+    if not (isinstance(name, str) and is_hub_name(text)):
         raise WeightsError(
             "there is no such checkpoint folder", where=text, fix=_suggestion(folder, hub_root)
         )
     return _from_hub(text, hub_root=hub_root, revision=revision, weights=weights)
+
+
+def local_folder(name: str | Path, *, hub_root: Path | None = None) -> Path | None:
+    """The folder of a checkpoint on this machine, the hub's cache aside; None if there is none."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    is_id = isinstance(name, str) and is_hub_name(name) and not folder.exists()
+    below = Path(hub_root) / name if hub_root is not None and is_id else None
+    return below if below is not None and below.is_dir() else None
 
 
 def _suggestion(folder: Path, hub_root: Path | None) -> str | None:

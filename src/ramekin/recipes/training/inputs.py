@@ -81,9 +81,10 @@ def _files_of(asked: Iterable[tuple[str, str]], places: Places) -> Iterator[Path
 
 def _base_of(model: str, places: Places) -> dict[str, Any]:
     """The base's folder with its weights' state; empty where it is not in one that was named."""
-    here = [Path(model), *([places.hub_root / model] if places.hub_root is not None else [])]
-    folder = next((each.absolute() for each in here if each.is_dir()), None)
-    return {} if folder is None else {"folder": str(folder), "weights": _weights_of(folder)}
+    from ramekin.weights.locate import local_folder
+
+    folder = local_folder(model, hub_root=places.hub_root)
+    return {} if folder is None else {"folder": str(folder.absolute()), "weights": _weights_of(folder)}
 
 
 def _weights_of(folder: Path) -> object:
