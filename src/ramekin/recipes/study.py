@@ -17,7 +17,7 @@ from ramekin.recipes.studies.plan import planned, refuse_lacking, sizes_of
 from ramekin.recipes.studies.points import KEYS, StudyPoint, study_points
 from ramekin.recipes.studies.report import Found, rows_of, study_report
 from ramekin.recipes.studies.schema import StudyConfig
-from ramekin.recipes.sweep import finished, run_points, write_rows
+from ramekin.recipes.sweep import failed_points, run_points, write_rows
 from ramekin.recipes.sweeps.jobs import PointJob, check_jobs
 from ramekin.recipes.sweeps.points import Points, SweepPoint
 from ramekin.recipes.sweeps.records import read_record
@@ -94,5 +94,5 @@ def _carried_out(
     points = Points(KEYS, tuple(jobs.values()))
     results, failures = run_points(points, list(jobs), config.study.workers, progress)
     if failures:
-        raise finished(failures, len(jobs), folder)
+        raise failed_points(failures, len(jobs), folder)
     return {job: result for job, result in zip(jobs, results, strict=True) if result is not None}

@@ -33,7 +33,7 @@ from ramekin.recipes.workers import workers
 from ramekin.registry import unknown_name
 from ramekin.report.write import write_report
 
-__all__ = ["SweepRequest", "execute", "finished", "plan", "run_points", "write_rows"]
+__all__ = ["SweepRequest", "execute", "failed_points", "plan", "run_points", "write_rows"]
 
 
 @final
@@ -70,7 +70,7 @@ def execute(request: SweepRequest, progress: AbstractProgress) -> Outcome:
         results = [each for each in found if each is not None]
         outcome = _written(request.verb, done, results, folder) if results else None
     if failures or outcome is None:
-        raise finished(failures, len(jobs), folder)
+        raise failed_points(failures, len(jobs), folder)
     return outcome
 
 
@@ -122,7 +122,7 @@ class _Failure:
     message: str
 
 
-def finished(failures: Sequence[_Failure], total: int, folder: Path) -> RamekinError:
+def failed_points(failures: Sequence[_Failure], total: int, folder: Path) -> RamekinError:
     """What to raise when all else is done: that points failed, by the name of each."""
     error: RamekinError = getattr(errors, failures[0].kind)(
         f"{len(failures)} of {total} points failed; the others are finished",

@@ -31,7 +31,7 @@ def present_device(name: "str | torch.device") -> torch.device:
     try:
         # Moved there, for an empty tensor is made on any; torch without a kind of device asserts.
         torch.zeros(1).to(device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise UsageError(
             "this machine has no such device, or this torch cannot use it",
             where="device",
