@@ -46,8 +46,9 @@ _RESULT = "result.json"
 
 def plan(config: TrainConfig) -> Outcome:
     """What would be trained: rows, steps and the first prompt of each task; no weights are loaded."""
-    config = in_small(config)
-    count, data = data_lines(config, _places(config))
+    config, places = in_small(config), _places(config)
+    refuse_unknown_metric(config, places)
+    count, data = data_lines(config, places)
     recipe = config.training
     steps = recipe.max_steps if count is None else recipe.total_steps(count)
     rows = "a mixture" if count is None else f"{count} rows"

@@ -26,7 +26,8 @@ def test_the_points_are_the_product_and_the_last_key_changes_fastest() -> None:
     [
         ("a=choice(x,y)", ("x", "y")),
         ("a=range(0,3)", ("0", "1", "2")),
-        ("a=range(0,0.3,0.1)", ("0.0", "0.1", "0.2")),
+        ("a=range(0,0.5,0.1)", ("0.0", "0.1", "0.2", "0.3", "0.4")),
+        ("a=range(1e-5,4e-5,1e-5)", ("1e-05", "2e-05", "3e-05")),
         ("a=[x],[x,y]", ("[x]", "[x,y]")),
         ("a=null,3", ("null", "3")),
         ("+a.b=1,2", ("1", "2")),

@@ -12,6 +12,7 @@ from ramekin.errors import DataError, UsageError
 from ramekin.recipes import train
 from ramekin.recipes.compose import compose
 from ramekin.recipes.models import open_named
+from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import SilentProgress
 from ramekin.recipes.schema import TrainConfig
@@ -51,15 +52,18 @@ def test_the_names_of_metrics_are_known_before_any_is_found(kinds: str, tasks: s
     assert sorted(evaluator_of(*words)(None, 1)) == sorted(metric_names(config, places_of(config)))
 
 
-def test_a_metric_that_is_not_found_is_refused_before_the_first_step() -> None:
+@pytest.mark.parametrize("carried_out", [train.plan, lambda config: train.execute(config, SilentProgress())])
+def test_a_metric_that_is_not_found_is_refused_before_the_first_step(
+    carried_out: Callable[[TrainConfig], Outcome],
+) -> None:
     """It was noticed at the first evaluation, which may be the last step."""
     with pytest.raises(
         UsageError, match="unknown metric 'mini/rte acuracy': did you mean 'mini/rte accuracy'"
     ):
-        evaluator_of("best_metric='mini/rte acuracy'")
+        carried_out(config_of("best_metric='mini/rte acuracy'"))
     with pytest.raises(UsageError, match="unknown metric 'loss'"):
-        evaluator_of("best_metric=loss")
-    evaluator_of("best_metric=loss", "eval_with=[loss]")
+        carried_out(config_of("best_metric=loss"))
+    train.plan(config_of("best_metric=loss", "eval_with=[loss]"))
 
 
 @pytest.mark.parametrize("word", ["eval_split=''", "eval_with=[]"])

@@ -1,5 +1,6 @@
 """Adjustments laid over a mixture, on a small world of clusters and tasks."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -76,10 +77,11 @@ def test_no_adjustment_changes_nothing_and_reads_no_task() -> None:
 
 
 def test_other_settings_reach_every_mixture_within() -> None:
-    found = changed(kind="equal", scale=2.0, cap_examples=0, cap_scope="template", mixing_temperature=4.0)
-    expected = Mixing("equal", 2.0, 0, "template", 4.0)
+    found = changed(scale=2.0, cap_examples=0, cap_scope="template", mixing_temperature=4.0)
+    expected = Mixing("proportional", 2.0, 0, "template", 4.0)
     assert [part.mixture.mixing for part in found.parts] == [expected, expected]
     assert [part.rate for part in found.parts] == [0.9, 0.1]
+    assert {part.mixture.mixing.kind for part in changed(kind="equal").parts} == {"equal"}
     assert changed(mixing_temperature=2.0).parts[0].mixture.mixing == Mixing(
         cap_examples=30, mixing_temperature=2.0
     )
@@ -90,6 +92,13 @@ def test_settings_that_would_change_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="cap_examples, mixing_temperature would change nothing"):
         changed(given, cap_examples=3, mixing_temperature=2.0)
     assert changed(given, limit_examples=3).parts[0].limit_examples == 3
+    even = Mixture("even", (TaskPart("glue/sst2"), TaskPart("glue/mrpc")), Mixing(kind="equal"))
+    with pytest.raises(UsageError, match="cap_examples would change nothing: the tasks are mixed equally"):
+        changed(even, cap_examples=3)
+    with pytest.raises(UsageError, match="the tasks are mixed equally"):
+        changed(replace(even, mixing=Mixing()), cap_examples=3, kind="equal")
+    both = Mixture("both", (MixturePart(even), TaskPart("nli/rte")))
+    assert changed(both, cap_examples=3).mixing.cap_examples == 3
 
 
 @pytest.mark.parametrize(

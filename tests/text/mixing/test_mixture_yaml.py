@@ -20,7 +20,7 @@ tasks:
     split: validation
 mixtures: {muffin: 0.5, own.yaml: 1}
 exclude: [glue/wnli, mmlu/*]
-mixing: {kind: equal, scale: 2, cap_examples: 0, cap_scope: template, mixing_temperature: 1.5}
+mixing: {kind: proportional, scale: 2, cap_examples: 90, cap_scope: template, mixing_temperature: 1.5}
 limit_examples: 100
 floor_examples: 10
 templates: plain
@@ -54,7 +54,7 @@ def test_everything_a_file_can_say() -> None:
         ),
         (NamedMixture(11, "muffin", 0.5), NamedMixture(11, "own.yaml", 1)),
         ((12, "glue/wnli"), (12, "mmlu/*")),
-        Mixing("equal", 2, 0, "template", 1.5),
+        Mixing("proportional", 2, 90, "template", 1.5),
         (PromptForm(0.5, 2, "drawn", cot="rationale"), PromptForm(inverted=True, words=(AGREE,)), PromptForm(words=((), RIGHT))),
         (Missing("race", "not in the catalogue"),),
     )  # fmt: skip
@@ -130,6 +130,18 @@ def test_names_and_patterns() -> None:
         ),
         ("tasks:\n- {task: a/b, rate: 2}\nfloor_examples: 5", "m.yaml:3: got 'floor_examples' would weigh"),
         ("tasks:\n- {task: a/b, rate: 2,\n   floor_examples: 5}", "m.yaml:3: got 'floor_examples' would"),
+        (
+            "tasks: [a/b]\nmixing: {kind: equal,\n  mixing_temperature: 2}",
+            "m.yaml:3: got 'mixing_temperature' would weigh nothing: the tasks are mixed equally",
+        ),
+        (
+            "tasks: [a/b]\nmixing: {kind: equal}\nfloor_examples: 5",
+            "m.yaml:3: got 'floor_examples' would weigh",
+        ),
+        (
+            "tasks: [a/b]\nmixing: {cap_scope: template}",
+            "m.yaml:2: got 'cap_scope' would weigh nothing: there is",
+        ),
         ("tasks: [a/b]\nmissing: [x]", "'missing' must be a mapping"),
     ],
 )

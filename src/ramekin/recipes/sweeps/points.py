@@ -83,6 +83,7 @@ def sweep_points(words: Sequence[str]) -> Points:
 def _values(word: str) -> tuple[str, tuple[str, ...] | None]:
     """A word's key and its values, if it has several."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import RangeSweep
     from hydra.errors import HydraException
 
     try:
@@ -90,7 +91,10 @@ def _values(word: str) -> tuple[str, tuple[str, ...] | None]:
         key = str(override.get_key_element())
         if not override.is_sweep_override():
             return key, None
-        values = tuple(str(value) for value in override.sweep_string_iterator())
+        values = tuple(override.sweep_string_iterator())
+        if isinstance(sweep := override.value(), RangeSweep):
+            values = tuple(_rounded(each) for each in values)
+            values = tuple(each for each in values if each != _rounded(str(sweep.stop)))
     except HydraException as error:
         raise UsageError(
             f"'{word}' cannot be swept",
@@ -100,6 +104,11 @@ def _values(word: str) -> tuple[str, tuple[str, ...] | None]:
     if not values:
         raise UsageError("a sweep over nothing", got=word, fix="range(start,stop,step) ends before its stop")
     return key, values
+
+
+def _rounded(number: str) -> str:
+    """A number of a range without the drift of its sums, which may even reach the end: 0.1 + 2 * 0.1."""
+    return repr(float(f"{float(number):.12g}")) if {".", "e"} & set(number) else number
 
 
 def is_key(word: str, key: str) -> bool:

@@ -2,11 +2,12 @@
 
 A point is its record: the folder of the point may be moved away, and the table of the sweep stays whole. What
 was asked is the whole configuration and the weights of the models that it names, so that a point of other
-settings, or of a model that has been trained anew, is never taken for this one.
+settings, or of a model that has been trained anew, is never taken for this one; nor is a training whose data
+have changed since.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -15,13 +16,17 @@ from ramekin.errors import UsageError
 from ramekin.files import write_json
 from ramekin.recipes.runs import FREE_KEYS
 from ramekin.recipes.sweeps.jobs import PointJob, composed
+from ramekin.recipes.training.folders import FREE_OF_TRAINING
+from ramekin.recipes.training.inputs import refuse_changed, weights_state
 from ramekin.registry import dotted
 from ramekin.report.document import from_json, to_json
 from ramekin.report.values import Report
+from ramekin.weights.locate import local_folder
 
 __all__ = ["PointRecord", "read_record", "write_record"]
 
 _SHOWN = 4
+_CONFIGS = ("config.json", "adapter_config.json")
 
 
 @final
@@ -39,7 +44,7 @@ def read_record(job: PointJob) -> PointRecord | None:
     """What a finished point found; None if it is not finished, or is to be made anew.
 
     Raises:
-        UsageError: another point of the same name is there.
+        UsageError: another point of the same name is there, or what a training read has changed since.
     """
     if not job.record.is_file() or composed(job).overwrite:
         return None
@@ -56,6 +61,8 @@ def read_record(job: PointJob) -> PointRecord | None:
             got=_settings(there, keys),
             fix="choose another output, or add overwrite=true",
         )
+    if job.verb == "train":
+        refuse_changed(job.output)
     return PointRecord(told["values"], None if told["report"] is None else from_json(told["report"]))
 
 
@@ -69,26 +76,26 @@ def write_record(job: PointJob, values: Mapping[str, Any]) -> PointRecord:
 
 
 def _asked(job: PointJob) -> dict[str, Any]:
-    """All that decides what a point finds, as JSON values; where it lies does not."""
-    settings = composed(job).model_dump(mode="json", exclude={"output", *FREE_KEYS})
+    """All that decides what a point finds, as JSON values by dotted keys; where it lies does not."""
+    settings = dotted(composed(job).model_dump(mode="json", exclude={"output", *FREE_KEYS}))
+    if job.verb == "train":
+        settings = {key: value for key, value in settings.items() if key not in FREE_OF_TRAINING}
     if job.trained is not None:
         settings["model"] = _asked(job.trained)
-    return {"verb": job.verb, **settings, "weights": dict(_weights(settings))}
+    return {"verb": job.verb, **settings, "weights": dict(_weights(settings.values(), settings["hub_root"]))}
 
 
-def _weights(settings: Any) -> Iterator[tuple[str, str]]:
-    """The checkpoint folders that settings name, with the hash of each one's weights."""
-    from ramekin.weights.lineage import weights_sha256
-
-    if isinstance(settings, Mapping):
-        settings = list(settings.values())
-    if isinstance(settings, list):
-        for each in settings:
-            yield from _weights(each)
-    elif isinstance(settings, str) and any(
-        (Path(settings) / name).is_file() for name in ("config.json", "adapter_config.json")
-    ):
-        yield settings, weights_sha256(Path(settings))
+def _weights(values: Iterable[Any], hub_root: str | None) -> Iterator[tuple[str, str]]:
+    """The checkpoints on this machine that settings name, with what tells the weights of each from others."""
+    for value in values:
+        if isinstance(value, Mapping):
+            yield from _weights(value.values(), hub_root)
+        elif isinstance(value, list):
+            yield from _weights(value, hub_root)
+        elif isinstance(value, str) and value:
+            folder = local_folder(value, hub_root=None if hub_root is None else Path(hub_root))
+            if folder is not None and any((folder / name).is_file() for name in _CONFIGS):
+                yield value, weights_state(folder)
 
 
 def _settings(values: Mapping[str, Any], keys: list[str]) -> str:

@@ -42,11 +42,7 @@ AVERAGE = "average"
 
 @final
 class TrainingEvaluator:
-    """Called by the training loop; keeps the last evaluation that it made, and the best.
-
-    Raises:
-        UsageError: the training selects by a metric that is not found here.
-    """
+    """Called by the training loop; keeps the last evaluation that it made, and the best."""
 
     def __init__(
         self,
@@ -60,7 +56,6 @@ class TrainingEvaluator:
 
         self.config, self.opened, self.tokenizer, self.progress = config, opened, tokenizer, progress
         self.mode = MODES[config.mode]
-        refuse_unknown_metric(config, places)
         self.scores, self.has_loss = "scores" in config.eval_with, LOSS in config.eval_with
         rows: dict[str, Any] = {
             "split": config.eval_split,

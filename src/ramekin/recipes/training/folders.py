@@ -18,10 +18,10 @@ from ramekin.recipes.training.inputs import refuse_changed
 from ramekin.registry import dotted
 from ramekin.train.recipe import best_value_of
 
-__all__ = ["claim", "is_done", "leave_unless_begun", "unfinished"]
+__all__ = ["FREE_OF_TRAINING", "claim", "is_done", "leave_unless_begun", "unfinished"]
 
 _CONFIG = "config.yaml"
-_FREE = frozenset(
+FREE_OF_TRAINING = frozenset(
     {
         "cache",
         "project",
@@ -110,7 +110,7 @@ def _in_the_way(saved: Path, differences: Mapping[str, tuple[str, str]]) -> Usag
 def _differences(saved: Path, text: str) -> dict[str, tuple[str, str]]:
     """The keys in which a configuration file differs from a configuration: (there, here)."""
     there, here = _values(saved.read_text(encoding="utf-8")), _values(text)
-    keys = [key for key in {**there, **here} if key not in _FREE]
+    keys = [key for key in {**there, **here} if key not in FREE_OF_TRAINING]
     found = {key: (there.get(key, _ABSENT), here.get(key, _ABSENT)) for key in keys}
     return {key: (before, now) for key, (before, now) in found.items() if before != now}
 

@@ -7,6 +7,7 @@ their hash, so that a touched file is no other one. What is not there any more c
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.rows import rows_state
 from ramekin.recipes.schema import TrainConfig
 
-__all__ = ["INPUTS", "inputs_of", "inputs_text", "refuse_changed"]
+__all__ = ["INPUTS", "inputs_of", "inputs_text", "refuse_changed", "weights_state"]
 
 INPUTS = "inputs.json"
 _BUILT_IN = Path(ramekin.__file__).parent
@@ -60,7 +61,7 @@ def refuse_changed(output: Path) -> None:
     changed = [each["path"] for each in told["files"] if _is_changed(**each)]
     if told["base"] and Path(told["base"]["folder"]).is_dir():
         folder = Path(told["base"]["folder"])
-        changed += [str(folder)] if _weights_of(folder) != told["base"]["weights"] else []
+        changed += [str(folder)] if weights_state(folder) != told["base"]["weights"] else []
     if changed:
         raise UsageError(
             "what the finished run in this folder read has changed since",
@@ -68,6 +69,17 @@ def refuse_changed(output: Path) -> None:
             got=", ".join(changed),
             fix="add overwrite=true to train anew, or choose another output",
         )
+
+
+def weights_state(folder: Path) -> str:
+    """What tells a folder's weights from others: their hash by the manifest, or that of sizes and times."""
+    from ramekin.weights.lineage import read_manifest, weights_sha256
+
+    if read_manifest(folder) is not None:
+        return weights_sha256(folder)
+    found = sorted(path for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}"))
+    states = [dataclasses.astuple(each) for each in input_files((), looked_for=found)]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
 def _files_of(asked: Iterable[tuple[str, str]], places: Places) -> Iterator[Path]:
@@ -84,17 +96,7 @@ def _base_of(model: str, places: Places) -> dict[str, Any]:
     from ramekin.weights.locate import local_folder
 
     folder = local_folder(model, hub_root=places.hub_root)
-    return {} if folder is None else {"folder": str(folder.absolute()), "weights": _weights_of(folder)}
-
-
-def _weights_of(folder: Path) -> object:
-    """The hash of a folder's weights by its manifest; without one, its weight files by size and time."""
-    from ramekin.weights.lineage import read_manifest, weights_sha256
-
-    if read_manifest(folder) is not None:
-        return weights_sha256(folder)
-    found = sorted(path for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}"))
-    return [dataclasses.asdict(each) for each in input_files((), looked_for=found)]
+    return {} if folder is None else {"folder": str(folder.absolute()), "weights": weights_state(folder)}
 
 
 def _sha256(file: InputFile) -> str | None:

@@ -6,7 +6,7 @@ with and without exemplars; arXiv 2210.11416) is an adjustment of a mixture and 
 nothing of where mixtures and tasks are read.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, final
@@ -219,7 +219,22 @@ def _with_settings(mixture: Mixture, adjustments: Adjustments) -> Mixture:
         raise UsageError(
             f"{', '.join(mixing)} would change nothing: every task's rate is given", where=mixture.name
         )
-    return _set(mixture, mixing, adjustments)
+    changed = _set(mixture, mixing, adjustments)
+    idle = [name for name in mixing if name != "kind"]
+    if idle and all(each.kind == "equal" for each in _mixings(changed)):
+        raise UsageError(
+            f"{', '.join(idle)} would change nothing: the tasks are mixed equally", where=mixture.name
+        )
+    return changed
+
+
+def _mixings(mixture: Mixture) -> Iterator[Mixing]:
+    """How a mixture and those within it weight tasks of their own."""
+    if any(isinstance(part, TaskPart) for part in mixture.parts):
+        yield mixture.mixing
+    for part in mixture.parts:
+        if isinstance(part, MixturePart):
+            yield from _mixings(part.mixture)
 
 
 def _set(mixture: Mixture, mixing: Mapping[str, Any], adjustments: Adjustments) -> Mixture:

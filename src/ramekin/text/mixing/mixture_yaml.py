@@ -184,16 +184,21 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
 
 
 def _idle(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """The keys that would change nothing: weights are not asked for where the tasks' rates are given."""
+    """The keys that would change nothing, as where rates are given, or all weights are equal."""
     entries = {place: each for place, each in enumerate(data.get("tasks", ())) if isinstance(each, dict)}
-    if not any("rate" in each for each in entries.values()):
-        return
-    idle: list[tuple[str | int, ...]] = [(key,) for key in ("mixing", "floor_examples") if key in data]
-    idle += [
+    floors: list[tuple[str | int, ...]] = [("floor_examples",)] if "floor_examples" in data else []
+    floors += [
         ("tasks", place, "floor_examples") for place, each in entries.items() if "floor_examples" in each
     ]
-    for path in idle:
-        yield path, f"'{path[-1]}' would weigh nothing: the tasks' rates are given"
+    mixing = data.get("mixing", {})
+    if any("rate" in each for each in entries.values()):
+        for path in [*([("mixing",)] if mixing else []), *floors]:
+            yield path, f"'{path[-1]}' would weigh nothing: the tasks' rates are given"
+    elif mixing.get("kind") == "equal":
+        for path in [*(("mixing", key) for key in mixing if key != "kind"), *floors]:
+            yield path, f"'{path[-1]}' would weigh nothing: the tasks are mixed equally"
+    elif "cap_scope" in mixing and not mixing.get("cap_examples"):
+        yield ("mixing", "cap_scope"), "'cap_scope' would weigh nothing: there is no cap (cap_examples)"
 
 
 @final
