@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,37 @@ def test_a_worker_that_is_killed_is_told_of() -> None:
 def _sleep(seconds: int) -> int:
     time.sleep(seconds)
     return seconds
+
+
+def _touch_until_stopped(path: Path) -> None:
+    path.touch()
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())  # as a training does, to save its state
+    path.with_suffix(".ready").touch()
+    stopped.wait(10)
+
+
+def test_no_job_is_begun_after_a_signal(tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(4)]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        while len(list(tmp_path.glob("*.ready"))) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        with pytest.raises(KeyboardInterrupt), workers(2) as pool:
+            list(pool.run(_touch_until_stopped, paths))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    for child in multiprocessing.active_children():
+        child.join(60)
+    assert sorted(path.name for path in tmp_path.glob("?")) == ["0", "1"]
 
 
 def test_workers_are_ended_when_a_signal_stops_the_command() -> None:

@@ -4,13 +4,14 @@ Small models run faster as two processes of one thread than as one of two. A job
 of one plain value, so that it can be sent to a process; with one worker it runs here.
 """
 
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar, final
@@ -33,13 +34,13 @@ def workers(count: int) -> Iterator["Workers"]:
     """Processes for the block; 0 takes one a core."""
     count = count or num_cores()
     if count == 1:
-        yield Workers(None)
+        yield Workers(None, 1)
         return
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=_prepare_worker) as pool:
         try:
-            yield Workers(pool)
+            yield Workers(pool, count)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):  # the pool would wait for what they are at
@@ -52,8 +53,9 @@ def workers(count: int) -> Iterator["Workers"]:
 class Workers:
     """Where jobs are run."""
 
-    def __init__(self, pool: ProcessPoolExecutor | None) -> None:
+    def __init__(self, pool: ProcessPoolExecutor | None, count: int) -> None:
         self._pool = pool
+        self._count = count
 
     def run(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[tuple[int, R]]:
         """The position and result of each job, in the order they finish.
@@ -65,10 +67,17 @@ class Workers:
             for position, job in enumerate(jobs):
                 yield position, function(job)
             return
+        waiting = iter(enumerate(jobs))
+        running: dict[Future[R], int] = {}
         try:
-            positions = {self._pool.submit(function, job): position for position, job in enumerate(jobs)}
-            for future in as_completed(positions):
-                yield positions[future], future.result()
+            while True:
+                # One a process and no more: what a pool holds ready it begins even after a signal to stop.
+                for position, job in itertools.islice(waiting, self._count - len(running)):
+                    running[self._pool.submit(function, job)] = position
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
         except BrokenProcessPool as error:
             raise ResourceError(
                 "a worker process was killed from outside, as a system does that runs out of memory",
