@@ -26,7 +26,7 @@ from ramekin.recipes.tiny import in_small
 from ramekin.recipes.tracking import check_trackers, followed
 from ramekin.recipes.training.data import TrainingData, data_lines, read_training_data
 from ramekin.recipes.training.evaluator import refuse_unknown_metric, training_evaluator
-from ramekin.recipes.training.folders import claim, is_done, leave_unless_begun, unfinished
+from ramekin.recipes.training.folders import claim, is_done, leave_unless_begun, tracked, unfinished
 from ramekin.recipes.training.inputs import INPUTS, inputs_of, inputs_text
 from ramekin.recipes.training.report import run_files, training_lineage, training_report
 
@@ -74,7 +74,7 @@ def execute(config: TrainConfig, progress: AbstractProgress) -> Outcome:
         with team.first_alone() as is_first:
             done = is_first and is_done(output, text, config)
             if is_first and not done:
-                claim(working, text, config)
+                claim(output, text, config)
         if team.from_first(done):
             return Outcome({**_told(output), "finished_before": True}, f"{output} is finished already")
         try:
@@ -154,7 +154,7 @@ def _train(
             stage_listener(stage, progress),
             config.track if team.is_first else (),
             project=config.project,
-            folder=output.with_name(f"{output.name}.tracking"),
+            folder=tracked(output),
             settings=config.model_dump(mode="json"),
         ) as listener,
     ):

@@ -115,6 +115,16 @@ def test_an_unfinished_run_is_begun_anew_if_both_words_say_so() -> None:
     assert notices(Path("out")) == []
 
 
+@pytest.mark.parametrize(("words", "is_kept"), [((), True), (("seed=1",), False)])
+def test_curves_go_with_the_run_that_they_are_of(words: tuple[str, ...], is_kept: bool) -> None:
+    stopped()
+    curves = Path("out.tracking", "ramekin", "events")
+    curves.parent.mkdir(parents=True)
+    curves.touch()
+    run("overwrite=true", *words)
+    assert curves.exists() is is_kept
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ResourceError("a worker process was killed")])
 def test_a_run_that_ended_before_its_first_step_is_in_nobodys_way(
     monkeypatch: pytest.MonkeyPatch, error: BaseException

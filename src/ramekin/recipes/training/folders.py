@@ -1,7 +1,8 @@
 """The folders of a training: `OUTPUT`, which appears when it ends, and `OUTPUT.unfinished` until then.
 
 They are a run's whose configuration is the same but for the keys that change neither its weights nor its
-report. Knows nothing of what a training does.
+report. Trackers that write files write them beside both, in `OUTPUT.tracking`. Knows nothing of what a
+training does.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from ramekin.recipes.training.inputs import refuse_changed
 from ramekin.registry import dotted
 from ramekin.train.recipe import best_value_of
 
-__all__ = ["FREE_OF_TRAINING", "claim", "is_done", "leave_unless_begun", "unfinished"]
+__all__ = ["FREE_OF_TRAINING", "claim", "is_done", "leave_unless_begun", "tracked", "unfinished"]
 
 _CONFIG = "config.yaml"
 FREE_OF_TRAINING = frozenset(
@@ -65,15 +66,22 @@ def is_done(output: Path, text: str, config: TrainConfig) -> bool:
     return False
 
 
-def claim(working: Path, text: str, config: TrainConfig) -> None:
+def tracked(output: Path) -> Path:
+    """Where trackers that write files follow the run of an output."""
+    return output.with_name(f"{output.name}.tracking")
+
+
+def claim(output: Path, text: str, config: TrainConfig) -> None:
     """Make the working folder, or see that it is this run's and that nobody trains in it.
 
-    This very run is continued even if it may overwrite: from its beginning it would come to the same.
+    This very run is continued even if it may overwrite: from its beginning it would come to the same. The
+    curves of one that is begun anew go with it.
 
     Raises:
         UsageError: another unfinished run is there, or one that may not be continued.
         LockedError: another process trains in it.
     """
+    working = unfinished(output)
     saved = working / _CONFIG
     with folder_lock(working):
         differences = _differences(saved, text) if saved.is_file() else {}
@@ -82,6 +90,7 @@ def claim(working: Path, text: str, config: TrainConfig) -> None:
         if saved.is_file() and not config.overwrite:
             raise _in_the_way(saved, differences)
         if config.overwrite:
+            shutil.rmtree(tracked(output), ignore_errors=True)
             shutil.rmtree(working)
     with folder_lock(working):
         write_text(saved, text)
