@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, final
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ramekin.recipes.settings import AbstractSettings, Names, PositiveInt
+from ramekin.recipes.settings import AbstractSettings, PositiveInt
 
 __all__ = ["AdapterConfig", "mergeable"]
 
@@ -31,11 +31,11 @@ class AdapterConfig(AbstractSettings):
     rank: PositiveInt = 16
     alpha: PositiveInt = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: Names = ()
+    targets: tuple[str, ...] = ()
     """Last names of layers, regular expressions for whole names, or `all-linear`; each kind has its own."""
     rslora: bool = False
     dora: bool = False
-    feed_forward: Names = ("wo",)
+    feed_forward: tuple[str, ...] = ("wo",)
     """Of an IA3's targets, those whose input is scaled instead of their output."""
     num_virtual_tokens: PositiveInt = 20
     text: str | None = None

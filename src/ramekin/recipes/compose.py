@@ -286,7 +286,7 @@ def _in_words(schema: type[BaseModel], error: Any) -> str:
     given = error.get("input")
     if given == "???" or error["type"] == "missing":
         return f"the key '{key}' is needed: give {key}=…"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("valid tuple", "valid list")
     if not key:
         return message
     shown = "" if isinstance(given, Mapping) else f", got {given!r}"

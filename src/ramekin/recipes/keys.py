@@ -44,8 +44,7 @@ def key_problem(schema: type[BaseModel], path: Sequence[str]) -> str | None:
         fields = _fields(here)
         if fields:
             if part not in fields:
-                known = [".".join([*walked, field]) for field in _known_below(here)]
-                return unknown_name("key", ".".join([*walked, part]), known)
+                return _unknown(here, walked, part)
             here = _inner(fields[part])
         elif get_origin(here) is dict:
             here = _inner(get_args(here)[1])
@@ -53,6 +52,15 @@ def key_problem(schema: type[BaseModel], path: Sequence[str]) -> str | None:
             return f"the key '{'.'.join(walked)}' has no keys below it, yet '{'.'.join(path)}' was given"
         walked.append(part)
     return None
+
+
+def _unknown(model: Any, walked: Sequence[str], part: str) -> str:
+    """The sentence that a model has no such key, with the group that has it, or else the nearest name."""
+    name = ".".join([*walked, part])
+    groups = [group for group, each in _fields(model).items() if part in _fields(_inner(each))]
+    if len(groups) == 1:
+        return f"unknown key '{name}': did you mean '{'.'.join([*walked, groups[0], part])}'?"
+    return unknown_name("key", name, [".".join([*walked, known]) for known in _known_below(model)])
 
 
 def _known_below(model: Any) -> list[str]:

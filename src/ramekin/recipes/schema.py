@@ -19,7 +19,6 @@ from ramekin.recipes.settings import (
     AbstractTaskVerbConfig,
     AbstractVerbConfig,
     ModeName,
-    Names,
     Natural,
     PositiveInt,
     UserPath,
@@ -90,7 +89,7 @@ class TrainConfig(AbstractTaskVerbConfig):
     input_eos: bool = True
     """Whether inputs end with `</s>`: T5's and Flan-T5's do, T0's do not."""
     objective: ObjectiveRecipe = ObjectiveRecipe()
-    eval_tasks: Names = ()
+    eval_tasks: tuple[str, ...] = ()
     """What is evaluated on; empty: the tasks that are trained, or of a mixture nothing."""
     eval_split: str = "validation"
     eval_limit: PositiveInt | None = 500

@@ -4,9 +4,9 @@ This is the edge: what a user may write, with types, bounds and defaults. The li
 keyword arguments and knows none of these models. Importing this module loads pydantic and nothing heavier.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -28,12 +28,10 @@ __all__ = [
     "AbstractTaskVerbConfig",
     "AbstractVerbConfig",
     "ModeName",
-    "Names",
     "Natural",
     "PositiveInt",
     "UserPath",
     "all_or_value_error",
-    "as_several",
     "named_tasks",
     "refuse_unknown_tasks",
 ]
@@ -43,14 +41,7 @@ def _expanded(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) else value
 
 
-def as_several(value: Any) -> Any:
-    """One path or name stands for a list of one."""
-    return (value,) if isinstance(value, str | Path) else () if value is None else value
-
-
 UserPath: TypeAlias = Annotated[Path, BeforeValidator(_expanded)]
-UserPaths: TypeAlias = Annotated[tuple[UserPath, ...], BeforeValidator(as_several)]
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(as_several)]
 PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 
@@ -90,9 +81,26 @@ ModeName: TypeAlias = Annotated[str, AfterValidator(_known_mode)]
 
 
 class AbstractSettings(BaseModel):
-    """A group of keys: unknown ones are refused, and nothing changes after validation."""
+    """A group of keys: unknown ones are refused, and nothing changes after validation.
+
+    One value stands for a list of one, `track=tensorboard`, and null for an empty one that has a default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        lists = {key: each for key, each in cls.model_fields.items() if get_origin(each.annotation) is tuple}
+        values = dict(given)
+        for key in lists.keys() & values.keys():
+            if isinstance(values[key], str | int | float | Path):
+                values[key] = (values[key],)
+            elif values[key] is None and not lists[key].is_required():
+                values[key] = ()
+        return values
 
 
 class AbstractVerbConfig(AbstractSettings):
@@ -106,7 +114,7 @@ class AbstractVerbConfig(AbstractSettings):
     threads: Natural = 0
     """Threads for arithmetic on the CPU; 0 takes as many as there are cores."""
     data_root: UserPath | None = None
-    tasks_root: UserPaths = ()
+    tasks_root: tuple[UserPath, ...] = ()
     """Folders of task files, or clones of collections: `tasks_root=DIR` or `tasks_root=[DIR,DIR]`."""
     hub_root: UserPath | None = None
     world_seed: Natural = 0
@@ -127,7 +135,7 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
     """The keys of the verbs that work on tasks, all of which are known."""
 
     task: str | None = None
-    tasks: Names = ()
+    tasks: tuple[str, ...] = ()
     templates: str = "first"
 
     # Field by field, so that a wrong name is found whatever else is wrong.
