@@ -65,6 +65,8 @@ def test_the_least_a_file_can_say() -> None:
     assert parsed("mixtures: [t0]").mixtures == (NamedMixture(1, "t0"),)
     assert parsed("tasks: [a/b]").forms == (PLAIN_FORM,)
     assert parsed("tasks: [{task: a/b, rate: 2}]").selections == (Selection(1, "a/b", rate=2),)
+    by_template = parsed("tasks: [a/b]\nmixing: {cap_scope: each_template}")  # each counts, capped or not
+    assert by_template.mixing == Mixing(cap_scope="each_template")
 
 
 def test_names_and_patterns() -> None:
@@ -137,10 +139,6 @@ def test_names_and_patterns() -> None:
         (
             "tasks: [a/b]\nmixing: {kind: equal}\nfloor_examples: 5",
             "m.yaml:3: got 'floor_examples' would weigh",
-        ),
-        (
-            "tasks: [a/b]\nmixing: {cap_scope: template}",
-            "m.yaml:2: got 'cap_scope' would weigh nothing: there is",
         ),
         ("tasks: [a/b]\nmissing: [x]", "'missing' must be a mapping"),
     ],

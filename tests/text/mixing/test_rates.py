@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ramekin.errors import DataError
 from ramekin.text.mixing.form import PromptForm
-from ramekin.text.mixing.mixture import Leaf, Mixing, Mixture, MixturePart, TaskPart, leaves
+from ramekin.text.mixing.mixture import CapScope, Leaf, Mixing, Mixture, MixturePart, TaskPart, leaves
 from ramekin.text.mixing.rates import Mixed, Size, mix
 
 SIZES = (100, 1000, 10_000)
@@ -114,6 +114,13 @@ def test_a_floor_counts_before_the_temperature_and_for_all_templates_together() 
     assert mixed(Mixture("m", (part,), Mixing(mixing_temperature=2)), [9]).leaves[0].weight == 20
     by_template = Mixture("m", (part,), Mixing(cap_scope="each_template"))
     assert mixed(by_template, [9], 4).leaves[0].weight == 400
+
+
+@pytest.mark.parametrize("scope", ["template", "each_template"])
+def test_without_a_cap_every_template_still_counts_by_itself(scope: CapScope) -> None:
+    mixture = flat(2, Mixing(cap_scope=scope))
+    first, second = leaves(mixture)
+    assert mix(mixture, {first: Size(100, 4), second: Size(100, 1)}).rates == (0.8, 0.2)
 
 
 def test_a_pass_has_at_least_one_example() -> None:

@@ -197,8 +197,6 @@ def _idle(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]
     elif mixing.get("kind") == "equal":
         for path in [*(("mixing", key) for key in mixing if key != "kind"), *floors]:
             yield path, f"'{path[-1]}' would weigh nothing: the tasks are mixed equally"
-    elif "cap_scope" in mixing and not mixing.get("cap_examples"):
-        yield ("mixing", "cap_scope"), "'cap_scope' would weigh nothing: there is no cap (cap_examples)"
 
 
 @final
