@@ -61,16 +61,22 @@ def test_a_plan_has_rates_draws_epochs_caps_and_tokens(ramekin: Run) -> None:
     assert code == 0 and "mini/rte" in out and "50.00 %" in out
 
 
-def test_a_preview_is_what_training_draws_first(ramekin: Run, tokenizer_folder: Path) -> None:
+@pytest.mark.parametrize("how", [(), ("objective=flipped", "max_input_tokens=40")])
+def test_a_preview_is_what_training_draws_first(ramekin: Run, how: tuple[str, ...]) -> None:
     from ramekin.recipes.mixtures.prepare import shards_folder
     from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
-    shown = mix(ramekin, "preview", "tokenizer=words", "rows=6", "seed=5")["examples"]
+    shown = mix(ramekin, "preview", "tokenizer=words", "rows=6", "seed=5", *how)["examples"]
     assert len({each["id"].partition("#")[0] for each in shown}) == 2
-    mix(ramekin, "build", "tokenizer=words", "max_steps=2", "global_batch=3")
+    plan = mix(ramekin, "plan", "tokenizer=words", "max_steps=2", "global_batch=3", *how)
+    built = mix(ramekin, "build", "tokenizer=words", "max_steps=2", "global_batch=3", *how)
+    assert ("lost_labels" in built["lost"]) == bool(how), "flipped rows that are cut lose their label"
     (path,) = Path("cache/indexes").iterdir()
     index = read_index(path)
     assert index is not None
+    assert [(each["rows"], each["rate"]) for each in plan["leaves"]] == [
+        (leaf.examples, leaf.rate) for leaf in index.leaves
+    ]
     leaves = [LeafShards(x.name, x.rate, x.shards, x.sizes, x.num_variants) for x in index.leaves]
     feed = MixtureFeed(leaves, folder=shards_folder(Path("cache")), epoch_examples=index.epoch_examples)
     drawn = [item for step in (0, 1) for item in feed.examples(step, seed=5, global_batch=3)]

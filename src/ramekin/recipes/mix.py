@@ -10,7 +10,7 @@ from ramekin.recipes.mixtures.index import MixtureIndex
 from ramekin.recipes.mixtures.leaf import Counts, Teaching
 from ramekin.recipes.mixtures.plan import MixturePlan, planned, table
 from ramekin.recipes.mixtures.prepare import prepare_mixture, resolved_mixture, shards_folder
-from ramekin.recipes.mixtures.shards import reader_of
+from ramekin.recipes.mixtures.shards import TaskJob, encoded_sets, reader_of
 from ramekin.recipes.mixtures.tokens import tokens_of
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
@@ -111,9 +111,18 @@ def _first_examples(config: MixConfig, how: How, survey: Survey) -> Iterator[tup
         variants = len(leaf_templates(leaf, catalog[leaf.task]))
         while len(epochs) < variants and sum(map(len, epochs)) <= nth:
             job = how.job(leaf.task, leaf.split, leaf.limit_examples, (), shards_folder(config.cache))
-            epochs.append(list(reader_of(job).examples(leaf, len(epochs), Counts())))
+            epochs.append(_examples(job, leaf, len(epochs)))
         visit = walked(nth, list(map(len, epochs)), config.seed, str(leaf))
         yield leaf, epochs[visit.epoch % len(epochs)][visit.place]
+
+
+def _examples(job: TaskJob, leaf: Leaf, epoch: int) -> list[Example]:
+    """A leaf's examples of an epoch, those that training leaves out left out."""
+    found = list(reader_of(job).examples(leaf, epoch, Counts()))
+    if not job.teaching.wrong_inputs:
+        return found
+    kept = {item.provenance for each in encoded_sets(iter(found), job.tokens) for item in each.items}
+    return [example for example in found if example.provenance in kept]
 
 
 def _texts(example: Example) -> Mapping[str, Any]:

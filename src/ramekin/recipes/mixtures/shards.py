@@ -26,9 +26,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from ramekin.tensors.cache import ShardFacts
-    from ramekin.tensors.encode import Encoded
+    from ramekin.tensors.encode import Encoded, EncodedSet
 
-__all__ = ["ShardWork", "TaskJob", "Tokens", "make_shards", "reader_of", "shard_name", "tokenizer_of"]
+__all__ = [
+    "ShardWork",
+    "TaskJob",
+    "Tokens",
+    "encoded_sets",
+    "make_shards",
+    "reader_of",
+    "shard_name",
+    "tokenizer_of",
+]
 
 _FORMAT = 2
 _CHUNK = 512  # examples that are tokenised together
@@ -163,7 +172,7 @@ def _made(work: ShardWork, reader: LeafReader, job: TaskJob) -> "ShardFacts":
     }
     return write_shard(
         job.folder / work.name,
-        _encoded(work, reader, tokenizer, job.tokens, about),
+        _encoded(work, reader, job.tokens, about),
         task=job.task,
         split=reader.split,
         vocab_size=len(tokenizer),
@@ -174,28 +183,32 @@ def _made(work: ShardWork, reader: LeafReader, job: TaskJob) -> "ShardFacts":
 def _encoded(
     work: ShardWork,
     reader: LeafReader,
-    tokenizer: "PreTrainedTokenizerFast",
     tokens: Tokens,
     about: dict[str, Any],
 ) -> "Iterator[Encoded]":
     """The leaf's examples as tokens; what was lost on the way is entered into `about`."""
-    from ramekin.tensors.encode import encode
-
     counts = Counts()
     lost = {name: 0 for name in ("lost_labels", "truncated_inputs", "truncated_targets")}
     lost |= {"unknown_inputs": 0, "unknown_targets": 0}
-    for chunk in _chunks(reader.examples(work.leaf, work.epoch, counts)):
-        encoded = encode(
-            chunk,
-            tokenizer,
-            max_input_tokens=tokens.max_input_tokens,
-            max_target_tokens=tokens.max_target_tokens,
-            input_eos=tokens.input_eos,
-        )
+    for encoded in encoded_sets(reader.examples(work.leaf, work.epoch, counts), tokens):
         for name in lost:
             lost[name] += getattr(encoded, name)
         yield from encoded.items
     about.update(lost, **asdict(counts))
+
+
+def encoded_sets(examples: Iterator[Example], tokens: Tokens) -> "Iterator[EncodedSet]":
+    """Examples as tokens, some hundreds at a time; flipped ones that lost their label are not among them."""
+    from ramekin.tensors.encode import encode
+
+    for chunk in _chunks(examples):
+        yield encode(
+            chunk,
+            tokenizer_of(tokens.tokenizer),
+            max_input_tokens=tokens.max_input_tokens,
+            max_target_tokens=tokens.max_target_tokens,
+            input_eos=tokens.input_eos,
+        )
 
 
 def _chunks(examples: Iterator[Example]) -> Iterator[list[Example]]:

@@ -13,7 +13,7 @@ from typing import final
 
 from ramekin.files import write_json
 from ramekin.recipes.mixtures.leaf import Counts, LeafReader
-from ramekin.recipes.mixtures.shards import TaskJob, reader_of, tokenizer_of
+from ramekin.recipes.mixtures.shards import TaskJob, encoded_sets, reader_of
 from ramekin.text.mixing.mixture import Leaf
 
 __all__ = ["LeafSize", "measure_task"]
@@ -53,7 +53,7 @@ def measure_task(job: TaskJob) -> Mapping[str, LeafSize]:
 
 
 def _beside(shard: Path) -> Path:
-    return shard.with_suffix(".size.json")
+    return shard.with_suffix(".measured.json")
 
 
 def _known(shard: Path) -> LeafSize | None:
@@ -77,24 +77,18 @@ def _known(shard: Path) -> LeafSize | None:
 
 
 def _measured(reader: LeafReader, leaf: Leaf, job: TaskJob) -> LeafSize:
-    from ramekin.tensors.encode import encode
-
     counts = Counts()
     examples = reader.examples(leaf, 0, counts)
-    sample = list(islice(examples, _SAMPLE))
-    count = len(sample) + sum(1 for _ in examples)
-    encoded = encode(
-        sample,
-        tokenizer_of(job.tokens.tokenizer),
-        max_input_tokens=job.tokens.max_input_tokens,
-        max_target_tokens=job.tokens.max_target_tokens,
-        input_eos=job.tokens.input_eos,
-    )
+    sample = [item for each in encoded_sets(islice(examples, _SAMPLE), job.tokens) for item in each.items]
+    if job.teaching.wrong_inputs:  # only their tokens tell which of them lose their label to the cut
+        others = sum(len(each.items) for each in encoded_sets(examples, job.tokens))
+    else:
+        others = sum(1 for _ in examples)
     number = max(1, len(sample))
     return LeafSize(
-        count,
+        len(sample) + others,
         counts.left_out,
-        sum(len(item.input_ids) + len(item.wrong_input_ids) for item in encoded.items) / number,
-        sum(len(item.target_ids) for item in encoded.items) / number,
+        sum(len(item.input_ids) + len(item.wrong_input_ids) for item in sample) / number,
+        sum(len(item.target_ids) for item in sample) / number,
         reader.rows.records.origin,
     )
