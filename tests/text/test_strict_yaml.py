@@ -125,6 +125,10 @@ class TestLines:
         found = parse_document("2: a\ntrue: b\n", where="f")
         assert found.value == {2: "a", True: "b"} and (found.line("2"), found.line("True")) == (1, 2)
 
+    def test_a_folder_is_no_file(self, tmp_path) -> None:
+        with pytest.raises(DataError, match="the file cannot be read: .*Is a directory"):
+            read_document(tmp_path)
+
     def test_from_a_file(self, tmp_path) -> None:
         (tmp_path / "f.yaml").write_text(LINED)
         assert read_document(tmp_path / "f.yaml").lines == parse_document(LINED, where="f").lines

@@ -93,12 +93,14 @@ def read_document(path: Path, *, tags: frozenset[str] = frozenset(), aliases: bo
     """Read one YAML file with the lines of its keys.
 
     Raises:
-        DataError: the file is missing, not UTF-8, or not plain YAML.
+        DataError: the file is missing, cannot be read, is not UTF-8, or not plain YAML.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise DataError("the file is missing", where=str(path)) from error
+    except OSError as error:
+        raise DataError("the file cannot be read", where=str(path), got=error.strerror) from error
     except UnicodeDecodeError as error:
         raise DataError("the file is not UTF-8", where=f"{path}:byte {error.start}") from error
     return parse_document(text, where=str(path), tags=tags, aliases=aliases)
