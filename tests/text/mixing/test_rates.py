@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramekin.errors import DataError
+from ramekin.errors import DataError, UsageError
 from ramekin.text.mixing.form import PromptForm
 from ramekin.text.mixing.mixture import CapScope, Leaf, Mixing, Mixture, MixturePart, TaskPart, leaves
 from ramekin.text.mixing.rates import Mixed, Size, mix
@@ -121,6 +121,12 @@ def test_without_a_cap_every_template_still_counts_by_itself(scope: CapScope) ->
     mixture = flat(2, Mixing(cap_scope=scope))
     first, second = leaves(mixture)
     assert mix(mixture, {first: Size(100, 4), second: Size(100, 1)}).rates == (0.8, 0.2)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_a_temperature_whose_weights_no_number_holds_is_refused(scale: float) -> None:
+    with pytest.raises(UsageError, match=r"examples at mixing_temperature 0\.001; fix: choose"):
+        mixed(flat(2, Mixing(mixing_temperature=1e-3, scale=scale)), [1000, 4000])
 
 
 def test_a_pass_has_at_least_one_example() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
-from ramekin.errors import DataError
+from ramekin.errors import DataError, UsageError
 from ramekin.text.mixing.form import PromptForm
 from ramekin.text.mixing.mixture import (
     Leaf,
@@ -107,6 +107,7 @@ def mix(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> Mixed:
 
     Raises:
         DataError: a leaf has no size, or no examples or templates; all such leaves are named.
+        UsageError: the temperature is so low that a weight cannot be told from 0 or from infinity.
     """
     _check_sizes(mixture, sizes)
     found = _weighed(mixture, sizes)
@@ -209,7 +210,19 @@ def _counted(mixing: Mixing, part: TaskPart, examples: int, templates: int) -> _
 
 
 def _tempered(count: float, temperature: float) -> float:
-    return count if temperature == 1 else count ** (1 / temperature)
+    if temperature == 1:
+        return count
+    try:
+        weight: float = count ** (1 / temperature)
+    except OverflowError:
+        weight = math.inf
+    if not 0 < weight < math.inf:
+        raise UsageError(
+            "a weight is beyond what numbers can hold",
+            got=f"{count:g} examples at mixing_temperature {temperature:g}",
+            fix="choose a mixing_temperature nearer to 1",
+        )
+    return weight
 
 
 def _check_sizes(mixture: Mixture, sizes: Mapping[Leaf, Size]) -> None:
