@@ -99,6 +99,8 @@ def test_names_and_patterns() -> None:
         ("tasks: [a/b]\ntemplates: plian", "unknown templates 'plian': did you mean 'plain'. .or a list"),
         ("tasks: [a/b]\ntemplates: 3", "'templates' must be a text or a list of texts, not 3"),
         ("tasks: [a/b]\ntemplates_per_task: 0", "templates_per_task must be 1 or more"),
+        ("tasks:\n- {task: a/b, listed_in: x}", "m.yaml:2: got 'listed_in' goes with a pattern"),
+        ("mixtures:\n- t0\n- muffin\n- t0", "m.yaml:4: got the mixture 't0' is named twice"),
         ("mixtures: {t0: 0}", "a mixture needs a name and a rate above 0, not 't0': 0"),
         ("mixtures: {t0: yes please}", "a mixture needs a name and a rate above 0"),
         ("mixtures: [3]", "'mixtures' must be a list of texts or a mapping, not .3."),

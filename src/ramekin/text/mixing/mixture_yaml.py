@@ -254,6 +254,8 @@ class _Reader:
             for key, needed in (("clusters", "collection"), ("listed_in", "task")):
                 if key in own and needed not in own:
                     self.problems.append((line, f"'{key}' goes with '{needed}'"))
+            if "listed_in" in own and not is_pattern(own.get("task", "*")):
+                self.problems.append((line, "'listed_in' goes with a pattern: a task that is named is taken"))
             values = {**common, **own}
             within = ("tasks", place) if own.keys() & {"templates", "templates_per_task"} else ()
             templates_line = self.line(*within, "templates")
@@ -277,7 +279,11 @@ class _Reader:
 
     def mixtures(self, data: Any) -> Iterator[NamedMixture]:
         if isinstance(data, list):
-            yield from (NamedMixture(self.line("mixtures", place), name) for place, name in enumerate(data))
+            for place, name in enumerate(data):
+                line = self.line("mixtures", place)
+                if name in data[:place]:
+                    self.problems.append((line, f"the mixture '{name}' is named twice, and would weigh double"))
+                yield NamedMixture(line, name)
             return
         for name, rate in dict(data).items():
             line = self.line("mixtures", str(name))
