@@ -292,6 +292,8 @@ def test_a_survey_counts_as_a_build_does_and_makes_no_shard(
     assert (
         "epochs" in shown and "." not in table(replace(plan, is_explicit=True)).splitlines()[-1].split("%")[1]
     )
+    half = [replace(leaf, weight=leaf.weight / 48) for leaf in plan.leaves]
+    assert table(replace(plan, leaves=tuple(half))).splitlines()[-1].split()[2] == "0.25", "rates, one gone"
     over = replace(survey, mixture=replace(mixture, passed_over=("own/tests",)))
     missing = planned(over, steps=30, global_batch=4, seed=0).missing
     assert missing == {"own/tests": "it lacks the split that is drawn from"}

@@ -111,7 +111,7 @@ def table(plan: MixturePlan) -> str:
         (
             "all",
             f"{sum(leaf.rows for leaf in rows):,}",
-            f"{sum(leaf.weight for leaf in rows):,.0f}",
+            _weight(sum(leaf.weight for leaf in rows)),
             "100.00 %",
             f"{plan.draws:,}",
             "" if plan.is_explicit else f"{plan.draws / plan.epoch_examples:.2f}",
@@ -139,10 +139,15 @@ def _cells(leaf: LeafPlan) -> tuple[str, ...]:
     return (
         leaf.leaf,
         f"{leaf.rows:,}",
-        f"{leaf.weight:,.5g}" if leaf.weight < 1000 else f"{leaf.weight:,.0f}",
+        _weight(leaf.weight),
         f"{100 * leaf.rate:.2f} %",
         f"{leaf.draws:,}",
         f"{leaf.epochs:.2f}",
         f"{leaf.input_tokens:,}/{leaf.target_tokens:,}",
         leaf.binds,
     )
+
+
+def _weight(value: float) -> str:
+    """Examples, or what rates sum to."""
+    return f"{value:,.5g}" if value < 1000 else f"{value:,.0f}"
