@@ -167,6 +167,21 @@ def test_one_swept_number_gives_a_curve(ramekin: Run) -> None:
     ]
 
 
+def test_what_a_sweep_has_not_made_is_not_overwritten(ramekin: Run) -> None:
+    words = ("model=base", "task=mini/rte", "threads=1")
+    assert ramekin("evaluate", *words, "limit=4", "seed=7", "output='out/limit=4'")[0] == 0
+    Path("out/limit=6").mkdir()
+    Path("out/limit=6/notes.txt").write_text("mine")
+    for _ in range(2):
+        code, _, err = ramekin("sweep", "evaluate", *words, "output=out", "limit=4,5,6")
+        assert code == 2 and "2 of 3 points failed" in err and "overwrite=true" in err
+        assert "seed: 7" in Path("out/limit=4/config.yaml").read_text()
+        assert Path("out/limit=6/notes.txt").read_text() == "mine"
+    assert [path.name for path in Path("out/points").iterdir()] == ["limit=5.json"]
+    assert ramekin("sweep", "evaluate", *words, "output=out", "limit=4,5,6", "overwrite=true")[0] == 0
+    assert "seed: 0" in Path("out/limit=4/config.yaml").read_text()
+
+
 def test_merges_are_swept_and_told_by_their_hashes(
     ramekin: Run, base: Path, make_checkpoint: Callable[..., Path]
 ) -> None:
@@ -180,6 +195,15 @@ def test_merges_are_swept_and_told_by_their_hashes(
     assert "sha256" in Path("out/report.md").read_text()
     code, out, _ = ramekin(*words, "method.scaling_factor=0.1,0.3", "--json")
     assert code == 0 and json.loads(out)["points"][0]["sha256"] == rows[0]["sha256"]
+    # Killed between the end of a merge and its record: it is made anew, and nothing else is.
+    record = Path("out/points/method.scaling_factor=0.1.json")
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps({"asked": told["asked"]}))
+    code, _, err = ramekin(*words, "method.scaling_factor=0.1,0.3")
+    assert code == 0 and json.loads(record.read_text())["values"]["sha256"] == rows[0]["sha256"], err
+    record.unlink()
+    code, _, err = ramekin(*words, "method.scaling_factor=0.1,0.3")
+    assert code == 2 and "overwrite=true" in err and not record.exists()
 
 
 @pytest.mark.parametrize(

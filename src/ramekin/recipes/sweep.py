@@ -23,10 +23,17 @@ from ramekin.recipes.models import MADE_HERE, locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.runs import fresh_folder
+from ramekin.recipes.runs import config_text, fresh_folder
+from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.recipes.sweeps.jobs import RECORDS, SCHEMAS, PointJob, check_jobs, composed
 from ramekin.recipes.sweeps.points import Points, SweepPoint, is_key, sweep_points
-from ramekin.recipes.sweeps.records import PointRecord, read_record, write_record
+from ramekin.recipes.sweeps.records import (
+    PointRecord,
+    has_begun,
+    read_record,
+    write_begun,
+    write_record,
+)
 from ramekin.recipes.sweeps.report import PointResult, sweep_report, text_table
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.workers import workers
@@ -148,13 +155,26 @@ def _run_point(job: PointJob) -> PointRecord:
 
         torch.set_num_threads(1)
     config = composed(job)
-    job.record.unlink(missing_ok=True)  # of a point that is made anew
-    if job.verb != "train" and job.output.exists() and not _is_unfinished(job.output):
-        # Finished, yet without a record: killed between the two. Its verb would refuse to overwrite it.
-        config = config.model_copy(update={"overwrite": True})
+    if _is_its_own(job, config):
+        write_begun(job)  # in place of a record that is made anew
+        if job.verb != "train" and job.output.exists() and not _is_unfinished(job.output):
+            # Finished, yet without a record: killed between the two. Its verb would refuse to overwrite it.
+            config = config.model_copy(update={"overwrite": True})
+    else:
+        job.record.unlink(missing_ok=True)
     module = importlib.import_module(f"ramekin.recipes.{job.verb}")
     values = module.execute(config, SilentProgress()).to_json()
     return write_record(job, json.loads(json.dumps(values, default=str)))
+
+
+def _is_its_own(job: PointJob, config: AbstractVerbConfig) -> bool:
+    """Whether the folder of a point is still to be made, or holds what this very point left in it.
+
+    Anything else there is somebody's: whether it may go is for the verb to refuse.
+    """
+    saved = job.output / "config.yaml"
+    is_same = saved.is_file() and saved.read_text(encoding="utf-8") == config_text(config)
+    return is_same or not job.output.exists() or has_begun(job)
 
 
 def _is_unfinished(output: Path) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from ramekin.errors import UsageError
 from ramekin.recipes.sweeps.jobs import PointJob
-from ramekin.recipes.sweeps.records import PointRecord, read_record, write_record
+from ramekin.recipes.sweeps.records import PointRecord, has_begun, read_record, write_begun, write_record
 
 Make = Callable[..., Path]
 VALUES: Mapping[str, object] = {"loss": 1.5}
@@ -37,6 +37,13 @@ def test_a_point_is_what_was_asked() -> None:
     assert read_record(job("overwrite=true")) is None
     with pytest.raises(UsageError, match=r"another sweep: train/points/a.json: .*learning_rate=0.5"):
         read_record(job("learning_rate=0.5"))
+
+
+def test_a_point_that_was_begun_is_not_finished() -> None:
+    assert not has_begun(job())
+    write_begun(job())
+    assert has_begun(job()) and read_record(job()) is None
+    assert not has_begun(job("learning_rate=0.5")) and read_record(job("learning_rate=0.5")) is None
 
 
 def test_where_things_lie_and_what_a_run_may_be_continued_with_is_free() -> None:

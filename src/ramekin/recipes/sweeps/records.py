@@ -23,7 +23,7 @@ from ramekin.report.document import from_json, to_json
 from ramekin.report.values import Report
 from ramekin.weights.locate import local_folder
 
-__all__ = ["PointRecord", "read_record", "write_record"]
+__all__ = ["PointRecord", "has_begun", "read_record", "write_begun", "write_record"]
 
 _SHOWN = 4
 _CONFIGS = ("config.json", "adapter_config.json")
@@ -51,6 +51,8 @@ def read_record(job: PointJob) -> PointRecord | None:
     told = json.loads(job.record.read_text(encoding="utf-8"))
     if "asked" not in told:
         return None  # as older versions wrote them: the point is carried out again, or found done by its verb
+    if "values" not in told:
+        return None  # begun
     there, here = dotted(told["asked"]), dotted(_asked(job))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     if keys:
@@ -73,6 +75,19 @@ def write_record(job: PointJob, values: Mapping[str, Any]) -> PointRecord:
     told = {"asked": _asked(job), "values": values, "report": None if report is None else to_json(report)}
     write_json(job.record, told)
     return PointRecord(values, report)
+
+
+def write_begun(job: PointJob) -> None:
+    """Record that a point is begun: what then is in its folder is its own."""
+    write_json(job.record, {"asked": _asked(job)})
+
+
+def has_begun(job: PointJob) -> bool:
+    """Whether this very point was begun here."""
+    if not job.record.is_file():
+        return False
+    told = json.loads(job.record.read_text(encoding="utf-8"))
+    return bool(told.get("asked") == json.loads(json.dumps(_asked(job))))
 
 
 def _asked(job: PointJob) -> dict[str, Any]:
