@@ -121,6 +121,12 @@ def test_flan_2022_has_its_sizes_with_their_steps_and_adds_collections_one_by_on
         (("study=mini", "evaluations=null"), "evaluations"),
         (("study=mini", "seed=3"), "seeds=[3] in place of seed=3"),
         (("study=mini", "models=[runs/a,runs-a]", "num_tasks=[0,1]"), "two points of the study"),
+        (("study=mini", "+study.sizes.tiny.max_steps=3"), "sizes.tiny needs a model"),
+        (("study=mini", "study.evaluations.held_out.model=own"), "evaluations.held_out.model is the grid's"),
+        (("study=mini", "study.train.seed=4"), "train.seed is the grid's to say: seeds"),
+        (("study=mini", "study.train.mixture.num_tasks=4"), "train.mixture.num_tasks is the grid's to say"),
+        (("study=mini", "study.sizes.small.mixture.cot=only"), "sizes.small.mixture.cot is the grid's"),
+        (("study=flan_2022", "study.task_sets.all.output=x"), "task_sets.all.output is the grid's to say"),
     ],
 )
 def test_what_is_wrong_is_said(words: tuple[str, ...], part: str) -> None:

@@ -1,14 +1,26 @@
 """The configuration of `ramekin study`: the axes of its grid, what is trained and evaluated at each point."""
 
-from typing import Any, ClassVar, Self, TypeAlias, final
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final, Self, TypeAlias, final
 
 from pydantic import Field, model_validator
 
 from ramekin.recipes.settings import AbstractSettings, AbstractVerbConfig, Natural
-from ramekin.registry import unknown_name
+from ramekin.registry import dotted, unknown_name
 from ramekin.text.mixing.adjustments import Inclusion
 
 __all__ = ["StudyConfig", "StudyPlan", "TaskCount"]
+
+_OF_A_MODEL: Final[Mapping[str, str]] = {"model": "models", "output": "output"}
+_OF_THE_GRID: Final[Mapping[str, str]] = {
+    **_OF_A_MODEL,
+    "seed": "seeds",
+    "mixture.seed": "seeds",
+    "mixture.cot": "cot",
+    "mixture.num_tasks": "num_tasks",
+    "mixture.num_tasks_of": "num_tasks",
+}
+"""Keys that a point has from an axis, and from which."""
 
 TaskCount: TypeAlias = Natural | str
 """So many tasks, drawn; or the name of a set of them."""
@@ -53,7 +65,26 @@ class StudyPlan(AbstractSettings):
             raise ValueError("train needs a mixture, whose tasks are drawn")
         if not self.evaluations:
             raise ValueError("evaluations needs at least one: {held_out: {tasks: [glue/rte], mode: rank}}")
+        if nameless := [name for name, keys in self.sizes.items() if "model" not in keys]:
+            raise ValueError(f"sizes.{nameless[0]} needs a model: {{model: google/flan-t5-small}}")
+        if problems := list(self._overruled()):
+            raise ValueError("; ".join(problems))
         return self
+
+    def _overruled(self) -> Iterator[str]:
+        """Keys that the grid would overrule in some points or all of them."""
+        of_size = {key: axis for key, axis in _OF_THE_GRID.items() if key != "model"}
+        of_set = {key: axis for key, axis in _OF_THE_GRID.items() if axis != "num_tasks"}
+        keys: list[tuple[str, Mapping[str, Any], Mapping[str, str]]] = [
+            ("train", self.train, _OF_THE_GRID),
+            *((f"sizes.{name}", each, of_size) for name, each in self.sizes.items()),
+            *((f"task_sets.{name}", each, of_set) for name, each in self.task_sets.items()),
+            *((f"evaluations.{name}", each, _OF_A_MODEL) for name, each in self.evaluations.items()),
+        ]
+        for name, values, taken in keys:
+            for key in dotted(values):
+                if key in taken:
+                    yield f"{name}.{key} is the grid's to say: {taken[key]}"
 
 
 @final
