@@ -99,6 +99,18 @@ def test_a_training_whose_data_have_changed_is_not_finished() -> None:
         read_record(job())
 
 
+def test_a_training_whose_folder_holds_another_model_is_not_taken_for_it(make_checkpoint: Make) -> None:
+    output = make_checkpoint(job().output, seed=3)
+    write_record(job(), VALUES)
+    assert read_record(job()) is not None
+    shutil.rmtree(output)
+    make_checkpoint(output, seed=4)
+    with pytest.raises(UsageError, match="another model than the point trained: train/a"):
+        read_record(job())
+    shutil.rmtree(output)
+    assert read_record(job()) is not None, "a folder may be moved away"
+
+
 def test_an_older_record_is_no_record() -> None:
     write_record(job(), VALUES)
     job().record.write_text(json.dumps({"values": VALUES, "report": None}))

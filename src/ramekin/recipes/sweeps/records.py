@@ -65,6 +65,7 @@ def read_record(job: PointJob) -> PointRecord | None:
         )
     if job.verb == "train":
         refuse_changed(job.output)
+        _refuse_other_weights(job, told.get("weights"))
     return PointRecord(told["values"], None if told["report"] is None else from_json(told["report"]))
 
 
@@ -73,8 +74,24 @@ def write_record(job: PointJob, values: Mapping[str, Any]) -> PointRecord:
     path = job.output / "report.json"
     report = from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     told = {"asked": _asked(job), "values": values, "report": None if report is None else to_json(report)}
+    if job.verb == "train" and job.output.is_dir():
+        told["weights"] = weights_state(job.output)
     write_json(job.record, told)
     return PointRecord(values, report)
+
+
+def _refuse_other_weights(job: PointJob, recorded: str | None) -> None:
+    """Refuse a folder in which another model was put since; an older version kept no record of it.
+
+    Raises:
+        UsageError: its weights are not those that the point found.
+    """
+    if recorded is not None and job.output.is_dir() and weights_state(job.output) != recorded:
+        raise UsageError(
+            "the folder holds another model than the point trained",
+            where=str(job.output),
+            fix="move it away, or choose another output, or add overwrite=true",
+        )
 
 
 def write_begun(job: PointJob) -> None:
