@@ -282,7 +282,9 @@ class _Reader:
             for place, name in enumerate(data):
                 line = self.line("mixtures", place)
                 if name in data[:place]:
-                    self.problems.append((line, f"the mixture '{name}' is named twice, and would weigh double"))
+                    self.problems.append(
+                        (line, f"the mixture '{name}' is named twice, and would weigh double")
+                    )
                 yield NamedMixture(line, name)
             return
         for name, rate in dict(data).items():
