@@ -182,6 +182,21 @@ def test_what_a_sweep_has_not_made_is_not_overwritten(ramekin: Run) -> None:
     assert "seed: 0" in Path("out/limit=4/config.yaml").read_text()
 
 
+def test_an_evaluation_whose_rows_have_changed_is_not_taken_for_finished(
+    ramekin: Run, glue_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(glue_root, "data")
+    monkeypatch.setenv("RAMEKIN_DATA", "data")
+    words = ("sweep", "evaluate", "model=base", "task=glue/rte", "threads=1", "output=out")
+    assert ramekin(*words, "limit=4,8")[0] == 0
+    assert "2 of 2 points are finished" in ramekin(*words, "limit=4,8")[2]
+    rows = Path("data/glue/rte/validation.jsonl")
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:9]))
+    code, _, err = ramekin(*words, "limit=4,8,9")
+    assert code == 2 and "read has changed since" in err and "validation.jsonl" in err
+    assert ramekin(*words, "limit=4,8,9", "overwrite=true")[0] == 0
+
+
 def test_merges_are_swept_and_told_by_their_hashes(
     ramekin: Run, base: Path, make_checkpoint: Callable[..., Path]
 ) -> None:

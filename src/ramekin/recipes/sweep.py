@@ -29,6 +29,7 @@ from ramekin.recipes.sweeps.jobs import RECORDS, SCHEMAS, PointJob, check_jobs, 
 from ramekin.recipes.sweeps.points import Points, SweepPoint, is_key, sweep_points
 from ramekin.recipes.sweeps.records import (
     PointRecord,
+    files_read,
     has_begun,
     read_record,
     write_begun,
@@ -162,9 +163,10 @@ def _run_point(job: PointJob) -> PointRecord:
             config = config.model_copy(update={"overwrite": True})
     else:
         job.record.unlink(missing_ok=True)
+    files = files_read(config)
     module = importlib.import_module(f"ramekin.recipes.{job.verb}")
     values = module.execute(config, SilentProgress()).to_json()
-    return write_record(job, json.loads(json.dumps(values, default=str)))
+    return write_record(job, json.loads(json.dumps(values, default=str)), files=files)
 
 
 def _is_its_own(job: PointJob, config: AbstractVerbConfig) -> bool:

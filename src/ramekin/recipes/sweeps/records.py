@@ -2,28 +2,37 @@
 
 A point is its record: the folder of the point may be moved away, and the table of the sweep stays whole. What
 was asked is the whole configuration and the weights of the models that it names, so that a point of other
-settings, or of a model that has been trained anew, is never taken for this one; nor is a training whose data
-have changed since.
+settings, or of a model that has been trained anew, is never taken for this one; nor is a training or an
+evaluation whose data have changed since.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from ramekin.errors import UsageError
 from ramekin.files import write_json
+from ramekin.recipes.places import places_of
 from ramekin.recipes.runs import FREE_KEYS
+from ramekin.recipes.schema import EvaluateConfig
+from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.recipes.sweeps.jobs import PointJob, composed
 from ramekin.recipes.training.folders import FREE_OF_TRAINING
-from ramekin.recipes.training.inputs import refuse_changed, weights_state
+from ramekin.recipes.training.inputs import (
+    changed_files,
+    kept_files,
+    refuse_changed,
+    task_files,
+    weights_state,
+)
 from ramekin.registry import dotted
 from ramekin.report.document import from_json, to_json
 from ramekin.report.values import Report
 from ramekin.weights.locate import local_folder
 
-__all__ = ["PointRecord", "has_begun", "read_record", "write_begun", "write_record"]
+__all__ = ["PointRecord", "files_read", "has_begun", "read_record", "write_begun", "write_record"]
 
 _SHOWN = 4
 _CONFIGS = ("config.json", "adapter_config.json")
@@ -44,7 +53,7 @@ def read_record(job: PointJob) -> PointRecord | None:
     """What a finished point found; None if it is not finished, or is to be made anew.
 
     Raises:
-        UsageError: another point of the same name is there, or what a training read has changed since.
+        UsageError: another point of the same name is there, or what it read or made has changed since.
     """
     if not job.record.is_file() or composed(job).overwrite:
         return None
@@ -66,14 +75,34 @@ def read_record(job: PointJob) -> PointRecord | None:
     if job.verb == "train":
         refuse_changed(job.output)
         _refuse_other_weights(job, told.get("weights"))
+    if changed := changed_files(told.get("files", ())):
+        raise UsageError(
+            "what a finished point read has changed since",
+            where=str(job.record),
+            got=", ".join(changed),
+            fix="add overwrite=true to carry it out anew, or choose another output",
+        )
     return PointRecord(told["values"], None if told["report"] is None else from_json(told["report"]))
 
 
-def write_record(job: PointJob, values: Mapping[str, Any]) -> PointRecord:
-    """Record that a point is finished, with the report that its verb left."""
+def files_read(config: AbstractVerbConfig) -> Sequence[Mapping[str, Any]]:
+    """The files that an evaluation is about to read, as they are; a training keeps those of its own."""
+    if not isinstance(config, EvaluateConfig):
+        return ()
+    asked = [(name, config.split) for name in config.task_names]
+    return kept_files(task_files(asked, places_of(config)))
+
+
+def write_record(
+    job: PointJob, values: Mapping[str, Any], *, files: Sequence[Mapping[str, Any]] = ()
+) -> PointRecord:
+    """Record that a point is finished, with the report that its verb left and the files that it read."""
     path = job.output / "report.json"
     report = from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    told = {"asked": _asked(job), "values": values, "report": None if report is None else to_json(report)}
+    told: dict[str, Any] = {"asked": _asked(job), "values": values}
+    told["report"] = None if report is None else to_json(report)
+    if files:
+        told["files"] = list(files)
     if job.verb == "train" and job.output.is_dir():
         told["weights"] = weights_state(job.output)
     write_json(job.record, told)

@@ -22,7 +22,16 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.rows import rows_state
 from ramekin.recipes.schema import TrainConfig
 
-__all__ = ["INPUTS", "inputs_of", "inputs_text", "refuse_changed", "weights_state"]
+__all__ = [
+    "INPUTS",
+    "changed_files",
+    "inputs_of",
+    "inputs_text",
+    "kept_files",
+    "refuse_changed",
+    "task_files",
+    "weights_state",
+]
 
 INPUTS = "inputs.json"
 _BUILT_IN = Path(ramekin.__file__).parent
@@ -35,17 +44,26 @@ def inputs_of(config: TrainConfig, places: Places) -> tuple[Mapping[str, Any], t
     asked = [(name, config.split) for name in config.task_names]
     if config.is_evaluated:
         asked += [(name, config.eval_split) for name in config.evaluated_tasks]
-    return _base_of(config.model, places), input_files((), looked_for=_files_of(asked, places))
+    return _base_of(config.model, places), task_files(asked, places)
 
 
 def inputs_text(base: Mapping[str, Any], files: Iterable[InputFile]) -> bytes:
-    """What a finished run keeps of what it read; folders, and what came with ramekin, are left out."""
-    kept = [
+    """What a finished run keeps of what it read."""
+    return json.dumps({"base": base, "files": kept_files(files)}).encode()
+
+
+def kept_files(files: Iterable[InputFile]) -> list[dict[str, Any]]:
+    """What to keep of files that were read; folders, and what came with ramekin, are left out."""
+    return [
         {**dataclasses.asdict(each), "sha256": _sha256(each)}
         for each in dict.fromkeys(files)
         if Path(each.path).is_file() and _BUILT_IN not in Path(each.path).parents
     ]
-    return json.dumps({"base": base, "files": kept}).encode()
+
+
+def changed_files(kept: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Those of the kept files that have changed since."""
+    return [each["path"] for each in kept if _is_changed(**each)]
 
 
 def refuse_changed(output: Path) -> None:
@@ -58,7 +76,7 @@ def refuse_changed(output: Path) -> None:
     if not record.is_file():
         return
     told = json.loads(record.read_bytes())
-    changed = [each["path"] for each in told["files"] if _is_changed(**each)]
+    changed = changed_files(told["files"])
     if told["base"] and Path(told["base"]["folder"]).is_dir():
         folder = Path(told["base"]["folder"])
         changed += [str(folder)] if weights_state(folder) != told["base"]["weights"] else []
@@ -80,6 +98,11 @@ def weights_state(folder: Path) -> str:
     found = sorted(path for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}"))
     states = [dataclasses.astuple(each) for each in input_files((), looked_for=found)]
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+
+
+def task_files(asked: Iterable[tuple[str, str]], places: Places) -> tuple[InputFile, ...]:
+    """The files of tasks and of the splits that are asked for, as they are."""
+    return input_files((), looked_for=_files_of(asked, places))
 
 
 def _files_of(asked: Iterable[tuple[str, str]], places: Places) -> Iterator[Path]:
