@@ -61,16 +61,29 @@ def test_a_plan_has_rates_draws_epochs_caps_and_tokens(ramekin: Run) -> None:
     assert code == 0 and "mini/rte" in out and "50.00 %" in out
 
 
-@pytest.mark.parametrize("how", [(), ("objective=flipped", "max_input_tokens=40")])
-def test_a_preview_is_what_training_draws_first(ramekin: Run, how: tuple[str, ...]) -> None:
+FLIPPED = ("objective=flipped", "max_input_tokens=40")
+
+
+@pytest.mark.parametrize("is_alike", [False, True])
+@pytest.mark.parametrize("how", [(), FLIPPED])
+def test_a_preview_is_what_training_draws_first(ramekin: Run, how: tuple[str, ...], is_alike: bool) -> None:
     from ramekin.recipes.mixtures.prepare import shards_folder
     from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
+    if is_alike:  # two labels that the vocabulary does not know, drawn in the place of each other
+        Path("tasks/own").mkdir(parents=True)
+        Path("tasks/own/wet.yaml").write_text(TASK.replace('"no", "yes"', '"no", "山", "水"'))
+        Path("own/wet").mkdir(parents=True)
+        rows = (f'{{"text": "snow {n}", "label": {n % 3}}}\n' for n in range(40))
+        Path("own/wet/train.jsonl").write_text("".join(rows))
+        Path("small.yaml").write_text("tasks: [mini/rte, own/wet]\nlimit_examples: 40\n")
+        how = (*how, "tasks_root=tasks", "data_root=.")
     shown = mix(ramekin, "preview", "tokenizer=words", "rows=6", "seed=5", *how)["examples"]
     assert len({each["id"].partition("#")[0] for each in shown}) == 2
     plan = mix(ramekin, "plan", "tokenizer=words", "max_steps=2", "global_batch=3", *how)
     built = mix(ramekin, "build", "tokenizer=words", "max_steps=2", "global_batch=3", *how)
-    assert ("lost_labels" in built["lost"]) == bool(how), "flipped rows that are cut lose their label"
+    assert ("lost_labels" in built["lost"]) == (is_alike and FLIPPED[0] in how), "a cut keeps the label"
+    assert ("truncated_inputs" in built["lost"]) == (FLIPPED[0] in how)
     (path,) = Path("cache/indexes").iterdir()
     index = read_index(path)
     assert index is not None

@@ -18,6 +18,7 @@ from ramekin.evaluate.choices import (
     encode_flipped,
 )
 from ramekin.evaluate.mode import MODES
+from ramekin.tensors.encode import encode
 from ramekin.tensors.tokenizer import token_ids
 
 RANK, T0, FLIPPED, CHANNEL = MODES["rank"], MODES["t0"], MODES["flipped"], MODES["channel"]
@@ -117,6 +118,9 @@ def test_a_flipped_input_that_is_too_long_keeps_its_label(tokenizer, flipped_set
             assert len(question.input_ids) == min(len(uncut.input_ids), room)
             head = question.input_ids[: -len(end)]
             assert head == uncut.input_ids[: len(head)]
+    learned = encode([form.example for form in each.flipped], tokenizer, max_input_tokens=room)
+    for form, item, scored in zip(each.flipped, learned.items, found.items, strict=True):
+        assert item.input_ids == scored.questions[scored.options.index(form.example.answer)].input_ids
 
 
 def test_the_prompt_is_scored_given_each_option(tokenizer, choice_set):

@@ -84,7 +84,8 @@ def test_nothing_encodes_to_nothing(tokenizer):
 
 
 def flipped(inputs, wrong_inputs, row=0):
-    return example(inputs, "yes", row)._replace(wrong_inputs=wrong_inputs)
+    endings = {"ending": inputs.split()[-1], "wrong_ending": wrong_inputs.split()[-1]}
+    return example(inputs, "yes", row)._replace(wrong_inputs=wrong_inputs, **endings)
 
 
 def test_inputs_under_a_wrong_label_are_encoded_as_the_right_ones(tokenizer):
@@ -95,10 +96,22 @@ def test_inputs_under_a_wrong_label_are_encoded_as_the_right_ones(tokenizer):
     assert encoded.lost_labels == 0
 
 
-def test_an_example_whose_label_was_cut_off_is_left_out_and_counted(tokenizer):
+def test_a_cut_never_reaches_the_label(tokenizer):
     """What follows from the right label would be denied under the very same inputs."""
-    examples = [flipped("the cat sat on a mat yes", "the cat sat on a mat no"), flipped("a yes", "a no", 1)]
-    encoded = encode(examples, tokenizer, max_input_tokens=12)
+    texts = ["the cat sat on a mat yes", "the cat sat on a mat no"]
+    for weighed in (flipped(*texts), flipped(*texts)._replace(wrong_inputs="")):
+        encoded = encode([weighed], tokenizer, max_input_tokens=12)
+        (item,) = encoded.items
+        assert (encoded.lost_labels, encoded.truncated_inputs) == (0, 1)
+        for ids, text in ((item.input_ids, texts[0]), (item.wrong_input_ids, texts[1])):
+            if ids:
+                (whole,), (label,) = token_ids(tokenizer, [text]), token_ids(tokenizer, [text.split()[-1]])
+                assert ids == (*whole[: 11 - len(label)], *whole[-len(label) :], 1)
+                assert len(ids) == 12
+
+
+def test_an_example_whose_labels_are_the_same_to_the_model_is_left_out_and_counted(tokenizer):
+    examples = [flipped("the cat 山", "the cat 水"), flipped("a yes", "a no", 1)]
+    encoded = encode(examples, tokenizer)
     assert [item.provenance.row for item in encoded.items] == [1]
-    assert (encoded.lost_labels, encoded.truncated_inputs) == (1, 1)
-    assert encode(examples, tokenizer).lost_labels == 0
+    assert (encoded.lost_labels, encoded.truncated_inputs) == (1, 0)

@@ -151,7 +151,9 @@ class TestTaught:
 
     def test_flipped_has_the_inputs_under_a_wrong_label_too(self) -> None:
         example = self.of("flipped", 0, "row")
-        assert example == flip("both").example._replace(wrong_inputs=example.wrong_inputs)
+        form = flip("both").example
+        assert example == form._replace(wrong_inputs=example.wrong_inputs, wrong_ending="output: good")
+        assert example.ending == "output: bad"
         assert example.inputs.endswith("\noutput: bad") and example.wrong_inputs.endswith("\noutput: good")
         assert example.wrong_inputs.removesuffix("good") == example.inputs.removesuffix("bad")
 

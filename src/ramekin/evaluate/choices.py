@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 
 from ramekin.errors import DataError
 from ramekin.evaluate.mode import Mode
-from ramekin.tensors.encode import encode
+from ramekin.tensors.encode import cut, encode
 from ramekin.tensors.tokenizer import EOS_ID, has_unknown, token_ids
 from ramekin.text.example import Example
 from ramekin.text.flip import Flipped, ending
@@ -229,7 +229,7 @@ def _encode_turned(
         places = [each.example.options.index(option) for option in options]
         questions = tuple(
             Question(
-                (*_cut(inputs[each.under[place]], len(endings[each.endings[place]]), room), *input_end),
+                (*cut(inputs[each.under[place]], len(endings[each.endings[place]]), room), *input_end),
                 (scored,),
             )
             for place in places
@@ -290,11 +290,3 @@ def _divisor(text: str, scored: Ids, mode: Mode) -> int:
     if mode.normalisation == "characters":
         return len(text)
     return len(text.encode()) if mode.normalisation == "bytes" else 1
-
-
-def _cut(ids: Ids, kept: int, room: int) -> Ids:
-    """At most `room` of the ids, the last `kept` among them."""
-    if len(ids) <= room:
-        return ids
-    kept = min(kept, room)
-    return (*ids[: room - kept], *ids[len(ids) - kept :])

@@ -11,6 +11,7 @@ from ramekin.recipes.mixtures.leaf import Counts, Teaching
 from ramekin.recipes.mixtures.plan import MixturePlan, planned, table
 from ramekin.recipes.mixtures.prepare import prepare_mixture, resolved_mixture, shards_folder
 from ramekin.recipes.mixtures.shards import TaskJob, encoded_sets, reader_of
+from ramekin.recipes.mixtures.sizes import SAMPLE
 from ramekin.recipes.mixtures.tokens import tokens_of
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
@@ -119,7 +120,7 @@ def _first_examples(config: MixConfig, how: How, survey: Survey) -> Iterator[tup
 def _examples(job: TaskJob, leaf: Leaf, epoch: int) -> list[Example]:
     """A leaf's examples of an epoch, those that training leaves out left out."""
     found = list(reader_of(job).examples(leaf, epoch, Counts()))
-    if not job.teaching.wrong_inputs:
+    if not any(each.lost_labels for each in encoded_sets(iter(found[:SAMPLE]), job.tokens)):
         return found
     kept = {item.provenance for each in encoded_sets(iter(found), job.tokens) for item in each.items}
     return [example for example in found if example.provenance in kept]

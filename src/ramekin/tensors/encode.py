@@ -3,7 +3,7 @@
 It knows nothing of tensors or batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -14,7 +14,7 @@ from ramekin.text.example import Example, Provenance
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["Encoded", "EncodedSet", "encode"]
+__all__ = ["Encoded", "EncodedSet", "cut", "encode"]
 
 
 @final
@@ -51,7 +51,7 @@ class EncodedSet:
 
     items: tuple[Encoded, ...]
     truncated_inputs: int
-    """Examples whose inputs were cut at the right end (T5 prompts may carry the question there)."""
+    """Examples whose inputs were cut (T5 prompts may carry the question at their right end)."""
     truncated_targets: int
     """Examples whose targets were cut at the right end."""
     unknown_inputs: int
@@ -59,7 +59,7 @@ class EncodedSet:
     unknown_targets: int
     """Examples with an `<unk>` in their targets: a model cannot write those, nor be scored on them."""
     lost_labels: int = 0
-    """Flipped examples that were left out: their inputs, once cut, are the same under either label."""
+    """Flipped examples that were left out: their inputs are the same to the model under either label."""
 
 
 def encode(
@@ -75,7 +75,8 @@ def encode(
     Args:
         examples: in the order wanted.
         tokenizer: from `load_tokenizer` or `train_tokenizer`.
-        max_input_tokens: inputs longer than this, `</s>` included, are cut at the right end and counted.
+        max_input_tokens: inputs longer than this, `</s>` included, are cut at the right end, before an
+            example's `ending`, and counted.
         max_target_tokens: the same for targets.
         input_eos: whether inputs end with `</s>` (T5 and Flan-T5 do, T0 does not).
 
@@ -88,6 +89,7 @@ def encode(
     inputs = token_ids(tokenizer, [example.inputs for example in examples])
     targets = token_ids(tokenizer, [example.targets for example in examples])
     wrong = _wrong_ids(examples, tokenizer)
+    kept = _lengths(tokenizer, (text for each in examples for text in (each.ending, each.wrong_ending)))
     for example, input_ids, target_ids in zip(examples, inputs, targets, strict=True):
         _check_example(example, input_ids, target_ids, input_eos=input_eos)
     input_room = max_input_tokens - int(input_eos)
@@ -95,10 +97,10 @@ def encode(
     input_end = (EOS_ID,) if input_eos else ()
     items = [
         Encoded(
-            (*i[:input_room], *input_end),
+            (*cut(i, kept[example.ending], input_room), *input_end),
             (*t[:target_room], EOS_ID),
             example.provenance,
-            (*w[:input_room], *input_end) if example.wrong_inputs else (),
+            (*cut(w, kept[example.wrong_ending], input_room), *input_end) if example.wrong_inputs else (),
         )
         for example, i, w, t in zip(examples, inputs, wrong, targets, strict=True)
     ]
@@ -112,6 +114,25 @@ def encode(
         unknown_targets=sum(map(has_unknown, targets)),
         lost_labels=len(items) - len(told),
     )
+
+
+def cut(ids: Sequence[int], kept: int, room: int) -> Sequence[int]:
+    """At most `room` of the ids, the last `kept` among them.
+
+    >>> cut([1, 2, 3, 4, 5], 2, 3)
+    [1, 4, 5]
+    """
+    if len(ids) <= room:
+        return ids
+    kept = min(kept, room)
+    return [*ids[: room - kept], *ids[len(ids) - kept :]]
+
+
+def _lengths(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> Mapping[str, int]:
+    """The tokens of each distinct text; an empty one has none."""
+    distinct = list(dict.fromkeys(text for text in texts if text))
+    ids = token_ids(tokenizer, distinct) if distinct else []
+    return {"": 0, **dict(zip(distinct, map(len, ids), strict=True))}
 
 
 def _wrong_ids(examples: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Sequence[Sequence[int]]:

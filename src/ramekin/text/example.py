@@ -58,3 +58,7 @@ class Example(NamedTuple):
     """The right answer where the targets hold more, such as a chain of thought; empty: the targets."""
     wrong_inputs: str = ""
     """In flipped learning, the inputs under a wrong label, from which the targets shall not follow."""
+    ending: str = ""
+    """What the inputs end with that a cut must never reach: in flipped learning, the label."""
+    wrong_ending: str = ""
+    """The same of the wrong inputs."""

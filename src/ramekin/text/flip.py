@@ -65,8 +65,13 @@ def flipped(rendered: Rendered, example: Example) -> Flipped:
         )
     body, instruction = _with_sentinels(rendered.inputs, example.provenance.id)
     under = tuple(f"input: {body}\n{ending(label)}" for label in example.options)
-    inputs = under[example.options.index(example.targets)]
-    flipped = example._replace(inputs=inputs, targets=instruction, references=(), answer=example.targets)
+    flipped = example._replace(
+        inputs=under[example.options.index(example.targets)],
+        targets=instruction,
+        references=(),
+        answer=example.targets,
+        ending=ending(example.targets),
+    )
     return Flipped(flipped, under)
 
 
@@ -100,7 +105,8 @@ def taught(rendered: Rendered, example: Example, objective: ObjectiveName, *key:
     if objective == "channel":
         return channel(example)
     form = flipped(rendered, example)
-    return form.example._replace(wrong_inputs=form.inputs_under(wrong_label(form.example, *key)))
+    label = wrong_label(form.example, *key)
+    return form.example._replace(wrong_inputs=form.inputs_under(label), wrong_ending=ending(label))
 
 
 def wrong_label(example: Example, *key: object) -> str:

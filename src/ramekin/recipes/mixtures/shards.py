@@ -39,7 +39,7 @@ __all__ = [
     "tokenizer_of",
 ]
 
-_FORMAT = 2
+_FORMAT = 3
 _CHUNK = 512  # examples that are tokenised together
 
 
@@ -198,7 +198,7 @@ def _encoded(
 
 
 def encoded_sets(examples: Iterator[Example], tokens: Tokens) -> "Iterator[EncodedSet]":
-    """Examples as tokens, some hundreds at a time; flipped ones that lost their label are not among them."""
+    """Examples as tokens, some hundreds at a time, but for flipped ones of which two labels are the same."""
     from ramekin.tensors.encode import encode
 
     for chunk in _chunks(examples):

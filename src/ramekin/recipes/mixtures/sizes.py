@@ -16,9 +16,10 @@ from ramekin.recipes.mixtures.leaf import Counts, LeafReader
 from ramekin.recipes.mixtures.shards import TaskJob, encoded_sets, reader_of
 from ramekin.text.mixing.mixture import Leaf
 
-__all__ = ["LeafSize", "measure_task"]
+__all__ = ["SAMPLE", "LeafSize", "measure_task"]
 
-_SAMPLE = 200  # examples that are tokenised for their lengths
+SAMPLE = 200
+"""Examples that are tokenised for their lengths, and to see whether labels can be told apart."""
 
 
 @final
@@ -79,8 +80,9 @@ def _known(shard: Path) -> LeafSize | None:
 def _measured(reader: LeafReader, leaf: Leaf, job: TaskJob) -> LeafSize:
     counts = Counts()
     examples = reader.examples(leaf, 0, counts)
-    sample = [item for each in encoded_sets(islice(examples, _SAMPLE), job.tokens) for item in each.items]
-    if job.teaching.wrong_inputs:  # only their tokens tell which of them lose their label to the cut
+    taken = list(islice(examples, SAMPLE))
+    sample = [item for each in encoded_sets(iter(taken), job.tokens) for item in each.items]
+    if len(sample) < len(taken):  # labels are the same to the model: their tokens alone tell in which rows
         others = sum(len(each.items) for each in encoded_sets(examples, job.tokens))
     else:
         others = sum(1 for _ in examples)
