@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, final
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
 from ramekin.files import remove_old_leftovers
-from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex, input_files
+from ramekin.recipes.mixtures.index import LeafEntry, MixtureIndex
 from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.shards import ShardWork, TaskJob, Tokens, make_shards, shard_name
 from ramekin.recipes.mixtures.sizes import LeafSize, measure_task
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.rows import rows_state
+from ramekin.recipes.states import InputFile, input_files
 from ramekin.recipes.workers import Workers, workers
 from ramekin.sources.records import DataState, data_folders
 from ramekin.text.mixing.adjustments import Adjustments, adjusted

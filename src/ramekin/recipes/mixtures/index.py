@@ -7,26 +7,15 @@ looked at from outside (size and time of change), and if anything is different t
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ramekin.errors import DataError
 from ramekin.files import write_bytes
+from ramekin.recipes.states import InputFile, file_state
 
-__all__ = ["InputFile", "LeafEntry", "MixtureIndex", "input_files", "is_current", "read_index", "write_index"]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A file or folder that the mixture was made from, as it was."""
-
-    path: str
-    size: int
-    """Of what was looked for and not found, -1."""
-    changed_ns: int
+__all__ = ["LeafEntry", "MixtureIndex", "is_current", "read_index", "write_index"]
 
 
 @final
@@ -86,37 +75,9 @@ class MixtureIndex:
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def input_files(paths: Iterable[Path], *, looked_for: Iterable[Path] = ()) -> tuple[InputFile, ...]:
-    """The present state of files and folders, each once.
-
-    Args:
-        paths: what was read.
-        looked_for: what would have been read, or would have led to something else; it need not be there.
-
-    Raises:
-        DataError: one that was read is not there.
-    """
-    found = {}
-    for path in dict.fromkeys(each.absolute() for each in paths):
-        found[path] = _state(str(path))
-        if found[path].size < 0:
-            raise DataError("a file of the mixture is missing", where=str(path))
-    for path in (each.absolute() for each in looked_for):
-        found.setdefault(path, _state(str(path)))
-    return tuple(found.values())
-
-
-def _state(path: str) -> InputFile:
-    try:
-        state = os.stat(path)  # noqa: PTH116 -- thousands of them, at every start
-    except OSError:
-        return InputFile(path, -1, 0)
-    return InputFile(path, state.st_size, state.st_mtime_ns)
-
-
 def is_current(index: MixtureIndex, folder: Path) -> bool:
     """Whether all it was made from is as it was, and all its shards are there."""
-    if not folder.is_dir() or any(_state(each.path) != each for each in index.inputs):
+    if not folder.is_dir() or any(file_state(each.path) != each for each in index.inputs):
         return False
     present = {entry.name for entry in os.scandir(folder)}
     return all(shard in present for leaf in index.leaves for shard in leaf.shards)

@@ -18,15 +18,10 @@ from ramekin.recipes.places import places_of
 from ramekin.recipes.runs import FREE_KEYS
 from ramekin.recipes.schema import EvaluateConfig
 from ramekin.recipes.settings import AbstractVerbConfig
+from ramekin.recipes.states import changed_files, kept_files, task_files, weights_state
 from ramekin.recipes.sweeps.jobs import PointJob, composed
 from ramekin.recipes.training.folders import FREE_OF_TRAINING
-from ramekin.recipes.training.inputs import (
-    changed_files,
-    kept_files,
-    refuse_changed,
-    task_files,
-    weights_state,
-)
+from ramekin.recipes.training.inputs import refuse_changed
 from ramekin.registry import dotted
 from ramekin.report.document import from_json, to_json
 from ramekin.report.values import Report

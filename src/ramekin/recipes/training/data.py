@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.mixtures.build import How
-from ramekin.recipes.mixtures.index import InputFile, LeafEntry, MixtureIndex
+from ramekin.recipes.mixtures.index import LeafEntry, MixtureIndex
 from ramekin.recipes.mixtures.leaf import Teaching
 from ramekin.recipes.mixtures.prepare import prepare_mixture, resolved_mixture, shards_folder
 from ramekin.recipes.mixtures.tokens import tokens_of
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.recipes.schema import TrainConfig
+from ramekin.recipes.states import InputFile
 from ramekin.report.values import Counter, DataOrigin
 from ramekin.text.mixing.mixture import task_parts
 
