@@ -182,13 +182,29 @@ def test_what_a_sweep_has_not_made_is_not_overwritten(ramekin: Run) -> None:
     assert "seed: 0" in Path("out/limit=4/config.yaml").read_text()
 
 
-def test_an_evaluation_whose_rows_have_changed_is_not_taken_for_finished(
-    ramekin: Run, glue_root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "scored",
+    [
+        ("evaluate", "model=base", "task=glue/rte"),
+        (
+            "fuse",
+            "method=dummy",
+            "modelpool=Seq2SeqLMPool/flan-t5-base_individual",
+            "modelpool.models._pretrained_.pretrained_model_name_or_path=base",
+            "taskpool=flan-t5_glue_text_generation",
+            "taskpool.tasks=[glue/rte]",
+        ),
+    ],
+    ids=["evaluate", "fuse"],
+)
+def test_scores_whose_rows_have_changed_are_not_taken_for_finished(
+    ramekin: Run, glue_root: Path, monkeypatch: pytest.MonkeyPatch, scored: tuple[str, ...]
 ) -> None:
     shutil.copytree(glue_root, "data")
     monkeypatch.setenv("RAMEKIN_DATA", "data")
-    words = ("sweep", "evaluate", "model=base", "task=glue/rte", "threads=1", "output=out")
-    assert ramekin(*words, "limit=4,8")[0] == 0
+    words = ("sweep", *scored, "threads=1", "output=out")
+    code, _, err = ramekin(*words, "limit=4,8")
+    assert code == 0, err
     assert "2 of 2 points are finished" in ramekin(*words, "limit=4,8")[2]
     rows = Path("data/glue/rte/validation.jsonl")
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:9]))

@@ -16,7 +16,7 @@ from ramekin.errors import UsageError
 from ramekin.files import write_json
 from ramekin.recipes.places import places_of
 from ramekin.recipes.runs import FREE_KEYS
-from ramekin.recipes.schema import EvaluateConfig
+from ramekin.recipes.schema import EvaluateConfig, FuseConfig
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.recipes.states import changed_files, kept_files, task_files, weights_state
 from ramekin.recipes.sweeps.jobs import PointJob, composed
@@ -81,10 +81,14 @@ def read_record(job: PointJob) -> PointRecord | None:
 
 
 def files_read(config: AbstractVerbConfig) -> Sequence[Mapping[str, Any]]:
-    """The files that an evaluation is about to read, as they are; a training keeps those of its own."""
-    if not isinstance(config, EvaluateConfig):
-        return ()
-    asked = [(name, config.split) for name in config.task_names]
+    """The files of what is about to be scored, as they are; a training keeps those of its own."""
+    match config:
+        case EvaluateConfig():
+            asked = [(name, config.split) for name in config.task_names]
+        case FuseConfig():
+            asked = [(name, config.taskpool.split) for name in config.taskpool.tasks]
+        case _:
+            return ()
     return kept_files(task_files(asked, places_of(config)))
 
 
