@@ -5,7 +5,7 @@ Everything is made from a seed in a temporary folder; nothing is downloaded, and
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -51,6 +51,37 @@ def glue_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows = generate(task, split, n=count, seed=3)
             (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return root
+
+
+OWN_TASK = """
+source: {{local: own/wet, obtain: made here, splits: {{{split}: {split}}}}}
+columns: {{text: string, label: integer}}
+kind: classification
+options: {options}
+answer: label
+metrics: [accuracy]
+templates:
+  ask: "Is it wet? {{{{ text }}}} ||| {{{{ answer }}}}"
+turned_around:
+  write: "Write what is wet: {{{{ answer }}}} ||| {{{{ text }}}}"
+"""
+
+
+@pytest.fixture
+def own_task(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Writes a task of the user's own, `own/wet`: its file below `tasks`, its rows below `own/wet`."""
+
+    def write(
+        rows: Sequence[tuple[str, int]], *, options: Sequence[str] = ("no", "yes"), split: str = "train"
+    ) -> tuple[Path, Path]:
+        task, data = tmp_path / "tasks/own/wet.yaml", tmp_path / f"own/wet/{split}.jsonl"
+        for path in (task, data):
+            path.parent.mkdir(parents=True)
+        task.write_text(OWN_TASK.format(split=split, options=json.dumps(list(options))))
+        data.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+        return task, data
+
+    return write
 
 
 @pytest.fixture(scope="session")

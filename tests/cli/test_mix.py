@@ -11,18 +11,7 @@ from ramekin.recipes.mixtures.index import read_index
 Run = Callable[..., tuple[int, str, str]]
 
 TOKENS = ("workers=1", "cache=cache")
-TASK = """
-source: {local: own/wet, obtain: made here, splits: {train: train}}
-columns: {text: string, label: integer}
-kind: classification
-options: ["no", "yes"]
-answer: label
-metrics: [accuracy]
-templates:
-  ask: "Is it wet? {{ text }} ||| {{ answer }}"
-turned_around:
-  write: "Write what is wet: {{ answer }} ||| {{ text }}"
-"""
+OwnTask = Callable[..., tuple[Path, Path]]
 
 
 @pytest.fixture(autouse=True)
@@ -66,23 +55,21 @@ FLIPPED = ("objective=flipped", "max_input_tokens=40")
 
 @pytest.mark.parametrize("is_alike", [False, True])
 @pytest.mark.parametrize("how", [(), FLIPPED])
-def test_a_preview_is_what_training_draws_first(ramekin: Run, how: tuple[str, ...], is_alike: bool) -> None:
+def test_a_preview_is_what_training_draws_first(
+    ramekin: Run, own_task: OwnTask, how: tuple[str, ...], is_alike: bool
+) -> None:
     from ramekin.recipes.mixtures.prepare import shards_folder
     from ramekin.train.mixture_feed import LeafShards, MixtureFeed
 
     if is_alike:  # two labels that the vocabulary does not know, drawn in the place of each other
-        Path("tasks/own").mkdir(parents=True)
-        Path("tasks/own/wet.yaml").write_text(TASK.replace('"no", "yes"', '"no", "山", "水"'))
-        Path("own/wet").mkdir(parents=True)
-        rows = (f'{{"text": "snow {n}", "label": {n % 3}}}\n' for n in range(40))
-        Path("own/wet/train.jsonl").write_text("".join(rows))
+        own_task([(f"snow {n}", n % 3) for n in range(40)], options=("no", "山", "水"))
         Path("small.yaml").write_text("tasks: [mini/rte, own/wet]\nlimit_examples: 40\n")
         how = (*how, "tasks_root=tasks", "data_root=.")
     shown = mix(ramekin, "preview", "tokenizer=words", "rows=6", "seed=5", *how)["examples"]
     assert len({each["id"].partition("#")[0] for each in shown}) == 2
     plan = mix(ramekin, "plan", "tokenizer=words", "max_steps=2", "global_batch=3", *how)
     built = mix(ramekin, "build", "tokenizer=words", "max_steps=2", "global_batch=3", *how)
-    assert ("lost_labels" in built["lost"]) == (is_alike and FLIPPED[0] in how), "a cut keeps the label"
+    assert ("indistinct_labels" in built["lost"]) == (is_alike and FLIPPED[0] in how), "a cut keeps the label"
     assert ("truncated_inputs" in built["lost"]) == (FLIPPED[0] in how)
     (path,) = Path("cache/indexes").iterdir()
     index = read_index(path)
@@ -96,11 +83,8 @@ def test_a_preview_is_what_training_draws_first(ramekin: Run, how: tuple[str, ..
     assert [item.provenance.id for item in drawn] == [each["id"] for each in shown]
 
 
-def test_a_preview_goes_on_where_epochs_are_of_different_lengths(ramekin: Run) -> None:
-    Path("tasks/own").mkdir(parents=True)
-    Path("tasks/own/wet.yaml").write_text(TASK)
-    Path("own/wet").mkdir(parents=True)
-    Path("own/wet/train.jsonl").write_text("".join(f'{{"text": "snow {n}", "label": 0}}\n' for n in range(3)))
+def test_a_preview_goes_on_where_epochs_are_of_different_lengths(ramekin: Run, own_task: OwnTask) -> None:
+    own_task([(f"snow {n}", 0) for n in range(3)])
     Path("small.yaml").write_text("tasks: [own/wet]")
     words = ("tokenizer=words", "objective=flipped", "rows=8", "tasks_root=tasks", "data_root=.")
     shown = [each["id"] for each in mix(ramekin, "preview", *words)["examples"]]

@@ -65,16 +65,10 @@ def test_folders_and_what_came_with_ramekin_are_not_kept(tmp_path: Path) -> None
     assert kept_files([file_state(str(tmp_path)), file_state(built_in)]) == []
 
 
-def test_the_files_of_a_task_and_its_split(tmp_path: Path) -> None:
-    task, data = tmp_path / "tasks/own/wet.yaml", tmp_path / "wet/train.jsonl"
-    task.parent.mkdir(parents=True)
-    data.parent.mkdir()
-    task.write_text(
-        "source: {local: wet, obtain: made here, splits: {train: train}}\n"
-        "columns: {text: string}\nkind: text\nanswer: text\nmetrics: [exact_match]\n"
-        'templates: {say: "Say {{ text }} ||| {{ text }}"}\n'
-    )
-    data.write_text('{"text": "it"}\n')
+def test_the_files_of_a_task_and_its_split(
+    tmp_path: Path, own_task: Callable[..., tuple[Path, Path]]
+) -> None:
+    task, data = own_task([("it", 1)])
     places = Places(data_root=tmp_path, tasks_root=tmp_path / "tasks")
     found = [Path(each.path) for each in task_files([("own/wet", "train")], places)]
     assert task in found and data in found

@@ -93,7 +93,7 @@ def test_inputs_under_a_wrong_label_are_encoded_as_the_right_ones(tokenizer):
     (item,) = encoded.items
     right, wrong = token_ids(tokenizer, ["the cat yes", "the cat no"])
     assert (item.input_ids, item.wrong_input_ids) == (tuple(right), tuple(wrong))
-    assert encoded.lost_labels == 0
+    assert encoded.indistinct_labels == 0
 
 
 def test_a_cut_never_reaches_the_label(tokenizer):
@@ -102,7 +102,7 @@ def test_a_cut_never_reaches_the_label(tokenizer):
     for weighed in (flipped(*texts), flipped(*texts)._replace(wrong_inputs="")):
         encoded = encode([weighed], tokenizer, max_input_tokens=12)
         (item,) = encoded.items
-        assert (encoded.lost_labels, encoded.truncated_inputs) == (0, 1)
+        assert (encoded.indistinct_labels, encoded.truncated_inputs) == (0, 1)
         for ids, text in ((item.input_ids, texts[0]), (item.wrong_input_ids, texts[1])):
             if ids:
                 (whole,), (label,) = token_ids(tokenizer, [text]), token_ids(tokenizer, [text.split()[-1]])
@@ -114,4 +114,4 @@ def test_an_example_whose_labels_are_the_same_to_the_model_is_left_out_and_count
     examples = [flipped("the cat 山", "the cat 水"), flipped("a yes", "a no", 1)]
     encoded = encode(examples, tokenizer)
     assert [item.provenance.row for item in encoded.items] == [1]
-    assert (encoded.lost_labels, encoded.truncated_inputs) == (1, 0)
+    assert (encoded.indistinct_labels, encoded.truncated_inputs) == (1, 0)

@@ -10,6 +10,7 @@ from ramekin.errors import DataError, UsageError, WeightsError
 from ramekin.tensors.sentencepiece_model import parse_sentencepiece
 from ramekin.tensors.tokenizer import (
     decode,
+    distinct_ids,
     has_unknown,
     load_tokenizer,
     save_tokenizer,
@@ -82,6 +83,12 @@ def test_trained_vocabulary_round_trips_its_text(trained):
         (ids,) = token_ids(trained, [text])
         assert decode(trained, ids) == text
         assert not has_unknown(ids)
+
+
+def test_the_ids_of_distinct_texts_are_those_of_each(trained):
+    found = distinct_ids(trained, iter(["the cat", "", "yes", "the cat"]))
+    assert list(found) == ["the cat", "", "yes"] and found[""] == ()
+    assert [list(ids) for ids in found.values()] == token_ids(trained, list(found))
 
 
 def test_trained_vocabulary_normalises_like_t5(trained):

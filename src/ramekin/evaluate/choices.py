@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 from ramekin.errors import DataError
 from ramekin.evaluate.mode import Mode
 from ramekin.tensors.encode import cut, encode
-from ramekin.tensors.tokenizer import EOS_ID, has_unknown, token_ids
+from ramekin.tensors.tokenizer import EOS_ID, distinct_ids, has_unknown
 from ramekin.text.example import Example
 from ramekin.text.flip import Flipped, ending
 
@@ -143,7 +143,7 @@ def encode_choices(
         max_target_tokens=mode.max_target_tokens,
         input_eos=mode.input_eos,
     )
-    whole = _ids_of(tokenizer, (option for example in examples for option in example.options))
+    whole = distinct_ids(tokenizer, (option for example in examples for option in example.options))
     room = _room(mode)
     ids = {option: each[:room] for option, each in whole.items()}
     choices = []
@@ -216,10 +216,10 @@ class _Turned:
 def _encode_turned(
     examples: Sequence[_Turned], tokenizer: "PreTrainedTokenizerFast", mode: Mode, max_input_tokens: int
 ) -> ChoiceSet:
-    labels = _ids_of(tokenizer, (option for each in examples for option in each.example.options))
-    endings = _ids_of(tokenizer, (text for each in examples for text in each.endings))
-    targets = _ids_of(tokenizer, (each.scored for each in examples))
-    inputs = _ids_of(tokenizer, (text for each in examples for text in each.under))
+    labels = distinct_ids(tokenizer, (option for each in examples for option in each.example.options))
+    endings = distinct_ids(tokenizer, (text for each in examples for text in each.endings))
+    targets = distinct_ids(tokenizer, (each.scored for each in examples))
+    inputs = distinct_ids(tokenizer, (text for each in examples for text in each.under))
     room = max_input_tokens - int(mode.input_eos)
     input_end = (EOS_ID,) if mode.input_eos else ()
     choices = []
@@ -243,12 +243,6 @@ def _encode_turned(
         sum(any(has_unknown(inputs[text]) for text in each.under) for each in examples),
         sum(has_unknown(targets[each.scored]) for each in examples),
     )
-
-
-def _ids_of(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, Ids]:
-    """The ids of each distinct text, whole and without `</s>`."""
-    distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, map(tuple, token_ids(tokenizer, distinct)), strict=True))
 
 
 def _distinct_options(example: Example, ids: Mapping[str, Ids]) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def _first_examples(config: MixConfig, how: How, survey: Survey) -> Iterator[tup
 def _examples(job: TaskJob, leaf: Leaf, epoch: int) -> list[Example]:
     """A leaf's examples of an epoch, those that training leaves out left out."""
     found = list(reader_of(job).examples(leaf, epoch, Counts()))
-    if not any(each.lost_labels for each in encoded_sets(iter(found[:SAMPLE]), job.tokens)):
+    if not any(each.indistinct_labels for each in encoded_sets(iter(found[:SAMPLE]), job.tokens)):
         return found
     kept = {item.provenance for each in encoded_sets(iter(found), job.tokens) for item in each.items}
     return [example for example in found if example.provenance in kept]

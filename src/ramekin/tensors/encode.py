@@ -3,12 +3,12 @@
 It knows nothing of tensors or batches.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError, UsageError
-from ramekin.tensors.tokenizer import EOS_ID, has_unknown, token_ids
+from ramekin.tensors.tokenizer import EOS_ID, distinct_ids, has_unknown, token_ids
 from ramekin.text.example import Example, Provenance
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EncodedSet:
     """Examples with an `<unk>` in their inputs."""
     unknown_targets: int
     """Examples with an `<unk>` in their targets: a model cannot write those, nor be scored on them."""
-    lost_labels: int = 0
+    indistinct_labels: int = 0
     """Flipped examples that were left out: their inputs are the same to the model under either label."""
 
 
@@ -88,31 +88,33 @@ def encode(
     _check_limit("max_target_tokens", max_target_tokens)
     inputs = token_ids(tokenizer, [example.inputs for example in examples])
     targets = token_ids(tokenizer, [example.targets for example in examples])
-    wrong = _wrong_ids(examples, tokenizer)
-    kept = _lengths(tokenizer, (text for each in examples for text in (each.ending, each.wrong_ending)))
+    wrong = distinct_ids(tokenizer, (example.wrong_inputs for example in examples))
+    ends = distinct_ids(tokenizer, (text for each in examples for text in (each.ending, each.wrong_ending)))
     for example, input_ids, target_ids in zip(examples, inputs, targets, strict=True):
         _check_example(example, input_ids, target_ids, input_eos=input_eos)
     input_room = max_input_tokens - int(input_eos)
     target_room = max_target_tokens - 1
     input_end = (EOS_ID,) if input_eos else ()
-    items = [
-        Encoded(
-            (*cut(i, kept[example.ending], input_room), *input_end),
-            (*t[:target_room], EOS_ID),
-            example.provenance,
-            (*cut(w, kept[example.wrong_ending], input_room), *input_end) if example.wrong_inputs else (),
-        )
-        for example, i, w, t in zip(examples, inputs, wrong, targets, strict=True)
-    ]
+    items = []
+    for example, i, t in zip(examples, inputs, targets, strict=True):
+        right = (*cut(i, len(ends[example.ending]), input_room), *input_end)
+        other: tuple[int, ...] = ()
+        if example.wrong_inputs:
+            w = wrong[example.wrong_inputs]
+            other = (*cut(w, len(ends[example.wrong_ending]), input_room), *input_end)
+        items.append(Encoded(right, (*t[:target_room], EOS_ID), example.provenance, other))
     # What follows from the right label must not be denied under the same words.
     told = tuple(item for item in items if item.wrong_input_ids != item.input_ids)
     return EncodedSet(
         items=told,
-        truncated_inputs=sum(max(len(i), len(w)) > input_room for i, w in zip(inputs, wrong, strict=True)),
+        truncated_inputs=sum(
+            max(len(i), len(wrong[example.wrong_inputs])) > input_room
+            for example, i in zip(examples, inputs, strict=True)
+        ),
         truncated_targets=sum(len(ids) > target_room for ids in targets),
         unknown_inputs=sum(map(has_unknown, inputs)),
         unknown_targets=sum(map(has_unknown, targets)),
-        lost_labels=len(items) - len(told),
+        indistinct_labels=len(items) - len(told),
     )
 
 
@@ -126,19 +128,6 @@ def cut(ids: Sequence[int], kept: int, room: int) -> Sequence[int]:
         return ids
     kept = min(kept, room)
     return [*ids[: room - kept], *ids[len(ids) - kept :]]
-
-
-def _lengths(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> Mapping[str, int]:
-    """The tokens of each distinct text; an empty one has none."""
-    distinct = list(dict.fromkeys(text for text in texts if text))
-    ids = token_ids(tokenizer, distinct) if distinct else []
-    return {"": 0, **dict(zip(distinct, map(len, ids), strict=True))}
-
-
-def _wrong_ids(examples: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Sequence[Sequence[int]]:
-    if not any(example.wrong_inputs for example in examples):
-        return [()] * len(examples)
-    return token_ids(tokenizer, [example.wrong_inputs for example in examples])
 
 
 def _check_limit(name: str, limit: int) -> None:

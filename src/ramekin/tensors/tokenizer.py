@@ -25,6 +25,7 @@ __all__ = [
     "TOKENIZER_FILES",
     "UNK_ID",
     "decode",
+    "distinct_ids",
     "has_unknown",
     "load_tokenizer",
     "save_tokenizer",
@@ -156,6 +157,12 @@ def token_ids(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> lis
     backend.no_truncation()
     encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
+
+
+def distinct_ids(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The ids of each distinct text, as `token_ids` has them."""
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, map(tuple, token_ids(tokenizer, distinct)), strict=True))
 
 
 def decode(tokenizer: "PreTrainedTokenizerFast", ids: Sequence[int]) -> str:

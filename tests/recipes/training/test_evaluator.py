@@ -24,18 +24,6 @@ from ramekin.train.events import EvalDone, TrainEvent
 Evaluate = Callable[..., TrainingEvaluator]
 WORDS = ("model=base", "tasks=[mini/rte,mini/stsb]", "limit=8", "eval_limit=4", "max_steps=2", "eval_every=1")
 
-ALIKE = """
-source: {local: wet, obtain: made here, splits: {validation: validation}}
-columns: {text: string, label: integer}
-kind: classification
-options: ["山", "水"]
-answer: label
-metrics: [accuracy]
-templates:
-  ask: "Is it wet? {{ text }} ||| {{ answer }}"
-"""
-"""Labels that no vocabulary here knows."""
-
 
 @pytest.fixture(autouse=True)
 def _base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]) -> None:
@@ -165,17 +153,16 @@ def test_a_flipped_model_is_validated_on_the_instruction_under_the_right_label(w
     assert evaluator(None, 1) == {"loss": pytest.approx(reference_loss(evaluator, items), rel=1e-5)}
 
 
-def test_validation_rows_that_cannot_be_flipped_are_counted_or_refused() -> None:
+def test_validation_rows_that_cannot_be_flipped_are_counted_or_refused(
+    own_task: Callable[..., tuple[Path, Path]],
+) -> None:
     words = ("eval_with=[loss]", "objective=flipped", "eval_limit=20")
     evaluator = evaluator_of(*words, "eval_tasks=[mini/rte]", "max_input_tokens=40")
     counts = {each.name: each.count for each in evaluator.counters}
     assert evaluator.targets is not None and len(evaluator.targets.items) == 20
     assert 0 < counts["validation inputs truncated"] < 20
+    own_task([("snow", 0)], options=("山", "水"), split="validation")  # the vocabulary knows neither
     with pytest.raises(DataError, match="no row to take the loss of: own/wet validation"):
-        Path("tasks/own").mkdir(parents=True)
-        Path("tasks/own/wet.yaml").write_text(ALIKE)
-        Path("wet").mkdir()
-        Path("wet/validation.jsonl").write_text('{"text": "snow", "label": 0}\n')
         evaluator_of(*words, "eval_tasks=[own/wet]", "tasks_root=tasks", "data_root=.")
     with pytest.raises(DataError, match="'flipped' cannot be learned from any row"):
         evaluator_of(*words, "eval_tasks=[mini/stsb]")

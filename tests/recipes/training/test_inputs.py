@@ -24,16 +24,6 @@ WORDS = (
     "workers=1",
     "cache=cache",
 )
-TASK = """
-source: {local: own/wet, obtain: made here, splits: {train: train}}
-columns: {text: string, label: integer}
-kind: classification
-options: ["no", "yes"]
-answer: label
-metrics: [accuracy]
-templates:
-  ask: "Wet? {{ text }} ||| {{ answer }}"
-"""
 Make = Callable[..., Path]
 
 
@@ -87,21 +77,17 @@ def test_an_older_version_kept_no_record() -> None:
     assert is_done("mixture=mine.yaml")
 
 
-def test_an_edited_task_or_data_file_makes_another_run(tmp_path: Path) -> None:
-    task, rows = tmp_path / "tasks" / "own" / "wet.yaml", tmp_path / "own" / "wet" / "train.jsonl"
-    for path in (task, rows):
-        path.parent.mkdir(parents=True)
-    task.write_text(TASK)
-    lines = [json.dumps({"text": "rain", "label": 1}), json.dumps({"text": "sand", "label": 0})]
-    rows.write_text("\n".join(lines))
+def test_an_edited_task_or_data_file_makes_another_run(own_task: Callable[..., tuple[Path, Path]]) -> None:
+    task, rows = own_task([("rain", 1), ("sand", 0)])
     words = ("task=own/wet", "tasks_root=tasks", "data_root=.")
     run(*words)
     assert is_done(*words)
-    rows.write_text("\n".join(lines[::-1]))
+    before = rows.read_text()
+    rows.write_text("\n".join(before.splitlines()[::-1]) + "\n")
     with pytest.raises(UsageError, match=r"has changed since: out: got [^,]*train.jsonl; fix"):
         run(*words)
-    rows.write_text("\n".join(lines))
+    rows.write_text(before)
     assert is_done(*words), "it is what it was"
-    task.write_text(TASK.replace("Wet?", "Dry?"))
+    task.write_text(task.read_text().replace("wet?", "dry?"))
     with pytest.raises(UsageError, match=r"has changed since: out: got [^,]*wet.yaml; fix"):
         run(*words)

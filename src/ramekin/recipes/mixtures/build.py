@@ -47,7 +47,7 @@ R = TypeVar("R", bound=_HasExamples)
 
 _MARGIN = 8  # draws: at the end of a block no leaf is further than this from its rate (text.mixing.draws)
 _LOST = (
-    "lost_labels",
+    "indistinct_labels",
     "truncated_inputs",
     "truncated_targets",
     "unknown_inputs",

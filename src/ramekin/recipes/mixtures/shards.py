@@ -39,7 +39,7 @@ __all__ = [
     "tokenizer_of",
 ]
 
-_FORMAT = 3
+_FORMAT = 4
 _CHUNK = 512  # examples that are tokenised together
 
 
@@ -188,7 +188,7 @@ def _encoded(
 ) -> "Iterator[Encoded]":
     """The leaf's examples as tokens; what was lost on the way is entered into `about`."""
     counts = Counts()
-    lost = {name: 0 for name in ("lost_labels", "truncated_inputs", "truncated_targets")}
+    lost = {name: 0 for name in ("indistinct_labels", "truncated_inputs", "truncated_targets")}
     lost |= {"unknown_inputs": 0, "unknown_targets": 0}
     for encoded in encoded_sets(reader.examples(work.leaf, work.epoch, counts), tokens):
         for name in lost:

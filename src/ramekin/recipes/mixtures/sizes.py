@@ -54,7 +54,7 @@ def measure_task(job: TaskJob) -> Mapping[str, LeafSize]:
 
 
 def _beside(shard: Path) -> Path:
-    return shard.with_suffix(".measured.json")
+    return shard.with_suffix(".size.json")
 
 
 def _known(shard: Path) -> LeafSize | None:

@@ -67,8 +67,7 @@ def sweep_points(words: Sequence[str]) -> Points:
     if not swept:
         raise UsageError("nothing is swept", fix="give a key several values: learning_rate=1e-4,3e-4")
     keys = tuple(key for key, _ in swept)
-    given = [word.partition("=")[0].lstrip("+") for word in words]
-    if twice := [key for key in keys if given.count(key) > 1]:
+    if twice := [key for key in keys if sum(is_key(word, key) for word in words) > 1]:
         raise UsageError(
             "a key that is swept is given twice", got=twice[0], fix="list all its values in one word"
         )

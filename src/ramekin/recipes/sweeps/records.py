@@ -53,10 +53,8 @@ def read_record(job: PointJob) -> PointRecord | None:
     if not job.record.is_file() or composed(job).overwrite:
         return None
     told = json.loads(job.record.read_text(encoding="utf-8"))
-    if "asked" not in told:
-        return None  # as older versions wrote them: the point is carried out again, or found done by its verb
-    if "values" not in told:
-        return None  # begun
+    if not {"asked", "values"} <= told.keys():
+        return None  # begun, or of an older version: it is carried out again, or found done by its verb
     there, here = dotted(told["asked"]), dotted(_asked(job))
     keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     if keys:

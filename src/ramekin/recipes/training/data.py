@@ -30,7 +30,7 @@ _NAMES = {
     "skipped": "{} rows skipped",
     "left_out": "{} rows left out",
     "not_flipped": "{} rows that cannot be flipped",
-    "lost_labels": "{} rows of which two labels are the same to the model",
+    "indistinct_labels": "{} rows of which two labels are the same to the model",
     "truncated_inputs": "{} inputs truncated",
     "truncated_targets": "{} targets truncated",
     "unknown_inputs": "{} inputs with unknown characters",
