@@ -110,7 +110,7 @@ def weights_state(folder: Path) -> str:
 
     if read_manifest(folder) is not None:
         return weights_sha256(folder)
-    found = sorted(path for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}"))
+    found = sorted(folder.glob("*.safetensors"))
     states = [dataclasses.astuple(each) for each in input_files((), looked_for=found)]
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
