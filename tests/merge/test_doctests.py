@@ -3,7 +3,12 @@ import importlib
 
 import pytest
 
-MODULES = ("average", "dummy", "inputs", "kth_magnitude", "task_arithmetic", "ties_measure", "ties_merging")
+from ramekin.merge.methods import METHODS
+
+MODULES = (
+    "array", "combine", "cuts", "direction", "inputs", "parameters", "selection",
+    *(f"methods.{name}" for name in METHODS),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -2,7 +2,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-import torch
+from threadpoolctl import threadpool_info
 
 from ramekin.errors import ResourceError, UsageError
 from ramekin.merge.inputs import ModelInput
@@ -15,8 +15,9 @@ from ramekin.merge.run import merge
     [
         ("simple_average", {}, 1),
         ("task_arithmetic", {}, 1),
-        ("ties_merging", {}, 4),
-        ("ties_merging", {"scope": "tensor"}, 4),
+        ("ties_merging", {}, 3),
+        ("ties_merging", {"scope": "tensor"}, 3),
+        ("ties_merging", {"zero_sign": "positive"}, 2),
         ("ties_merging", {"density": 1.0}, 2),
         ("ties_merging", {"density": 0.0}, 1),
     ],
@@ -55,7 +56,7 @@ def test_the_memory_does_not_grow_with_the_models(world) -> None:
         ).peak_bytes
         for n in (1, 10, 40)
     ]
-    assert max(peaks) < 20e6
+    assert max(peaks) < 60e6
 
 
 def test_dummy_reads_the_base_alone(world, family) -> None:
@@ -76,11 +77,11 @@ def test_dummy_reads_the_base_alone(world, family) -> None:
         ({"base": None}, "task_arithmetic needs the base"),
         (
             {"method": "simple_average", "settings": {"weights": [1, 2]}},
-            "weights must name one number a model: expected 3 weights, got 2",
+            "weights must be one number, or one for each model: expected 3 numbers, got 2",
         ),
         (
             {"method": "simple_average", "settings": {"weights": [1, 1, -2]}},
-            "the weights add to zero: got 1, 1, -2; fix: or set normalize=false",
+            "the weights add to zero: weights: got 1, 1, -2; fix: give other weights, or set normalize=false",
         ),
     ],
 )
@@ -118,8 +119,11 @@ def test_a_disk_that_is_too_full(world, family, monkeypatch) -> None:
         )
 
 
-def test_threads_are_put_back(world, family) -> None:
-    torch.set_num_threads(2)
+def test_products_are_made_in_one_thread(world, family) -> None:
+    def threads() -> set[int]:
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    before = threads()
     with open_merge("dummy", base=family[0], models=[], settings={}, dtype="same"):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
+        assert threads() == {1}
+    assert threads() == before

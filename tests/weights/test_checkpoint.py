@@ -14,10 +14,9 @@ import ramekin.files
 import ramekin.weights.data
 from ramekin.errors import ResourceError, UsageError, WeightsError
 from ramekin.weights import checkpoint
+from ramekin.weights.beside import copy_tokenizer, has_tokenizer
 from ramekin.weights.checkpoint import (
     Lineage,
-    copy_tokenizer,
-    has_tokenizer,
     read_lineage,
     save_checkpoint,
     verify_checkpoint,

@@ -1,7 +1,10 @@
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,19 +14,30 @@ from safetensors.torch import load_file, save_file
 from ramekin.errors import UsageError, WeightsError
 from ramekin.weights import streaming
 from ramekin.weights.adapter_folder import Adapter
-from ramekin.weights.change import Decomposed, LowRank, Rescaled
+from ramekin.weights.change import AbstractChange, Decomposed, LowRank, Rescaled
 from ramekin.weights.streaming import (
+    AbstractTensorReader,
+    AdapterReader,
+    ArrayReader,
     CheckpointReader,
     CheckpointWriter,
-    LoraReader,
     PlannedTensor,
     all_finite,
     header_bytes,
     planned_bytes,
+    rounded,
 )
 
 Tensors = dict[str, torch.Tensor]
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+
+
+def _read(reader: AbstractTensorReader, name: str, start: int, stop: int) -> torch.Tensor:
+    return torch.from_numpy(reader.read(name, start, stop))
+
+
+def _zeros(count: int) -> np.ndarray:
+    return np.zeros(count, dtype=np.float32)
 
 
 def _tensors(seed: int = 0) -> Tensors:
@@ -56,8 +70,8 @@ def test_reads_what_the_library_reads(tmp_path: Path, dtype: torch.dtype, shards
             assert reader.info(name).shape == tuple(tensor.shape)
             assert DTYPES[reader.info(name).dtype] == dtype
             read = reader.read(name, 0, tensor.numel())
-            assert read.dtype == torch.float32
-            assert torch.equal(read, tensor.flatten().float())
+            assert read.dtype == np.float32
+            assert torch.equal(torch.from_numpy(read), tensor.flatten().float())
 
 
 @settings(max_examples=40)
@@ -69,17 +83,17 @@ def test_any_slice(
     tensor = _tensors()["b.weight"].to(dtype)
     folder = _save(tmp_path_factory.mktemp("slices") / "m", {"b.weight": tensor})
     with CheckpointReader.open(folder) as reader:
-        assert torch.equal(reader.read("b.weight", start, stop), tensor.flatten()[start:stop].float())
+        assert torch.equal(_read(reader, "b.weight", start, stop), tensor.flatten()[start:stop].float())
 
 
 def test_a_buffer_is_filled_from_its_front(tmp_path: Path) -> None:
     tensors = _tensors()
     with CheckpointReader(_save(tmp_path / "m", tensors)) as reader:
-        buffer = torch.full((64,), 9.0)
+        buffer = np.full(64, 9.0, dtype=np.float32)
         read = reader.read("c", 2, 6, out=buffer)
-        assert read.data_ptr() == buffer.data_ptr()
-        assert torch.equal(buffer[:4], tensors["c"][2:6])
-        assert torch.equal(buffer[4:], torch.full((60,), 9.0))
+        assert read.ctypes.data == buffer.ctypes.data
+        assert buffer[:4].tolist() == tensors["c"][2:6].tolist()
+        assert buffer[4:].tolist() == [9.0] * 60
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -89,16 +103,16 @@ def test_slices_longer_than_a_conversion_block(
     monkeypatch.setattr(streaming, "_BLOCK", 4)
     tensor = torch.randn(31).to(dtype)
     with CheckpointReader(_save(tmp_path / "m", {"x": tensor})) as reader:
-        assert torch.equal(reader.read("x", 1, 30), tensor[1:30].float())
+        assert torch.equal(_read(reader, "x", 1, 30), tensor[1:30].float())
 
 
 def test_closed_files_open_again(tmp_path: Path) -> None:
     tensors = _tensors()
     reader = CheckpointReader(_save(tmp_path / "m", tensors))
-    first = reader.read("c", 0, 11)
+    first = _read(reader, "c", 0, 11)
     reader.close()
     reader.close()
-    assert torch.equal(reader.read("c", 0, 11), first)
+    assert torch.equal(_read(reader, "c", 0, 11), first)
     reader.close()
 
 
@@ -112,9 +126,9 @@ def test_a_slice_outside_the_tensor(tmp_path: Path, start: int, stop: int) -> No
 
 
 @pytest.mark.parametrize(
-    "buffer", [torch.empty(3), torch.empty(11, dtype=torch.float64), torch.empty(22)[::2]]
+    "buffer", [np.empty(3, np.float32), np.empty(11, np.float64), np.empty(22, np.float32)[::2]]
 )
-def test_a_buffer_that_cannot_take_the_slice(tmp_path: Path, buffer: torch.Tensor) -> None:
+def test_a_buffer_that_cannot_take_the_slice(tmp_path: Path, buffer: Any) -> None:
     with (
         CheckpointReader(_save(tmp_path / "m", _tensors())) as reader,
         pytest.raises(UsageError, match="a buffer that cannot take the slice: expected 11 contiguous fp32"),
@@ -163,55 +177,87 @@ def _adapter(deltas: dict[str, tuple[int, int]], *, rank: int = 2) -> Adapter:
 def test_an_adapter_reads_as_its_dense_merge(tmp_path: Path) -> None:
     tensors, adapter = _tensors(), _adapter({"b.weight": (7, 5)})
     base = CheckpointReader(_save(tmp_path / "m", tensors))
-    with LoraReader(base, adapter, folder=tmp_path / "a") as reader:
+    with AdapterReader(base, adapter, folder=tmp_path / "a") as reader:
         assert reader.names() == base.names()
         assert reader.info("b.weight") == base.info("b.weight")
         assert "a on " in reader.where
         dense = (tensors["b.weight"] + adapter.changes["b.weight"].dense()).flatten()
-        assert torch.equal(reader.read("b.weight", 0, 35), dense)
-        assert torch.equal(reader.read("c", 0, 11), tensors["c"])
+        whole = _read(reader, "b.weight", 0, 35)
+        torch.testing.assert_close(whole, dense)
+        assert torch.equal(_read(reader, "c", 0, 11), tensors["c"])
         for start, stop in ((0, 0), (0, 1), (4, 6), (3, 35), (17, 18)):
-            assert torch.equal(reader.read("b.weight", start, stop), dense[start:stop])
+            assert torch.equal(_read(reader, "b.weight", start, stop), whole[start:stop])
 
 
 def test_slices_of_an_adapter_do_not_depend_on_the_slices_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_DELTA_BLOCK", 64 * 3)  # three rows a block
+    monkeypatch.setattr(streaming, "_BLOCK", 64 * 3)  # three rows a block
     tensor, adapter = torch.randn(50, 64), _adapter({"w": (50, 64)}, rank=16)
-    with LoraReader(
+    with AdapterReader(
         CheckpointReader(_save(tmp_path / "m", {"w": tensor})), adapter, folder=tmp_path
     ) as reader:
-        whole = reader.read("w", 0, 3200)
+        whole = _read(reader, "w", 0, 3200)
         torch.testing.assert_close(whole.view(50, 64), tensor + adapter.changes["w"].dense())
         for size in (1, 63, 64, 100, 1000):
-            parts = [reader.read("w", start, min(3200, start + size)) for start in range(0, 3200, size)]
+            parts = [_read(reader, "w", start, min(3200, start + size)) for start in range(0, 3200, size)]
             assert torch.equal(torch.cat(parts), whole)
 
 
 @pytest.mark.parametrize(
-    ("adapter", "fix"),
+    "change",
     [
-        (Adapter("b", None, {"b.weight": Rescaled(torch.ones(7, 1))}, "ia3"), "make a whole model of it"),
-        (
-            Adapter(
-                "b",
-                None,
-                {"b.weight": Decomposed(LowRank(torch.ones(1, 5), torch.ones(7, 1), 1.0), torch.ones(7))},
-                "dora",
-            ),
-            "open_model, then save_checkpoint",
-        ),
-        (Adapter("b", None, {}, "prompt", torch.ones(2, 5)), "no weights to merge"),
+        LowRank(torch.randn(2, 5), torch.randn(7, 2), 1.5),
+        Decomposed(LowRank(torch.randn(2, 5), torch.randn(7, 2), 0.5), torch.rand(7)),
+        Rescaled(torch.randn(7, 1)),
+        Rescaled(torch.randn(1, 5)),
     ],
 )
-def test_adapters_that_are_no_sums_are_refused(tmp_path: Path, adapter: Adapter, fix: str) -> None:
-    base = CheckpointReader(_save(tmp_path / "m", _tensors()))
+def test_every_kind_of_change_reads_as_its_dense_merge(
+    tmp_path: Path, change: AbstractChange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_BLOCK", 10)  # two rows a block
+    tensors = _tensors()
+    tensors["b.weight"][3] = 0.0
+    base = CheckpointReader(_save(tmp_path / "m", tensors))
+    with AdapterReader(base, Adapter("b", None, {"b.weight": change}, "lora"), folder=tmp_path) as reader:
+        whole = _read(reader, "b.weight", 0, 35)
+        torch.testing.assert_close(whole.view(7, 5), change.merged(tensors["b.weight"]))
+        parts = [_read(reader, "b.weight", start, min(35, start + 4)) for start in range(0, 35, 4)]
+        assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_soft_prompt_is_refused(tmp_path: Path) -> None:
+    prompt = Adapter("b", None, {}, "prompt", torch.ones(2, 5))
     with (
-        base,
-        pytest.raises(UsageError, match=f"of this kind cannot be merged.*got {adapter.kind}; fix: .*{fix}"),
+        CheckpointReader(_save(tmp_path / "m", _tensors())) as base,
+        pytest.raises(
+            UsageError, match=r"a soft prompt has no weights to merge: .*ad: .*; fix: leave it out"
+        ),
     ):
-        LoraReader(base, adapter, folder=tmp_path / "ad")
+        AdapterReader(base, prompt, folder=tmp_path / "ad")
+
+
+def test_arrays_read_as_a_checkpoint_does(tmp_path: Path) -> None:
+    tensors = _tensors()
+    arrays = ArrayReader({name: tensor.numpy() for name, tensor in tensors.items()}, where="here")
+    with CheckpointReader(_save(tmp_path / "m", tensors)) as reader, arrays:
+        assert arrays.names() == reader.names() and arrays.where == "here"
+        for name in reader.names():
+            assert arrays.info(name).shape == reader.info(name).shape
+            assert torch.equal(_read(arrays, name, 0, tensors[name].numel()), tensors[name].flatten())
+        with pytest.raises(WeightsError, match="the model has no such tensor: here#nothing"):
+            arrays.info("nothing")
+
+
+@settings(max_examples=40)
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=20),
+    dtype=st.sampled_from(list(DTYPES)),
+)
+def test_rounds_as_torch_does(values: list[float], dtype: str) -> None:
+    ours = rounded(np.asarray(values, dtype=np.float32), dtype)
+    assert torch.equal(torch.from_numpy(ours), torch.tensor(values).to(DTYPES[dtype]).float())
 
 
 @pytest.mark.parametrize(
@@ -226,15 +272,15 @@ def test_an_adapter_of_another_base(tmp_path: Path, deltas: dict[str, tuple[int,
         CheckpointReader(_save(tmp_path / "m", _tensors())) as base,
         pytest.raises(WeightsError, match=message),
     ):
-        LoraReader(base, _adapter(deltas), folder=tmp_path / "ad")
+        AdapterReader(base, _adapter(deltas), folder=tmp_path / "ad")
 
 
 def test_a_reader_that_does_not_own_its_base_leaves_it_open(tmp_path: Path) -> None:
     base = CheckpointReader(_save(tmp_path / "m", _tensors()))
     base.read("c", 0, 1)
-    LoraReader(base, _adapter({"b.weight": (7, 5)}), folder=tmp_path, owns_base=False).close()
+    AdapterReader(base, _adapter({"b.weight": (7, 5)}), folder=tmp_path, owns_base=False).close()
     assert base._descriptors
-    LoraReader(base, _adapter({"b.weight": (7, 5)}), folder=tmp_path).close()
+    AdapterReader(base, _adapter({"b.weight": (7, 5)}), folder=tmp_path).close()
     assert not base._descriptors
 
 
@@ -253,7 +299,7 @@ def test_writes_the_bytes_of_the_library(tmp_path: Path, dtypes: dict[str, str],
     with CheckpointWriter(tmp_path / "ours.safetensors", plan) as writer:
         for name in writer.order:
             for part in tensors[name].flatten().chunk(pieces):
-                writer.write(name, part)
+                writer.write(name, part.numpy())
     stored = {name: tensor.to(DTYPES[plan[name].dtype]) for name, tensor in tensors.items()}
     save_file(stored, tmp_path / "theirs.safetensors", metadata={"format": "pt"})
     written = (tmp_path / "ours.safetensors").read_bytes()
@@ -271,24 +317,24 @@ def test_slices_out_of_order_too_many_or_missing(tmp_path: Path) -> None:
         pytest.raises(UsageError, match="written out of order: b: expected a"),
         CheckpointWriter(tmp_path / "1", plan) as writer,
     ):
-        writer.write("b", torch.zeros(3))
+        writer.write("b", _zeros(3))
     with (
         pytest.raises(UsageError, match="too many elements were written: a: expected 2"),
         CheckpointWriter(tmp_path / "2", plan) as writer,
     ):
-        writer.write("a", torch.zeros(3))
+        writer.write("a", _zeros(3))
     with (
         pytest.raises(UsageError, match="not every planned tensor was written: b"),
         CheckpointWriter(tmp_path / "3", plan) as writer,
     ):
-        writer.write("a", torch.zeros(2))
+        writer.write("a", _zeros(2))
     with (
         pytest.raises(UsageError, match="written out of order: a: expected nothing more"),
         CheckpointWriter(tmp_path / "4", plan) as writer,
     ):
-        writer.write("a", torch.zeros(2))
-        writer.write("b", torch.zeros(3))
-        writer.write("a", torch.zeros(2))
+        writer.write("a", _zeros(2))
+        writer.write("b", _zeros(3))
+        writer.write("a", _zeros(2))
 
 
 @pytest.mark.parametrize(
@@ -300,12 +346,22 @@ def test_what_is_not_finite_is_not_written(tmp_path: Path, dtype: str, value: fl
         pytest.raises(WeightsError, match=message),
         CheckpointWriter(tmp_path / "f", {"a": PlannedTensor(dtype, (2,))}) as writer,
     ):
-        writer.write("a", torch.tensor([1.0, value]))
+        writer.write("a", np.asarray([1.0, value], dtype=np.float32))
 
 
 def test_finite_values_whose_sum_is_not() -> None:
-    assert all_finite(torch.full((10,), 3e38))
-    assert all_finite(torch.full((10,), 6e4, dtype=torch.float16))
-    assert not all_finite(torch.tensor([float("inf"), float("-inf")]))
-    assert not all_finite(torch.tensor([1.0, float("nan")], dtype=torch.bfloat16))
-    assert all_finite(torch.empty(0))
+    assert all_finite(np.full(10, 3e38, dtype=np.float32))
+    assert all_finite(np.full(10, 6e4, dtype=np.float16))
+    assert not all_finite(np.asarray([np.inf, -np.inf], dtype=np.float32))
+    assert not all_finite(np.asarray([1.0, np.nan], dtype=np.float16))
+    assert all_finite(np.empty(0, dtype=np.float32))
+
+
+def test_several_threads_may_read_at_once(tmp_path: Path) -> None:
+    tensors = {name: torch.randn(1000) for name in "abcd"}
+    folder = _save(tmp_path / "m", {name: tensor.bfloat16() for name, tensor in tensors.items()}, shards=4)
+    with CheckpointReader(folder) as reader, ThreadPoolExecutor(8) as pool:
+        jobs = [(name, start) for name in tensors for start in range(0, 1000, 10)] * 3
+        found = pool.map(lambda job: _read(reader, job[0], job[1], job[1] + 10), jobs)
+        for (name, start), read in zip(jobs, found, strict=True):
+            assert torch.equal(read, tensors[name].bfloat16().float()[start : start + 10])

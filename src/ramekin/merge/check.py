@@ -12,7 +12,6 @@ from pathlib import Path
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.inputs import ModelInput, unique_names
 from ramekin.merge.stream import NamedReader
-from ramekin.weights.adapter_folder import read_adapter
 from ramekin.weights.config import read_config, says_scaled
 from ramekin.weights.layout import HEAD, SHARED, read_json
 
@@ -34,21 +33,12 @@ _COMPARED_KEYS = (
 )
 
 
-def check_list(
-    method: str, base: Path | None, models: Sequence[ModelInput], *, needs_base: bool, min_models: int
-) -> None:
+def check_list(base: Path | None, models: Sequence[ModelInput], *, needs_base: bool) -> None:
     """Check the list of models as such.
 
     Raises:
-        UsageError: too few models, a method without the base it needs, a name or a folder given twice, the
-            base among the models.
+        UsageError: a name or a folder given twice, the base among the models of a method that needs a base.
     """
-    if needs_base and base is None:
-        raise UsageError(f"{method} needs the base the models were tuned from", fix="add base=…")
-    if len(models) < min_models or (base is None and not models):
-        raise UsageError(
-            f"{method} was given no models", expected=f"at least {max(1, min_models)}", fix="add models=[…]"
-        )
     names: dict[str, ModelInput] = {}
     folders: dict[tuple[Path, Path | None], ModelInput] = {}
     for model in models:
@@ -100,6 +90,8 @@ def check_adapter_base(
             got=str(folder),
             fix="merge adapters of one base, or leave out the adapter's own base",
         )
+    from ramekin.weights.adapter_folder import read_adapter  # needs torch
+
     adapter = read_adapter(model.folder, verify=False)
     if adapter.base_sha256 is not None:
         fits: bool | None = hash_of(folder) == adapter.base_sha256

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-import torch
+import numpy as np
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.stream import NamedReader
-from ramekin.weights.adapter_folder import read_adapter
 from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED, UNUSED_KEYS, is_adapter
-from ramekin.weights.streaming import AbstractTensorReader, CheckpointReader, LoraReader
+from ramekin.weights.streaming import AbstractTensorReader, AdapterReader, CheckpointReader
 
 __all__ = [
     "ModelInput",
@@ -91,7 +90,9 @@ def open_model(model: ModelInput, *, base: Path | None) -> AbstractTensorReader:
             where=model.label,
             fix="name the base checkpoint: base=…",
         )
-    return LoraReader(CheckpointReader(folder), read_adapter(model.folder), folder=model.folder)
+    from ramekin.weights.adapter_folder import read_adapter  # needs torch
+
+    return AdapterReader(CheckpointReader(folder), read_adapter(model.folder), folder=model.folder)
 
 
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -165,7 +166,7 @@ def _equal(reader: AbstractTensorReader, left: str, right: str) -> bool:
     if info.shape != reader.info(right).shape:
         return False
     return all(
-        torch.equal(
+        np.array_equal(
             reader.read(left, start, min(info.numel, start + _COMPARED)),
             reader.read(right, start, min(info.numel, start + _COMPARED)),
         )

@@ -8,11 +8,11 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
-import torch
+from threadpoolctl import threadpool_limits
 
 from ramekin.errors import ResourceError, UsageError
 from ramekin.files import refuse_existing
@@ -24,8 +24,10 @@ from ramekin.merge.check import (
     check_tokenizers,
 )
 from ramekin.merge.inputs import ModelInput, opened, unique_names
-from ramekin.merge.methods import METHODS, Method
-from ramekin.merge.stream import NamedReader, slice_elements
+from ramekin.merge.method import Method
+from ramekin.merge.methods import find_method
+from ramekin.merge.settings import settings_to_json
+from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
 from ramekin.weights.lineage import weights_sha256
 from ramekin.weights.streaming import PlannedTensor, planned_bytes
@@ -38,7 +40,6 @@ __all__ = [
     "OpenMerge",
     "check_output",
     "check_space",
-    "one_thread",
     "open_merge",
     "plan_merge",
     "used_models",
@@ -48,8 +49,9 @@ Dtype = Literal["same", "float32", "bfloat16", "float16"]
 DTYPES: Mapping[str, str | None] = {"same": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """The dtypes an output can have, and their safetensors names."""
 
-_HISTOGRAM_BYTES = 8 * ((1 << 16) + (1 << 15))
-_SLICES_AT_WORK = 8  # temporaries of a method, of the length of a slice
+_COUNTING_BYTES = 20 << 20  # bins, and what waits to be counted, of one model
+_CHUNKS_AT_WORK = 12  # temporaries of a method and what waits to be written, of the length of a chunk
+_MATRICES_AT_WORK = 8  # temporaries of a method of whole matrices, in fp64
 
 
 @final
@@ -69,7 +71,7 @@ class MergePlan:
     """The number of tensors each output holds."""
     parameters: int
     """Their elements."""
-    passes: int
+    passes: float
     """How often every model is read."""
     bytes_read: int
     """Bytes of weights read in all passes, of all models and the base."""
@@ -86,7 +88,7 @@ class OpenMerge:
     """A checked merge with its files open."""
 
     plan: MergePlan
-    method: Method
+    method: Method[Any]
     settings: Any
     base: NamedReader | None
     tuned: tuple[NamedReader, ...]
@@ -131,24 +133,26 @@ def open_merge(
 ) -> Iterator[OpenMerge]:
     """Check everything that settings, headers and configurations tell, and keep the files open.
 
-    torch computes in one thread while they are (`one_thread`).
+    Products of matrices are made in one thread each while they are, as chunks are worked on side by side and
+    the same bits are wanted whatever the machine's cores.
 
     Raises:
         UsageError: the method, a setting, the dtype or the list of models is wrong.
         WeightsError: a model is damaged or does not belong with the others.
     """
-    chosen = METHODS[method]
+    chosen = find_method(method)
     parsed = chosen.parse(settings)
     if dtype not in DTYPES:
         raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
     models = used_models(chosen, base, models)
-    check_list(method, base, models, needs_base=chosen.needs_base, min_models=chosen.min_models)
+    chosen.check_inputs(len(models), has_base=base is not None)
+    check_list(base, models, needs_base=chosen.needs_base)
     chosen.check(parsed, len(models))
     for folder in _folders(base, models):
         verify_checkpoint(folder, hashes=False)
     hash_of = functools.cache(weights_sha256)
     warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
-    with one_thread(), opened(base, models) as (root, tuned):
+    with threadpool_limits(limits=1, user_api="blas"), opened(base, models) as (root, tuned):
         everyone = tuned if root is None else (root, *tuned)
         for other in everyone[1:]:
             check_tensors(everyone[0], other)
@@ -165,7 +169,7 @@ def open_merge(
         passes = chosen.num_measure_passes(parsed) + 1
         plan = MergePlan(
             method=method,
-            settings=asdict(parsed),
+            settings=settings_to_json(parsed),
             base=None if base is None else str(base),
             models=tuple(model.name for model in models),
             outputs=tuple(str(output) for output in outputs),
@@ -173,30 +177,17 @@ def open_merge(
             tensors=len(names),
             parameters=sum(planned.numel for planned in tensors.values()),
             passes=passes,
-            bytes_read=passes * sum(model.reader.info(name).nbytes for model in everyone for name in names),
+            bytes_read=int(
+                passes * sum(model.reader.info(name).nbytes for model in everyone for name in names)
+            ),
             bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
-            peak_bytes=_peak_bytes(len(everyone), measured=passes > 1),
+            peak_bytes=_peak_bytes(chosen, parsed, tensors, len(everyone), measured=passes > 1),
             warnings=tuple(warnings),
         )
         yield OpenMerge(plan, chosen, parsed, root, tuned, names, tensors, labelled[0][1])
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute in this thread alone while the block runs.
-
-    Slices are short enough for a core's cache, so that more threads would mostly wait for each other, and
-    the products of adapters have the same bits whatever the machine's cores only if they are not divided.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def used_models(method: Method, base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:
+def used_models(method: Method[Any], base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:
     """The models a method reads."""
     if method.uses_models:
         return models
@@ -257,6 +248,17 @@ def _config_folders(base: Path | None, models: Sequence[ModelInput]) -> list[tup
     return found
 
 
-def _peak_bytes(num_models: int, *, measured: bool) -> int:
-    slices = num_models + _SLICES_AT_WORK
-    return slices * slice_elements(num_models) * 4 + (num_models * _HISTOGRAM_BYTES if measured else 0)
+def _peak_bytes(
+    method: Method[Any],
+    settings: Any,
+    tensors: Mapping[str, PlannedTensor],
+    num_models: int,
+    *,
+    measured: bool,
+) -> int:
+    chunks = num_threads() * (num_models + _CHUNKS_AT_WORK) * chunk_elements(num_models) * 4
+    matrices = [
+        each.numel for name, each in tensors.items() if method.unit(settings, name, each.shape) == "matrix"
+    ]
+    whole = num_threads() * _MATRICES_AT_WORK * 8 * max(matrices, default=0)
+    return chunks + whole + (num_models * _COUNTING_BYTES if measured else 0)

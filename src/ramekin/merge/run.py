@@ -9,30 +9,46 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from ramekin.errors import UsageError
 from ramekin.files import atomic_directory, write_bytes
+from ramekin.merge.array import AbstractDevice, Array
 from ramekin.merge.inputs import ModelInput, check_copies, head_is_stored_embedding, output_sources
-from ramekin.merge.methods import METHODS, Prepared
+from ramekin.merge.method import Method, Prepared
+from ramekin.merge.methods import find_method
+from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge, used_models
-from ramekin.merge.settings import replace_scaling_factor
-from ramekin.merge.stream import BUFFER_ELEMENTS, Chunk, ModelStream
-from ramekin.weights.checkpoint import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
+from ramekin.merge.settings import replace_scaling_factor, settings_to_json
+from ramekin.merge.stream import Chunk, ModelStream, Piece
+from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
 from ramekin.weights.config import CONFIG
 from ramekin.weights.layout import WEIGHTS
 from ramekin.weights.lineage import Lineage, Parent, weights_sha256, write_manifest
-from ramekin.weights.streaming import CheckpointWriter
+from ramekin.weights.streaming import CheckpointWriter, PlannedTensor
 from ramekin.weights.verify import verify_checkpoint
 
-__all__ = ["MergeReport", "Progress", "merge", "merge_factors", "scaled", "walk"]
+__all__ = ["MergeReport", "Progress", "Walk", "Walking", "merge", "merge_factors", "scaled", "walk"]
 
 Progress = Callable[[int, int], None]
 """Told the bytes of weights read so far and in all."""
+T = TypeVar("T")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Walking:
+    """How models are walked through; of no effect on the result."""
+
+    device: AbstractDevice | None = None
+    threads: int | None = None
+    chunk_length: int | None = None
+    progress: Progress | None = None
 
 
 @final
@@ -69,9 +85,11 @@ def merge(
     settings: Mapping[str, object],
     dtype: Dtype = "same",
     overwrite: bool = False,
-    verify: bool = True,
+    verify: bool = False,
+    device: AbstractDevice | None = None,
+    threads: int | None = None,
+    chunk_length: int | None = None,
     progress: Progress | None = None,
-    buffer_elements: int = BUFFER_ELEMENTS,
 ) -> MergeReport:
     """Merge models into a checkpoint folder.
 
@@ -84,9 +102,12 @@ def merge(
         settings: the method's settings by name, `preset` among them where the method has presets.
         dtype: `same` keeps the base's dtype tensor by tensor; computed in fp32 in any case.
         overwrite: replace an existing output.
-        verify: hash every input while it is merged and compare it with its manifest.
+        verify: hash every input while it is merged and compare it with its manifest. Without it the sizes
+            of the files are compared, and a hash is taken from the manifest where there is one.
+        device: where it is computed; the processor when None.
+        threads: how many chunks are worked on at a time; of no effect on the result.
+        chunk_length: the elements of a chunk of one model; of no effect on the result.
         progress: told the bytes read so far and in all.
-        buffer_elements: the size of the reading buffer that all models share; of no effect on the result.
 
     Returns:
         The report; the same facts are in the output's `ramekin.json`.
@@ -105,8 +126,7 @@ def merge(
         dtype=dtype,
         overwrite=overwrite,
         verify=verify,
-        progress=progress,
-        buffer_elements=buffer_elements,
+        walking=Walking(device, threads, chunk_length, progress),
     )
     return report
 
@@ -121,7 +141,7 @@ def merge_factors(
     settings: Mapping[str, object],
     dtype: Dtype = "same",
     overwrite: bool = False,
-    verify: bool = True,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> tuple[MergeReport, ...]:
     """Merge with several scaling factors at once: the inputs are read as often as for one.
@@ -144,44 +164,71 @@ def merge_factors(
         dtype=dtype,
         overwrite=overwrite,
         verify=verify,
-        progress=progress,
-        buffer_elements=BUFFER_ELEMENTS,
+        walking=Walking(progress=progress),
     )
 
 
-def scaled(base: torch.Tensor, direction: torch.Tensor, factor: float) -> torch.Tensor:
-    """`base + factor * direction`, the one place where a scaling factor is applied.
+def scaled(chunk: Chunk, combined: Array, factor: Parameter | None) -> Array:
+    """`base + factor * direction`, the one place where a scaling factor is applied; None is no direction.
 
     Two operations, not one add with alpha: a fused multiply-add rounds once and would differ.
     """
-    return base + direction * factor
+    if factor is None:
+        return combined
+    assert chunk.base is not None  # scaled methods need a base
+    return chunk.base + combined * factor.at(chunk.name, chunk.depth)
 
 
-def walk(
-    opened: OpenMerge, *, progress: Progress | None, buffer_elements: int = BUFFER_ELEMENTS
-) -> tuple[Prepared, Callable[[Sequence[str]], Iterator[Chunk]], Mapping[str, str]]:
-    """Let the method measure, and give what is left to do: combine slices.
-
-    Returns:
-        The prepared method; a walk over named tensors; and the tensor that each tensor of the output is.
-    """
-    done = 0
-
-    def on_read(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress is not None:
-            progress(done, opened.plan.bytes_read)
-
+def walk(opened: OpenMerge, walking: Walking) -> "Walk":
+    """Let the method measure, and give what is left to do: combine chunks."""
+    progress = walking.progress
     everyone = [*opened.tuned, *(() if opened.base is None else (opened.base,))]
     for model in everyone:
         check_copies(model)
     head_is_embedding = head_is_stored_embedding(everyone)
     sources = output_sources(opened.names, head_is_embedding=head_is_embedding)
-    stream = ModelStream(opened.base, opened.tuned, buffer_elements=buffer_elements, on_read=on_read)
-    unique = tuple(dict.fromkeys(sources.values()))
-    prepared = opened.method.prepare(stream, unique, head_is_embedding, opened.settings)
-    return prepared, stream.chunks, sources
+    stream = ModelStream(
+        opened.base,
+        opened.tuned,
+        dict.fromkeys(sources.values()),
+        head_is_embedding=head_is_embedding,
+        device=walking.device,
+        threads=walking.threads,
+        chunk_length=walking.chunk_length,
+        on_read=None if progress is None else lambda done: progress(done, max(done, opened.plan.bytes_read)),
+    )
+    prepared = opened.method.prepare(stream, opened.settings)
+    return Walk(opened.method, opened.settings, stream, prepared, sources)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """A merge whose method has measured what it must."""
+
+    method: Method[Any]
+    settings: Any
+    stream: ModelStream
+    prepared: Prepared
+    sources: Mapping[str, str]
+    """The tensor that each tensor of the output is."""
+
+    def over(self, names: Sequence[str], work: Callable[[str, Chunk, Array], T]) -> Iterator[tuple[str, T]]:
+        """What a function makes of every chunk of the named tensors, in their order.
+
+        Args:
+            names: tensors of the output.
+            work: given the name, the chunk and what the method combined of it; called in several threads.
+        """
+        pieces = [(name, piece) for name in names for piece in self._pieces(self.sources[name])]
+
+        def combined(target: tuple[str, Piece], chunk: Chunk) -> tuple[str, T]:
+            return target[0], work(target[0], chunk, self.prepared.combine(chunk))
+
+        yield from self.stream.map_with(pieces, combined)
+
+    def _pieces(self, name: str) -> Iterator[Piece]:
+        return self.stream.pieces(name, self.method.unit(self.settings, name, self.stream.shape(name)))
 
 
 def _merge(
@@ -194,11 +241,10 @@ def _merge(
     dtype: Dtype,
     overwrite: bool,
     verify: bool,
-    progress: Progress | None,
-    buffer_elements: int,
+    walking: Walking,
 ) -> tuple[MergeReport, ...]:
     started = time.monotonic()
-    models = used_models(METHODS[method], base, models)
+    models = used_models(find_method(method), base, models)
     outputs = [output for _, output in targets]
     if len({output.resolve() for output in outputs}) != len(outputs):
         raise UsageError("two outputs are the same folder", got=", ".join(map(str, outputs)))
@@ -213,7 +259,8 @@ def _merge(
         parents = stack.enter_context(_hashing(base, models, verify=verify))
         folders = [stack.enter_context(atomic_directory(o, overwrite=overwrite)) for o in outputs]
         factors = [getattr(chosen, "scaling_factor", None) for chosen in settings_of]
-        prepared, sha256 = _write(opened, factors, folders, progress, buffer_elements)
+        walked = walk(opened, walking)
+        sha256 = _write(walked, opened.tensors, factors, folders)
         made = parents()
         for folder, chosen, digest in zip(folders, settings_of, sha256, strict=True):
             _copy_rest(folder, opened.config_folder, models)
@@ -221,7 +268,7 @@ def _merge(
             write_manifest(folder, lineage, known_sha256={WEIGHTS: digest})
         sizes = [(folder / WEIGHTS).stat().st_size for folder in folders]
         reports = tuple(
-            _report(opened.plan, prepared, chosen, output, size, digest)
+            _report(opened.plan, walked, chosen, output, size, digest)
             for chosen, output, size, digest in zip(settings_of, outputs, sizes, sha256, strict=True)
         )
     seconds = time.monotonic() - started
@@ -238,26 +285,26 @@ def _settings_of(opened: OpenMerge, factor: float | None) -> Any:
 
 
 def _write(
-    opened: OpenMerge,
-    factors: Sequence[float | None],
+    walked: Walk,
+    plan: Mapping[str, PlannedTensor],
+    factors: Sequence[Parameter | None],
     folders: Sequence[Path],
-    progress: Progress | None,
-    buffer_elements: int,
-) -> tuple[Prepared, list[str]]:
+) -> list[str]:
     """Write the weights of every output in one walk; the hash of each file."""
-    prepared, chunks, sources = walk(opened, progress=progress, buffer_elements=buffer_elements)
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(CheckpointWriter(f / WEIGHTS, opened.tensors)) for f in folders]
-        for name in writers[0].order:
-            for chunk in chunks([sources[name]]):
-                combined = prepared.combine(chunk)
-                for writer, factor in zip(writers, factors, strict=True):
-                    if not opened.method.scaled:
-                        writer.write(name, combined)
-                        continue
-                    assert chunk.base is not None and factor is not None  # scaled methods need a base
-                    writer.write(name, scaled(chunk.base, combined, factor))
-    return prepared, [writer.sha256 for writer in writers]
+        writers = [stack.enter_context(CheckpointWriter(folder / WEIGHTS, plan)) for folder in folders]
+
+        def stored(name: str, chunk: Chunk, combined: Array) -> list[npt.NDArray[np.uint8]]:
+            scaled_parts = (scaled(chunk, combined, factor) for factor in factors)
+            return [
+                writer.stored(name, walked.stream.kept(part))
+                for writer, part in zip(writers, scaled_parts, strict=True)
+            ]
+
+        for name, parts in walked.over(writers[0].order, stored):
+            for writer, data in zip(writers, parts, strict=True):
+                writer.write_stored(name, data)
+    return [writer.sha256 for writer in writers]
 
 
 @contextlib.contextmanager
@@ -307,33 +354,26 @@ def _lineage(plan: MergePlan, settings: Any, parents: tuple[Parent, ...]) -> Lin
         operation=f"merge/{plan.method}",
         base=None if plan.base is None else Path(plan.base).name,
         parents=parents,
-        settings={**_plain(settings), "dtype": plan.dtype},
+        settings={**settings_to_json(settings), "dtype": plan.dtype},
     )
 
 
-def _plain(settings: Any) -> dict[str, object]:
-    """Settings as JSON values."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()
-    }
-
-
 def _report(
-    plan: MergePlan, prepared: Prepared, settings: Any, output: Path, size: int, digest: str
+    plan: MergePlan, walked: Walk, settings: Any, output: Path, size: int, digest: str
 ) -> MergeReport:
     return MergeReport(
         method=plan.method,
-        settings=_plain(settings),
+        settings=settings_to_json(settings),
         base=plan.base,
         models=plan.models,
         output=str(output),
         dtype=plan.dtype,
         tensors=plan.tensors,
         parameters=plan.parameters,
-        bytes_read=plan.bytes_read,
+        bytes_read=walked.stream.bytes_read,
         bytes_written=size,
         sha256=digest,
         seconds=0.0,
-        figures=prepared.figures,
-        warnings=(*plan.warnings, *prepared.warnings),
+        figures=walked.prepared.figures(),
+        warnings=(*plan.warnings, *walked.prepared.warnings),
     )

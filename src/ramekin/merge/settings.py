@@ -1,119 +1,118 @@
-"""The settings of each method: names, defaults and limits, checked before anything is read.
+"""The settings of a merge method: from the words of a configuration to a checked, frozen value.
 
-A settings value is a frozen dataclass whose construction checks every field and shows all that is wrong at
-once. `parse_settings` makes one from the words of a configuration: a preset's values first, the given ones
-over them, an unknown key refused with the nearest. This module knows nothing of tensors.
+Every method has a dataclass of settings in its own file, whose `__post_init__` hands its fields to `settle`
+with the kind of each; all that is wrong is said at once. `parse_settings` makes one: a preset's values first,
+the given ones over them, an unknown key refused with the nearest. This module knows nothing of arrays.
 """
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar, final, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ramekin.errors import UsageError
+from ramekin.merge.parameters import (
+    Check,
+    Parameter,
+    check_number,
+    check_share,
+    parse_parameter,
+    parse_per_model,
+)
 from ramekin.registry import unknown_name
 
 __all__ = [
-    "Counting",
-    "DummySettings",
-    "Keep",
-    "MergeFunc",
-    "Scope",
-    "SimpleAverageSettings",
-    "TaskArithmeticSettings",
-    "TiesSettings",
-    "ZeroSign",
+    "Kind",
+    "choice",
+    "flag",
+    "number",
+    "parameter",
     "parse_settings",
+    "per_model",
     "replace_scaling_factor",
+    "settings_to_json",
+    "settle",
+    "share",
+    "whole",
 ]
 
-Scope = Literal["model", "tensor"]
-MergeFunc = Literal["sum", "mean", "max"]
-Keep = Literal["round", "floor", "official"]
-ZeroSign = Literal["majority", "positive"]
-Counting = Literal["unique", "fusionbench"]
+Kind = Callable[[str, object], object]
+"""From a field's name and what was given to its value; raises `UsageError`."""
 
 S = TypeVar("S")
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class DummySettings:
-    """`dummy` has no settings."""
+def settle(settings: object, **kinds: Kind) -> None:
+    """Check the named fields of a settings value that is being made, and give them the form of their kind.
+
+    Raises:
+        UsageError: values that cannot be; all of them at once.
+    """
+    problems: list[str] = []
+    for key, kind in kinds.items():
+        try:
+            object.__setattr__(settings, key, kind(key, getattr(settings, key)))
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError.of_problems(problems)
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class SimpleAverageSettings:
-    """What `simple_average` can be told."""
-
-    weights: tuple[float, ...] | None = None
-    """One number a model, in the order of the models; None counts each once."""
-    normalize: bool = True
-    """Divide by the sum of the weights."""
-
-    def __post_init__(self) -> None:
-        problems = _not_bool("normalize", self.normalize)
-        if self.weights is not None:
-            if not isinstance(self.weights, Sequence) or isinstance(self.weights, str):
-                problems.append(f"weights: expected a list of numbers, got {self.weights!r}")
-            else:
-                object.__setattr__(self, "weights", tuple(self.weights))
-                for position, weight in enumerate(self.weights or ()):
-                    problems += _not_number(f"weights[{position}]", weight)
-        _raise(problems)
+def number(*, low: float | None = None, high: float | None = None, optional: bool = False) -> Kind:
+    """A finite number, from `low` to `high` where these are given; or None where it is `optional`."""
+    kind = _checked(_within(low, high), float)
+    return lambda key, value: None if value is None and optional else kind(key, value)
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class TaskArithmeticSettings:
-    """What `task_arithmetic` can be told."""
-
-    scaling_factor: float = 0.3
-    """How far to go along the summed deltas."""
-
-    def __post_init__(self) -> None:
-        _raise(_not_number("scaling_factor", self.scaling_factor))
+def share() -> Kind:
+    """A number from 0 to 1."""
+    return _checked(check_share, float)
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class TiesSettings:
-    """What `ties_merging` can be told."""
+def whole(*, low: int = 0) -> Kind:
+    """A whole number, `low` or more."""
 
-    scaling_factor: float = 0.3
-    """How far to go along the merged delta."""
-    density: float = 0.2
-    """The fraction of each model's delta that is kept, from 0 (the base) to 1 (no trimming)."""
-    scope: Scope = "model"
-    """Whether the largest of the whole model are kept, or of each tensor."""
-    merge_func: MergeFunc = "sum"
-    """What becomes of the values that have the elected sign."""
-    keep: Keep = "round"
-    """How many of n values a density keeps: `round` the nearest whole number, `floor` the one below
-    (mergekit), `official` one more than that (the paper's code, FusionBench). Values equal to the smallest
-    kept one are kept in each."""
-    zero_sign: ZeroSign = "majority"
-    """The sign elected where the deltas cancel: that of most other elements, or plus."""
-    counting: Counting = "unique"
-    """How often a tied embedding counts in the model-wide cut: once, or as often as FusionBench counts it."""
-    preset: str = "none"
-    """The preset these values came from; of no effect here."""
+    def check(key: str, value: object) -> list[str]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            return [f"{key}: expected a whole number, {low} or more, got {value!r}"]
+        return []
 
-    def __post_init__(self) -> None:
-        problems = _not_number("scaling_factor", self.scaling_factor) + _not_density(self.density)
-        for key, allowed in (
-            ("scope", get_args(Scope)),
-            ("merge_func", get_args(MergeFunc)),
-            ("keep", get_args(Keep)),
-            ("zero_sign", get_args(ZeroSign)),
-            ("counting", get_args(Counting)),
-        ):
-            value = getattr(self, key)
-            if value not in allowed:
-                problems.append(unknown_name(key, str(value), allowed))
-        _raise(problems)
+    return _checked(check, int)
+
+
+def flag() -> Kind:
+    """True or false."""
+    return _checked(
+        lambda key, value: (
+            [] if isinstance(value, bool) else [f"{key}: expected true or false, got {value!r}"]
+        ),
+        bool,
+    )
+
+
+def choice(*allowed: str) -> Kind:
+    """One of some words."""
+    return _checked(
+        lambda key, value: [] if value in allowed else [unknown_name(key, str(value), allowed)], str
+    )
+
+
+def parameter(*, low: float | None = None, high: float | None = None) -> Kind:
+    """A number, or one by pattern or depth: a `Parameter`."""
+    return lambda key, value: parse_parameter(key, value, check=_within(low, high))
+
+
+def per_model(
+    *, low: float | None = None, high: float | None = None, shares: bool = False, optional: bool = False
+) -> Kind:
+    """A `Parameter`, or a list of one for each model: a `PerModel`; or None where it is `optional`."""
+    check = check_share if shares else _within(low, high)
+
+    def kind(key: str, value: object) -> object:
+        if (value is None and optional) or _is_parsed(value):
+            return value
+        return parse_per_model(key, value, check=check)
+
+    return kind
 
 
 def parse_settings(
@@ -122,6 +121,7 @@ def parse_settings(
     *,
     method: str,
     presets: Mapping[str, Mapping[str, object]],
+    foreign: Callable[[Mapping[str, object], str], Mapping[str, object]] | None = None,
 ) -> S:
     """Settings of one kind from the words of a configuration.
 
@@ -130,6 +130,7 @@ def parse_settings(
         given: key to value; `preset` names one of `presets`, whose values stand behind the given ones.
         method: the method's name, for messages.
         presets: values by preset.
+        foreign: turns words of another tool, that a preset allows, into ours.
 
     Raises:
         UsageError: unknown keys, values or presets, all at once, with the nearest names.
@@ -137,9 +138,10 @@ def parse_settings(
     values = dict(given)
     if presets:
         name = str(values.get("preset", "none"))
-        if name not in presets:
-            raise UsageError(unknown_name(f"preset of {method}", name, presets))
-        values = {**presets[name], **_fusionbench_words(values, name), "preset": name}
+        if name not in presets and name != "none":
+            raise UsageError(unknown_name(f"preset of {method}", name, ("none", *presets)))
+        own = values if foreign is None else dict(foreign(values, name))
+        values = {**presets.get(name, {}), **own, "preset": name}
     known = tuple(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
     unknown = [unknown_name(f"setting of {method}", key, known) for key in values if key not in known]
     if unknown:
@@ -152,55 +154,43 @@ def replace_scaling_factor(settings: S, factor: float) -> S:
     return dataclasses.replace(settings, scaling_factor=factor)  # type: ignore[type-var]
 
 
-def _fusionbench_words(given: Mapping[str, object], preset: str) -> dict[str, object]:
-    """FusionBench's `threshold` (a percent above 1, else a fraction) and `remove_keys` in our words."""
-    values = dict(given)
-    if "threshold" not in values and "remove_keys" not in values:
-        return values
-    if preset != "fusionbench":
-        raise UsageError(
-            "threshold and remove_keys are FusionBench's words",
-            where="ties_merging",
-            fix="say density=0.2 for the top 20 %, or add preset=fusionbench",
-        )
-    if values.pop("remove_keys", None):
-        raise UsageError(
-            "remove_keys is not supported: with tied embeddings it fails in FusionBench too",
-            where="ties_merging",
-            fix="leave it out; counting=unique counts each tied tensor once",
-        )
-    if "threshold" in values:
-        threshold = values.pop("threshold")
-        if "density" in values:
-            raise UsageError("density and threshold say the same thing", fix="leave one out")
-        problems = _not_number("threshold", threshold)
+def settings_to_json(settings: object) -> dict[str, object]:
+    """Settings as JSON values that `parse_settings` makes the same settings of."""
+    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
+    return {field.name: _plain(getattr(settings, field.name)) for field in fields}
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, Parameter):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return _plain(value[0]) if _is_parsed(value) and len(value) == 1 else [_plain(each) for each in value]
+    return value
+
+
+def _is_parsed(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(each, Parameter) for each in value)
+
+
+def _within(low: float | None, high: float | None) -> Check:
+    def check(key: str, value: object) -> list[str]:
+        problems = check_number(key, value)
+        if problems:
+            return problems
+        assert isinstance(value, int | float)
+        if (low is not None and value < low) or (high is not None and value > high):
+            limits = [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
+            return [f"{key}: expected {' and '.join(limits)}, got {value:g}"]
+        return []
+
+    return check
+
+
+def _checked(check: Callable[[str, object], Sequence[str]], form: Callable[[Any], object]) -> Kind:
+    def kind(key: str, value: object) -> object:
+        problems = check(key, value)
         if problems:
             raise UsageError.of_problems(problems)
-        assert isinstance(threshold, int | float)
-        values["density"] = threshold / 100 if threshold > 1 else threshold
-    return values
+        return form(value)
 
-
-def _raise(problems: Sequence[str]) -> None:
-    if problems:
-        raise UsageError.of_problems(problems)
-
-
-def _not_bool(key: str, value: object) -> list[str]:
-    return [] if isinstance(value, bool) else [f"{key}: expected true or false, got {value!r}"]
-
-
-def _not_number(key: str, value: object) -> list[str]:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return [f"{key}: expected a finite number, got {value!r}"]
-    return []
-
-
-def _not_density(value: object) -> list[str]:
-    problems = _not_number("density", value)
-    if problems:
-        return problems
-    assert isinstance(value, int | float)
-    if 1 < value <= 100:
-        return [f"density: expected a fraction from 0 to 1, got {value:g}; fix: density={value / 100:g}"]
-    return [] if 0 <= value <= 1 else [f"density: expected a fraction from 0 to 1, got {value:g}"]
+    return kind

@@ -1,25 +1,41 @@
-"""Walk through the same tensor of many models in slices, in memory that does not grow with their number.
+"""Walk through the same tensors of many models chunk by chunk, in memory that does not grow with their size.
 
-One buffer of a fixed size is cut into as many rows as there are models, so more models mean shorter slices.
-Methods work element by element on a slice, or count over all slices, so the length of the slices does not
-change a result. Every value read is checked to be finite. This module knows nothing of methods.
+The tensors are cut into chunks; several threads read and work on chunks of their own, and what they find
+comes back in the order of the chunks, so that nothing depends on how many threads there are. A chunk is a run
+of elements, of whole rows, or a whole matrix, as a method needs (`Unit`); of a matrix, one model's is read at
+a time. Every value read is checked to be finite. This module knows nothing of methods.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, TypeVar, final, overload
 
-import torch
+import numpy as np
 
 from ramekin.errors import WeightsError
-from ramekin.weights.streaming import FLOAT_DTYPES, AbstractTensorReader, all_finite
+from ramekin.merge.array import AbstractDevice, Array, HostDevice
+from ramekin.merge.parameters import depths
+from ramekin.weights.streaming import FILE_DTYPES, AbstractTensorReader, Floats, all_finite
 
-__all__ = ["BUFFER_ELEMENTS", "Chunk", "ModelStream", "NamedReader", "slice_elements"]
+__all__ = ["BLOCK", "Chunk", "ModelStream", "NamedReader", "Piece", "Unit", "chunk_elements", "num_threads"]
 
-BUFFER_ELEMENTS = 1 << 20
-"""Elements of the buffer all models share; 4 MiB in fp32."""
+Unit = Literal["element", "row", "matrix"]
+"""What a method takes a tensor in: runs of elements of any length, whole rows, or all of it."""
 
-_MIN_SLICE, _MAX_SLICE = 1 << 12, 1 << 17  # slices that stay in a core's cache are worked on fastest
+BLOCK = 1 << 12
+"""Elements at whose multiples chunks of elements begin, so that sums can be taken in the same runs always."""
+
+_AHEAD = 3  # pieces under way for each thread, so that none waits for the one who takes the results
+_MIN_CHUNK, _MAX_CHUNK, _ALL_MODELS = 1 << 14, 1 << 17, 1 << 21  # elements; measured, see docs/merging.md
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 @final
@@ -33,17 +49,80 @@ class NamedReader:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """The same slice of one tensor of every model; valid until the next one is asked for."""
+class Piece:
+    """A part of a tensor."""
 
     name: str
     """The tensor."""
     start: int
-    """The first element of the slice in the flattened tensor."""
-    base: torch.Tensor | None
-    """`(n,)` fp32, or None where there is no base."""
-    tuned: tuple[torch.Tensor, ...]
-    """`(n,)` fp32 of each model."""
+    """Its first element in the flattened tensor."""
+    shape: tuple[int, ...]
+    """`(n,)` elements, `(rows, width)`, or the whole tensor's shape."""
+
+    @property
+    def stop(self) -> int:
+        """One past its last element."""
+        return self.start + int(np.prod(self.shape, dtype=np.int64))
+
+
+@final
+class Lazy(Sequence[Array]):
+    """A sequence whose members are made when they are asked for, each time anew."""
+
+    def __init__(self, length: int, make: Callable[[int], Array]) -> None:
+        self._length, self._make = length, make
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Array]: ...
+    def __getitem__(self, index: int | slice) -> Array | Sequence[Array]:
+        places = range(self._length)[index]
+        return (
+            self._make(places)
+            if isinstance(places, int)
+            else Lazy(len(places), lambda i: self._make(places[i]))
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The same part of one tensor of every model.
+
+    The arrays of a chunk of elements or rows are valid until the function that was given it returns.
+    """
+
+    name: str
+    """The tensor."""
+    start: int
+    """The first element of the part in the flattened tensor."""
+    shape: tuple[int, ...]
+    """`(n,)`, `(rows, width)` or that of the tensor."""
+    depth: float
+    """Where the tensor is, from the embedding (0) to the head (1)."""
+    base: Array | None
+    """fp32 in the chunk's shape, or None where there is no base."""
+    tuned: Sequence[Array]
+    """fp32 of each model."""
+
+    @property
+    def deltas(self) -> Sequence[Array]:
+        """Tuned minus base of each model, made when it is asked for; there must be a base."""
+        base, tuned = self.base, self.tuned
+        assert base is not None  # methods that take deltas need a base, which was checked
+        return Lazy(len(tuned), lambda index: tuned[index] - base)
+
+
+@final
+class _Told:
+    """What several streams of the same models have read."""
+
+    def __init__(self) -> None:
+        self.lock, self.bytes_read = threading.Lock(), 0
 
 
 @final
@@ -53,22 +132,42 @@ class ModelStream:
     Args:
         base: the base, or None.
         tuned: the models, in their order.
-        buffer_elements: the size of the shared buffer; the slices are as long as it allows.
-        on_read: told the number of bytes after each slice.
+        names: the tensors, each one once.
+        head_is_embedding: whether the files store a tied head beside its embedding, as a second copy.
+        device: where arrays are put and computed with.
+        threads: how many chunks are worked on at a time; as many as there are cores when None.
+        chunk_length: the elements of a chunk of one model.
+        on_read: told the bytes read so far, from whatever thread has read them.
     """
 
     def __init__(
         self,
         base: NamedReader | None,
         tuned: Sequence[NamedReader],
+        names: Iterable[str],
         *,
-        buffer_elements: int = BUFFER_ELEMENTS,
+        head_is_embedding: bool = False,
+        device: AbstractDevice | None = None,
+        threads: int | None = None,
+        chunk_length: int | None = None,
         on_read: Callable[[int], None] | None = None,
     ) -> None:
         self._base, self._tuned, self._on_read = base, tuple(tuned), on_read
         self._models = (*(() if base is None else (base,)), *self._tuned)
-        self._slice = slice_elements(len(self._models), buffer_elements)
-        self._buffer = torch.empty(len(self._models), self._slice, dtype=torch.float32)
+        self._device = device or HostDevice()
+        self._threads = threads or num_threads()
+        default = self._device.chunk_elements or chunk_elements(len(self._models))
+        self._chunk_elements = chunk_length or default
+        self._own = threading.local()
+        self._told = _Told()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="merge")
+        self.names, self.head_is_embedding = tuple(names), head_is_embedding
+        self._depths = depths(self.names)
+
+    @property
+    def bytes_read(self) -> int:
+        """The bytes of weights read so far, here and by the streams that `only` gave."""
+        return self._told.bytes_read
 
     @property
     def num_tuned(self) -> int:
@@ -76,58 +175,159 @@ class ModelStream:
         return len(self._tuned)
 
     @property
+    def has_base(self) -> bool:
+        """Whether there is a base."""
+        return self._base is not None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """What errors call the tuned models."""
         return tuple(model.label for model in self._tuned)
+
+    def only(self, names: Iterable[str]) -> "ModelStream":
+        """The same models with some of their tensors."""
+        part = copy.copy(self)
+        part.names = tuple(names)
+        return part
+
+    def take(self, array: Array) -> Floats:
+        """The values of an array of the stream's device, which may share its memory."""
+        return self._device.take(array)
+
+    def kept(self, array: Array) -> Floats:
+        """The values of an array, flat, that outlive the chunk they are of."""
+        values = self._device.take(array).reshape(-1)
+        rows: Floats | None = getattr(self._own, "rows", None)
+        return values.copy() if rows is not None and np.may_share_memory(values, rows) else values
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        shape: tuple[int, ...] = self._models[0].reader.info(name).shape
+        return shape
 
     def numel(self, name: str) -> int:
         """The number of elements of a tensor."""
         numel: int = self._models[0].reader.info(name).numel
         return numel
 
-    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
-        """Walk through the named tensors, each from its front to its end.
+    def depth(self, name: str) -> float:
+        """Where a tensor is, from the embedding (0) to the head (1)."""
+        return self._depths[name]
+
+    def pieces(self, name: str, unit: Unit = "element") -> Iterator[Piece]:
+        """The parts in which a tensor is taken, from its front to its end."""
+        shape, total = self.shape(name), self.numel(name)
+        if unit == "matrix" or total == 0:
+            yield from () if total == 0 else (Piece(name, 0, shape),)
+            return
+        width = shape[-1] if unit == "row" and len(shape) > 1 else 1
+        run = BLOCK if width == 1 else width
+        step = max(1, self._chunk_elements // run) * run
+        for start in range(0, total, step):
+            count = min(total, start + step) - start
+            yield Piece(name, start, (count,) if width == 1 else (count // width, width))
+
+    def map_with(
+        self, targets: Iterable[tuple[K, Piece]], function: Callable[[tuple[K, Piece], Chunk], T]
+    ) -> Iterator[T]:
+        """What the function finds in each piece, in the order of the pieces.
+
+        Several threads call the function at once. Of a piece that is the whole of a matrix, the models are
+        read one by one as the function asks for them.
+
+        Args:
+            targets: the pieces, each with whatever the function is to know of it.
+            function: given the target and the chunk.
 
         Raises:
             WeightsError: a value is NaN or infinite; the message names the model and the tensor.
         """
-        for name in names:
-            total = self.numel(name)
-            for start in range(0, total, self._slice):
-                stop = min(total, start + self._slice)
-                rows = tuple(
-                    self._read(model, row, name, start, stop)
-                    for model, row in zip(self._models, self._buffer, strict=True)
-                )
-                if self._base is None:
-                    yield Chunk(name, start, None, rows)
-                else:
-                    yield Chunk(name, start, rows[0], rows[1:])
+        if self._threads == 1:
+            yield from (function(target, self._chunk(target[1])) for target in targets)
+            return
+        waiting: deque[Future[T]] = deque()
+        left = iter(targets)
 
-    def deltas(self, names: Sequence[str]) -> Iterator[tuple[str, Sequence[torch.Tensor]]]:
-        """Walk through tuned minus base; valid until the next one is asked for."""
-        for chunk in self.chunks(names):
-            assert chunk.base is not None  # methods that need deltas need a base, which was checked
-            for row in chunk.tuned:
-                row.sub_(chunk.base)
-            yield chunk.name, chunk.tuned
+        def submit(count: int) -> None:
+            for target in itertools.islice(left, count):
+                waiting.append(self._pool.submit(lambda each: function(each, self._chunk(each[1])), target))
 
-    def _read(self, model: NamedReader, row: torch.Tensor, name: str, start: int, stop: int) -> torch.Tensor:
-        values = model.reader.read(name, start, stop, out=row)
+        try:
+            submit(_AHEAD * self._threads)
+            while waiting:
+                found = waiting.popleft().result()
+                submit(1)
+                yield found
+        finally:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)
+
+    def map(self, pieces: Iterable[Piece], function: Callable[[Chunk], T]) -> Iterator[T]:
+        """What the function finds in each piece, in their order; see `map_with`."""
+        return self.map_with(((None, piece) for piece in pieces), lambda _, chunk: function(chunk))
+
+    def walk(self, function: Callable[[Chunk], T], *, unit: Unit = "element") -> Iterator[T]:
+        """What the function finds in every piece of every tensor, in their order."""
+        return self.map((piece for name in self.names for piece in self.pieces(name, unit)), function)
+
+    def _chunk(self, piece: Piece) -> Chunk:
+        count = piece.stop - piece.start
+        place = self._device.place
+        if piece.shape == self.shape(piece.name) and len(piece.shape) > 1:
+            tuned: Sequence[Array] = Lazy(
+                len(self._tuned),
+                lambda i: place(self._read(self._tuned[i], None, piece)).reshape(piece.shape),
+            )
+            base = (
+                None
+                if self._base is None
+                else place(self._read(self._base, None, piece)).reshape(piece.shape)
+            )
+            return Chunk(piece.name, piece.start, piece.shape, self._depths[piece.name], base, tuned)
+        rows = [
+            place(self._read(model, row[:count], piece)).reshape(piece.shape)
+            for model, row in zip(self._models, self._rows(count), strict=True)
+        ]
+        base, tuned = (None, rows) if self._base is None else (rows[0], rows[1:])
+        return Chunk(piece.name, piece.start, piece.shape, self._depths[piece.name], base, tuned)
+
+    def _rows(self, count: int) -> Floats:
+        """Buffers of this thread, one a model."""
+        rows: Floats | None = getattr(self._own, "rows", None)
+        if rows is None or rows.shape[1] < count:
+            rows = np.empty((len(self._models), max(count, self._chunk_elements)), dtype=np.float32)
+            self._own.rows = rows
+        return rows
+
+    def _read(self, model: NamedReader, out: Floats | None, piece: Piece) -> Floats:
+        values = model.reader.read(piece.name, piece.start, piece.stop, out=out)
         if not all_finite(values):
-            position = start + int((~torch.isfinite(values)).nonzero()[0])
+            place = int(np.flatnonzero(~np.isfinite(values))[0])
             raise WeightsError(
                 "a weight is NaN or infinite",
-                where=f"{model.reader.where}#{name}",
+                where=f"{model.reader.where}#{piece.name}",
                 expected=f"finite values in {model.label}",
-                got=f"{float(values[position - start])} at element {position}",
+                got=f"{float(values[place])} at element {piece.start + place}",
                 fix="leave this model out, or go back to its last good checkpoint",
             )
-        if self._on_read is not None:
-            self._on_read((stop - start) * FLOAT_DTYPES[model.reader.info(name).dtype].itemsize)
+        itemsize = FILE_DTYPES[model.reader.info(piece.name).dtype].itemsize
+        with self._told.lock:
+            self._told.bytes_read += len(values) * itemsize
+            if self._on_read is not None:
+                self._on_read(self._told.bytes_read)
         return values
 
 
-def slice_elements(num_models: int, buffer_elements: int = BUFFER_ELEMENTS) -> int:
-    """The length of a slice when that many models share the buffer."""
-    return min(_MAX_SLICE, max(_MIN_SLICE, buffer_elements // max(1, num_models)))
+def chunk_elements(num_models: int) -> int:
+    """The length of a chunk when that many models are read side by side: a power of two.
+
+    The chunks of all models together stay in a core's share of the cache.
+    """
+    return max(_MIN_CHUNK, min(_MAX_CHUNK, 1 << (_ALL_MODELS // max(1, num_models)).bit_length() - 1))
+
+
+def num_threads() -> int:
+    """How many chunks are worked on at a time: as many as there are cores for this process, at most 8."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(8, len(affinity(0)) if affinity else os.cpu_count() or 1)

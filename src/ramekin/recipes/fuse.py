@@ -206,7 +206,7 @@ def _evaluate(
 
 def _tokenizer_folder(config: FuseConfig, places: Places, base: Path, progress: AbstractProgress) -> Path:
     """The base's own tokenizer, or that of the checkpoint the pool names."""
-    from ramekin.weights.checkpoint import has_tokenizer
+    from ramekin.weights.beside import has_tokenizer
 
     if has_tokenizer(base) or config.modelpool.tokenizer is None:
         return base

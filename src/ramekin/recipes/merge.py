@@ -136,12 +136,14 @@ def _inputs(
 def model_input(name: str, base: str | None, places: Places, progress: AbstractProgress) -> Any:
     """A model by name as what `merge` takes; an adapter with the folder of its base."""
     from ramekin.merge.inputs import ModelInput
-    from ramekin.weights import opening
-    from ramekin.weights.adapter import is_adapter, read_adapter
+    from ramekin.weights.layout import is_adapter
 
     folder: Path = locate(name, places, progress)
     if not is_adapter(folder):
         return ModelInput(name, folder)
+    from ramekin.weights import opening
+    from ramekin.weights.adapter_folder import read_adapter
+
     base_folder = locate_base(folder, base, places, progress)
     found = opening.locate_base(folder, read_adapter(folder), base=base_folder, hub_root=places.hub_root)
     return ModelInput(name, folder, found)

@@ -66,7 +66,7 @@ def locate_tokenizer(name: str, places: Places, progress: AbstractProgress) -> P
     Raises:
         WeightsError: there is no such model, or an adapter's base is not found.
     """
-    from ramekin.weights.checkpoint import has_tokenizer
+    from ramekin.weights.beside import has_tokenizer
     from ramekin.weights.lineage import read_lineage
 
     folder = locate(name, places, progress, weights=False)

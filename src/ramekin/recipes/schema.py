@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
-from ramekin.merge.words import parse_method
 from ramekin.recipes.adapter_config import AdapterConfig, mergeable
 from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.settings import (
@@ -171,6 +170,8 @@ class TrainConfig(AbstractTaskVerbConfig):
 
 def _known_method(method: dict[str, Any]) -> dict[str, Any]:
     """Refuse an unknown method or setting, in the words of the merge unit."""
+    from ramekin.merge.methods import parse_method
+
     try:
         parse_method(method)
     except UsageError as error:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,6 +34,10 @@ class AbstractChange(ABC):
     @abstractmethod
     def merged(self, weight: Tensor) -> Tensor:
         """The changed tensor: `weight: (out, in)` of any dtype -> `(out, in)` in fp32."""
+
+    @abstractmethod
+    def merged_rows(self, rows: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
+        """Some rows of the changed tensor: `rows: (n, in)` from row `first` on, `(n, in)`, in numpy."""
 
     @final
     def fits(self, shape: Sequence[int]) -> bool:
@@ -65,6 +71,14 @@ class LowRank(AbstractChange):
         """The sum."""
         return weight.float() + self.dense().to(weight.device)
 
+    def merged_rows(self, rows: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
+        """The sum of some rows."""
+        b: npt.NDArray[np.float32] = self.b[first : first + len(rows)].numpy()
+        product: npt.NDArray[np.float32] = b @ self.a.numpy()
+        product *= np.float32(self.scale)
+        product += rows
+        return product
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -88,6 +102,14 @@ class Decomposed(AbstractChange):
         factors = torch.where(norms > 0, self.magnitude.to(norms.device) / norms, 0.0)
         return factors[:, None] * total
 
+    def merged_rows(self, rows: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
+        """Some rows of the sum, each brought to its length."""
+        total = self.low_rank.merged_rows(rows, first)
+        norms = np.linalg.norm(total, axis=1)
+        lengths = self.magnitude[first : first + len(rows)].numpy()
+        factors = np.divide(lengths, norms, out=np.zeros_like(norms), where=norms > 0)
+        return np.asarray(factors[:, None] * total, dtype=np.float32)
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -106,3 +128,9 @@ class Rescaled(AbstractChange):
     def merged(self, weight: Tensor) -> Tensor:
         """The product."""
         return weight.float() * self.vector.to(weight.device)
+
+    def merged_rows(self, rows: npt.NDArray[np.float32], first: int) -> npt.NDArray[np.float32]:
+        """The product of some rows."""
+        vector = self.vector.numpy()
+        own = vector[first : first + len(rows)] if vector.shape[1] == 1 else vector
+        return np.asarray(rows * own, dtype=np.float32)

@@ -7,13 +7,13 @@ right. `ramekin.json` is described in `lineage`, verification is in `verify`; bo
 module knows nothing of training or merging.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ramekin.errors import WeightsError
 from ramekin.files import atomic_directory, write_bytes, write_json
+from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer
 from ramekin.weights.config import CONFIG, check_config, config_to_save, says_scaled, says_tied
 from ramekin.weights.data import check_finite, dtype_name, write_tensors
 from ramekin.weights.layout import WEIGHTS, read_json
@@ -34,30 +34,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 __all__ = [
-    "GENERATION_CONFIG",
-    "TOKENIZER_FILES",
     "Lineage",
     "Manifest",
     "Parent",
-    "copy_tokenizer",
     "current_versions",
-    "has_tokenizer",
     "read_lineage",
     "save_checkpoint",
     "verify_checkpoint",
     "weights_sha256",
     "write_manifest",
 ]
-
-GENERATION_CONFIG = "generation_config.json"
-TOKENIZER_FILES = (
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
-"""The files a tokenizer of the T5 family can consist of; copied byte for byte."""
 
 _ARCHITECTURE = (
     "model_type",
@@ -115,32 +101,6 @@ def save_checkpoint(
         sha256 = write_tensors(folder / WEIGHTS, tensors)
         add_files(folder, extra_files)
         return write_manifest(folder, lineage, known_sha256={WEIGHTS: sha256})
-
-
-def copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy a tokenizer's files byte for byte.
-
-    Raises:
-        WeightsError: the source has none.
-    """
-    if not has_tokenizer(source):
-        raise WeightsError(
-            "the folder holds no tokenizer",
-            where=str(source),
-            expected="tokenizer.json or spiece.model",
-            fix="name the folder of the base checkpoint",
-        )
-    for path in _present(source, TOKENIZER_FILES):
-        write_bytes(folder / path.name, path.read_bytes())
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder holds a tokenizer's files."""
-    return any(True for _ in _present(folder, ("tokenizer.json", "spiece.model")))
-
-
-def _present(folder: Path, names: Iterable[str]) -> Iterable[Path]:
-    return (folder / name for name in names if (folder / name).is_file())
 
 
 def _write_configs(model: "PreTrainedModel", folder: Path, base_folder: Path | None) -> None:

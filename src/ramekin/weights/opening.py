@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 from ramekin.errors import WeightsError
 from ramekin.weights.adapter import merge_adapter
 from ramekin.weights.adapter_folder import Adapter, read_adapter
-from ramekin.weights.checkpoint import has_tokenizer
+from ramekin.weights.beside import has_tokenizer
 from ramekin.weights.layout import is_adapter
 from ramekin.weights.lineage import Lineage, read_lineage, weights_sha256
 from ramekin.weights.locate import is_hub_name, locate_checkpoint

@@ -1,10 +1,12 @@
 """Read and write checkpoints slice by slice, so that memory does not depend on their size or number.
 
 A reader gives any slice of any tensor as fp32, whatever the file's dtype and however the checkpoint is
-sharded; a `LoraReader` gives the slices of base plus adapter without ever holding the merged model. The
+sharded; an `AdapterReader` gives the slices of base plus adapter without ever holding the merged model. The
 writer produces one safetensors file from front to back, the same bytes the safetensors library would
 write, and its sha256 on the way. Files are read with `preadv` into buffers the caller keeps: mapped pages
-would count as resident memory and grow with the number of models. This module knows nothing of merging.
+would count as resident memory and grow with the number of models. Readers may be used by several threads at
+once. All is done in numpy, so that a merge of checkpoints needs no torch. This module knows nothing of
+merging.
 """
 
 import hashlib
@@ -12,40 +14,62 @@ import json
 import math
 import os
 import struct
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self, cast, final
+from typing import TYPE_CHECKING, Any, Self, final
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.weights.adapter_folder import Adapter
-from ramekin.weights.change import LowRank
 from ramekin.weights.header import TensorInfo
 from ramekin.weights.layout import Layout, open_layout
 
+if TYPE_CHECKING:
+    from ramekin.weights.adapter_folder import Adapter
+    from ramekin.weights.change import AbstractChange
+
 __all__ = [
-    "FLOAT_DTYPES",
+    "FILE_DTYPES",
     "AbstractTensorReader",
+    "AdapterReader",
+    "ArrayReader",
     "CheckpointReader",
     "CheckpointWriter",
-    "LoraReader",
+    "FileDtype",
+    "Floats",
     "PlannedTensor",
     "all_finite",
     "header_bytes",
     "planned_bytes",
+    "rounded",
 ]
 
-FLOAT_DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
-    {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+Floats = npt.NDArray[np.float32]
+"""fp32 numbers, the one form in which tensors are handed about here."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FileDtype:
+    """How a file stores a number."""
+
+    itemsize: int
+    """Bytes of one."""
+    torch_name: str
+    """What torch calls it."""
+
+
+FILE_DTYPES: Mapping[str, FileDtype] = MappingProxyType(
+    {"F32": FileDtype(4, "float32"), "BF16": FileDtype(2, "bfloat16"), "F16": FileDtype(2, "float16")}
 )
 """The dtypes that can be read and written, by their safetensors names, in the order of the data."""
 
-_BLOCK = 1 << 16  # elements converted at a time: the scratch of a reader stays small whatever it reads
-_DELTA_BLOCK = 1 << 20  # elements of a low-rank product made at a time
+_BLOCK = 1 << 16  # elements converted at a time, and of the rows of an adapter's change made at a time
 
 
 class AbstractTensorReader(ABC):
@@ -69,14 +93,14 @@ class AbstractTensorReader(ABC):
         """
 
     @abstractmethod
-    def read(self, name: str, start: int, stop: int, *, out: torch.Tensor | None = None) -> torch.Tensor:
+    def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
         """A slice of the flattened tensor, in fp32.
 
         Args:
             name: the tensor.
             start: the first element.
             stop: one past the last element.
-            out: `(>= stop - start,)` fp32, filled from its front and reused; made anew when None.
+            out: `(>= stop - start,)` fp32, filled from its front; made anew when None.
 
         Returns:
             `(stop - start,)` fp32; a view of `out` when that was given.
@@ -116,7 +140,7 @@ class CheckpointReader(AbstractTensorReader):
         self._layout = open_layout(Path(folder))
         self._names = tuple(sorted(self._layout.homes))
         self._descriptors: dict[str, int] = {}
-        self._scratch: torch.Tensor | None = None
+        self._opening = threading.Lock()
         for name in self._names:
             _check_dtype(self._layout, name)
 
@@ -140,24 +164,23 @@ class CheckpointReader(AbstractTensorReader):
             raise WeightsError("the checkpoint has no such tensor", where=f"{self.where}#{name}")
         return self._layout.info(name)
 
-    def read(self, name: str, start: int, stop: int, *, out: torch.Tensor | None = None) -> torch.Tensor:
+    def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
         """A slice of the flattened tensor, in fp32."""
         info = self.info(name)
         values = _slot(info, start, stop, out)
-        dtype = FLOAT_DTYPES[info.dtype]
+        itemsize = FILE_DTYPES[info.dtype].itemsize
         file = self._layout.homes[name]
-        offset = self._layout.headers[file].data_offset + info.start + start * dtype.itemsize
+        offset = self._layout.headers[file].data_offset + info.start + start * itemsize
         where = self._layout.where(name)
-        if dtype == torch.float32:
+        if info.dtype == "F32":
             _read_into(self._descriptor(file), values, offset, where)
             return values
-        if self._scratch is None:
-            self._scratch = torch.empty(_BLOCK, dtype=torch.int16)
+        raw = np.empty(min(_BLOCK, stop - start), dtype=np.uint16)
         for begin in range(0, stop - start, _BLOCK):
             piece = values[begin : begin + _BLOCK]
-            raw = self._scratch[: piece.numel()]
-            _read_into(self._descriptor(file), raw, offset + begin * dtype.itemsize, where)
-            piece.copy_(raw.view(dtype))
+            bits = raw[: len(piece)]
+            _read_into(self._descriptor(file), bits, offset + begin * itemsize, where)
+            _widen(bits, info.dtype, out=piece)
         return values
 
     def close(self) -> None:
@@ -167,44 +190,85 @@ class CheckpointReader(AbstractTensorReader):
         self._descriptors.clear()
 
     def _descriptor(self, file: str) -> int:
-        if file not in self._descriptors:
-            path = self._layout.folder / file
-            try:
-                self._descriptors[file] = os.open(path, os.O_RDONLY)
-            except OSError as error:
-                raise WeightsError(
-                    "cannot read a weights file", where=str(path), got=error.strerror or str(error)
-                ) from error
-        return self._descriptors[file]
+        with self._opening:
+            if file not in self._descriptors:
+                path = self._layout.folder / file
+                try:
+                    self._descriptors[file] = os.open(path, os.O_RDONLY)
+                except OSError as error:
+                    raise WeightsError(
+                        "cannot read a weights file", where=str(path), got=error.strerror or str(error)
+                    ) from error
+            return self._descriptors[file]
 
 
 @final
-class LoraReader(AbstractTensorReader):
-    """Base tensors plus `scale * B @ A` of an adapter, made slice by slice.
+class ArrayReader(AbstractTensorReader):
+    """The tensors of a model that is arrays in memory.
 
-    The product is made in whole rows, in blocks that do not depend on the slice asked for, so that the
-    same element has the same bits whatever the slices; a tensor of at most 2**20 elements is one product,
-    as in a dense merge.
+    Args:
+        tensors: by name; anything numpy reads as numbers, taken as fp32.
+        where: what to call the model.
+    """
+
+    def __init__(self, tensors: Mapping[str, npt.ArrayLike], *, where: str) -> None:
+        arrays = {name: np.asarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}
+        self._infos = {name: TensorInfo("F32", each.shape, 0, each.nbytes) for name, each in arrays.items()}
+        self._flat = {name: np.ascontiguousarray(each).reshape(-1) for name, each in arrays.items()}
+        self._where = where
+
+    @property
+    def where(self) -> str:
+        """What the model is called."""
+        return self._where
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the tensors, sorted."""
+        return tuple(sorted(self._flat))
+
+    def info(self, name: str) -> TensorInfo:
+        """The shape of a tensor."""
+        if name not in self._infos:
+            raise WeightsError("the model has no such tensor", where=f"{self.where}#{name}")
+        return self._infos[name]
+
+    def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
+        """A slice of the flattened tensor, copied."""
+        values = _slot(self.info(name), start, stop, out)
+        values[:] = self._flat[name][start:stop]
+        return values
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@final
+class AdapterReader(AbstractTensorReader):
+    """The tensors of a base as an adapter changes them, made slice by slice.
+
+    LoRA, rsLoRA, DoRA and IA3 each change a matrix row by row. A change is made in blocks of whole rows that
+    do not depend on the slice asked for, so that the same element has the same bits whatever the slices.
 
     Args:
         base: the model the adapter was trained on; it stays open when this reader is closed only if
             `owns_base` is false.
-        adapter: a LoRA, its low-rank changes by tensor name.
+        adapter: its changes by tensor name.
         folder: the adapter's folder, for messages.
         owns_base: whether closing this reader closes the base.
 
     Raises:
-        UsageError: the adapter is of another kind, whose changes are not sums and need the whole tensor.
-        WeightsError: a delta whose tensor the base lacks, or whose shape does not fit it.
+        UsageError: the adapter is a soft prompt, which changes no tensor.
+        WeightsError: a change of a tensor that the base lacks, or whose shape does not fit it.
     """
 
     def __init__(
-        self, base: AbstractTensorReader, adapter: Adapter, *, folder: Path, owns_base: bool = True
+        self, base: AbstractTensorReader, adapter: "Adapter", *, folder: Path, owns_base: bool = True
     ) -> None:
-        self._base, self._deltas, self._owns_base = base, _low_ranks(adapter, folder), owns_base
+        self._base, self._owns_base = base, owns_base
+        self._changes: Mapping[str, AbstractChange] = _changes_of(adapter, folder)
         self._where = f"{folder} on {base.where}"
         known = set(base.names())
-        for name, delta in self._deltas.items():
+        for name, change in self._changes.items():
             if name not in known:
                 raise WeightsError(
                     "the adapter changes a tensor its base does not have",
@@ -212,12 +276,12 @@ class LoraReader(AbstractTensorReader):
                     got=f"base {base.where}",
                     fix="name the base this adapter was trained on",
                 )
-            if delta.shape != base.info(name).shape:
+            if not change.fits(base.info(name).shape):
                 raise WeightsError(
                     "the adapter does not fit its base",
                     where=f"{folder}#{name}",
                     expected=f"{list(base.info(name).shape)} as in {base.where}",
-                    got=f"{list(delta.shape)}",
+                    got=f"{list(change.shape)}",
                     fix="name the base this adapter was trained on",
                 )
 
@@ -234,11 +298,19 @@ class LoraReader(AbstractTensorReader):
         """The base's dtype and shape."""
         return self._base.info(name)
 
-    def read(self, name: str, start: int, stop: int, *, out: torch.Tensor | None = None) -> torch.Tensor:
-        """A slice of the flattened base tensor plus the adapter's, in fp32."""
-        values = self._base.read(name, start, stop, out=out)
-        if name in self._deltas and stop > start:
-            _add_low_rank(values, self._deltas[name], start)
+    def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
+        """A slice of the flattened tensor as the adapter changes it, in fp32."""
+        if name not in self._changes or stop <= start:
+            return self._base.read(name, start, stop, out=out)
+        info = self.info(name)
+        values, (rows, width) = _slot(info, start, stop, out), info.shape
+        step = max(1, _BLOCK // width)
+        for first in range(start // width // step * step, -(-stop // width), step):
+            last = min(rows, first + step)
+            block = self._base.read(name, first * width, last * width).reshape(-1, width)
+            changed = self._changes[name].merged_rows(block, first).reshape(-1)
+            low, high = max(start, first * width), min(stop, last * width)
+            values[low - start : high - start] = changed[low - first * width : high - first * width]
         return values
 
     def close(self) -> None:
@@ -253,7 +325,7 @@ class PlannedTensor:
     """A tensor to be written."""
 
     dtype: str
-    """A key of `FLOAT_DTYPES`."""
+    """A key of `FILE_DTYPES`."""
     shape: tuple[int, ...]
 
     @property
@@ -264,7 +336,7 @@ class PlannedTensor:
     @property
     def nbytes(self) -> int:
         """The bytes it takes in the file."""
-        return self.numel * FLOAT_DTYPES[self.dtype].itemsize
+        return self.numel * FILE_DTYPES[self.dtype].itemsize
 
 
 @final
@@ -291,27 +363,46 @@ class CheckpointWriter:
         self._file = self._path.open("xb", buffering=0)
         self._put(header_bytes(self._plan))
 
-    def write(self, name: str, values: torch.Tensor) -> None:
-        """Append the next elements of the tensor whose turn it is; `values: (n,)`, any float dtype."""
-        if values.numel() == 0:
+    def write(self, name: str, values: Floats) -> None:
+        """Append the next elements of the tensor whose turn it is; `values: (n,)` fp32.
+
+        Raises:
+            WeightsError: a value is not finite, here or in the file's dtype.
+        """
+        self.write_stored(name, self.stored(name, values))
+
+    def stored(self, name: str, values: Floats) -> npt.NDArray[np.uint8]:
+        """The bytes that a tensor's values become; `values: (n,)` fp32. Other threads may call it.
+
+        Raises:
+            WeightsError: a value is not finite, here or in the file's dtype.
+        """
+        dtype = self._plan[name].dtype
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused
+            narrow = _narrow(values, dtype)
+        if not all_finite(values) or not _stays_finite(narrow, dtype):
+            raise WeightsError(
+                "a value to be written is not finite",
+                where=f"{self._path.name}#{name}",
+                expected=f"finite {dtype} values",
+                fix="a smaller scaling factor or weight, or dtype=float32",
+            )
+        return np.ascontiguousarray(narrow).view(np.uint8)
+
+    def write_stored(self, name: str, data: npt.NDArray[np.uint8]) -> None:
+        """Append what `stored` gave for the next elements of the tensor whose turn it is."""
+        if not len(data):
             return
         self._skip_finished()
         if self._position == len(self.order) or self.order[self._position] != name:
             turn = self.order[self._position] if self._position < len(self.order) else "nothing more"
             raise UsageError("a tensor was written out of order", where=name, expected=turn)
         planned = self._plan[name]
-        if self._written + values.numel() > planned.numel:
+        count = len(data) // FILE_DTYPES[planned.dtype].itemsize
+        if self._written + count > planned.numel:
             raise UsageError("too many elements were written", where=name, expected=str(planned.numel))
-        stored = values.to(FLOAT_DTYPES[planned.dtype])
-        if not all_finite(stored):
-            raise WeightsError(
-                "a value to be written is not finite",
-                where=f"{self._path.name}#{name}",
-                expected=f"finite {planned.dtype} values",
-                fix="a smaller scaling factor or weight, or dtype=float32",
-            )
-        self._put(_bytes_of(stored.contiguous()))
-        self._written += values.numel()
+        self._put(data.data)
+        self._written += count
         self._skip_finished()
 
     @property
@@ -374,48 +465,60 @@ def planned_bytes(plan: Mapping[str, PlannedTensor]) -> int:
     return len(header_bytes(plan)) + sum(planned.nbytes for planned in plan.values())
 
 
-def all_finite(values: torch.Tensor) -> bool:
+def rounded(values: Floats, dtype: str) -> Floats:
+    """The fp32 numbers that are read back when `values` are written in a file's dtype."""
+    if dtype == "F32":
+        return values
+    with np.errstate(over="ignore"):  # becomes infinite, which is for the caller to see
+        narrow = _narrow(values.reshape(-1), dtype)
+    wide = np.empty(narrow.shape, dtype=np.float32)
+    _widen(narrow.view(np.uint16), dtype, out=wide)
+    return wide.reshape(values.shape)
+
+
+def all_finite(values: npt.NDArray[Any]) -> bool:
     """Whether no element is NaN or infinite.
 
     A sum is NaN or infinite if any element is, and takes one pass; only a sum that is not finite, which
     finite elements can have too, needs the look at each element.
     """
-    if values.dtype == torch.float32 and bool(torch.isfinite(values.sum())):
-        return True
-    return bool(torch.isfinite(values).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(float(np.add.reduce(values, axis=None))):
+            return True
+    return bool(np.isfinite(values).all())
 
 
 def _data_order(plan: Mapping[str, PlannedTensor]) -> tuple[str, ...]:
     """The order of the safetensors library: wider dtypes first, then by name."""
-    rank = {dtype: position for position, dtype in enumerate(FLOAT_DTYPES)}
+    rank = {dtype: position for position, dtype in enumerate(FILE_DTYPES)}
     return tuple(sorted(plan, key=lambda name: (rank[plan[name].dtype], name)))
 
 
 def _check_dtype(layout: Layout, name: str) -> None:
-    if layout.info(name).dtype not in FLOAT_DTYPES:
+    if layout.info(name).dtype not in FILE_DTYPES:
         raise WeightsError(
             "a tensor of this dtype cannot be merged",
             where=layout.where(name),
-            expected=" or ".join(FLOAT_DTYPES),
+            expected=" or ".join(FILE_DTYPES),
             got=layout.info(name).dtype,
             fix="convert the checkpoint to float32 or bfloat16",
         )
 
 
-def _slot(info: TensorInfo, start: int, stop: int, out: torch.Tensor | None) -> torch.Tensor:
-    """Where the slice goes: the front of `out`, or a new tensor."""
+def _slot(info: TensorInfo, start: int, stop: int, out: Floats | None) -> Floats:
+    """Where the slice goes: the front of `out`, or a new array."""
     if not 0 <= start <= stop <= info.numel:
         raise UsageError("a slice outside the tensor", expected=f"0..{info.numel}", got=f"{start}..{stop}")
     if out is None:
-        return torch.empty(stop - start, dtype=torch.float32)
-    if out.dtype != torch.float32 or out.numel() < stop - start or not out.is_contiguous():
+        return np.empty(stop - start, dtype=np.float32)
+    if out.dtype != np.float32 or out.size < stop - start or not out.flags.c_contiguous:
         raise UsageError("a buffer that cannot take the slice", expected=f"{stop - start} contiguous fp32")
-    return out.view(-1)[: stop - start]
+    return out.reshape(-1)[: stop - start]
 
 
-def _read_into(descriptor: int, values: torch.Tensor, offset: int, where: str) -> None:
+def _read_into(descriptor: int, values: npt.NDArray[Any], offset: int, where: str) -> None:
     """Fill `values` with the file's bytes from `offset`."""
-    view = _bytes_of(values)
+    view = memoryview(values.view(np.uint8))  # type: ignore[arg-type]
     while view:
         try:
             read = os.preadv(descriptor, [view], offset)
@@ -426,35 +529,40 @@ def _read_into(descriptor: int, values: torch.Tensor, offset: int, where: str) -
         view, offset = view[read:], offset + read
 
 
-def _bytes_of(flat: torch.Tensor) -> memoryview:
-    """The memory of a one-dimensional tensor."""
-    return memoryview(cast("memoryview", flat.view(torch.uint8).numpy()))
+def _widen(bits: npt.NDArray[np.uint16], dtype: str, *, out: Floats) -> None:
+    """Half-precision numbers as fp32, exactly."""
+    if dtype == "F16":
+        out[:] = bits.view(np.float16)
+        return
+    wide = out.view(np.uint32)
+    wide[:] = bits
+    wide <<= 16
 
 
-def _low_ranks(adapter: Adapter, folder: Path) -> dict[str, LowRank]:
-    """The adapter's changes, refused where one is more than a sum."""
-    found = {name: change for name, change in adapter.changes.items() if isinstance(change, LowRank)}
-    if adapter.kind != "lora" or len(found) != len(adapter.changes):
+def _narrow(values: Floats, dtype: str) -> npt.NDArray[Any]:
+    """fp32 numbers in a file's dtype, each rounded to the nearest, and to the even one of two as near."""
+    if dtype == "F32":
+        return values
+    if dtype == "F16":
+        return values.astype(np.float16)
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return ((bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
+
+
+def _stays_finite(narrow: npt.NDArray[Any], dtype: str) -> bool:
+    """Whether finite numbers have become finite ones."""
+    if dtype == "BF16":
+        return not bool(((narrow & 0x7F80) == 0x7F80).any())
+    return dtype == "F32" or bool(np.isfinite(narrow).all())
+
+
+def _changes_of(adapter: "Adapter", folder: Path) -> "Mapping[str, AbstractChange]":
+    """The adapter's changes, refused where it has none."""
+    if adapter.kind == "prompt":
         raise UsageError(
-            "an adapter of this kind cannot be merged with other models yet",
+            "a soft prompt has no weights to merge",
             where=str(folder),
-            expected="a LoRA adapter, or a whole model",
-            got=adapter.kind,
-            fix="a soft prompt has no weights to merge; leave it out"
-            if adapter.kind == "prompt"
-            else "make a whole model of it: open_model, then save_checkpoint",
+            expected="a LoRA, DoRA or IA3 adapter, or a whole model",
+            fix="leave it out",
         )
-    return found
-
-
-def _add_low_rank(values: torch.Tensor, delta: LowRank, start: int) -> None:
-    """Add `scale * B @ A` to a slice of the flattened weight that begins at element `start`."""
-    width = delta.a.shape[1]
-    rows_per_block = max(1, _DELTA_BLOCK // width)
-    stop = start + values.numel()
-    first = start // width // rows_per_block * rows_per_block
-    for row in range(first, -(-stop // width), rows_per_block):
-        product = (delta.b[row : row + rows_per_block].float() @ delta.a.float()).view(-1) * delta.scale
-        begin = row * width
-        low, high = max(start, begin), min(stop, begin + product.numel())
-        values[low - start : high - start] += product[low - begin : high - begin]
+    return adapter.changes

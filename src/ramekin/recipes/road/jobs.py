@@ -220,6 +220,8 @@ def run_sweep(job: SweepJob) -> tuple[Evaluated, ...]:
     found = [_kept(folder) for folder in folders]
     if all(found):
         return tuple(each for each in found if each is not None)
+    import torch
+
     from ramekin.merge.direction import merge_direction
     from ramekin.weights.seq2seq import set_tensors
 
@@ -229,7 +231,8 @@ def run_sweep(job: SweepJob) -> tuple[Evaluated, ...]:
     model = _open(job.base).model
     results = []
     for factor, folder in zip(job.factors, folders, strict=True):
-        set_tensors(model, direction.scaled(factor))
+        merged = {name: torch.from_numpy(each) for name, each in direction.scaled(factor).items()}
+        set_tensors(model, merged)
         results.append(_keep(f"{factor:g}", _evaluate(model, job.examination), folder))
     return tuple(results)
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.merge.average import simple_average
+from ramekin.merge.methods.simple_average import simple_average
 
 seeds = st.integers(0, 10_000)
 
@@ -57,9 +57,9 @@ def test_inputs_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("tensors", "weights", "message"),
     [
-        ([], None, "there is nothing to average"),
+        ([], None, "there is nothing to add: expected at least one model"),
         ([torch.ones(1)], [1, 2], "expected 1 weights, got 2"),
-        ([torch.ones(1), torch.ones(1)], [1, -1], "the weights add to zero: got 1, -1"),
+        ([torch.ones(1), torch.ones(1)], [1, -1], "the weights add to zero: weights: got 1, -1"),
     ],
 )
 def test_refusals(tensors: list[torch.Tensor], weights: list[float] | None, message: str) -> None:

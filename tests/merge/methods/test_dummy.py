@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ramekin.errors import UsageError
-from ramekin.merge.dummy import dummy
+from ramekin.merge.methods.dummy import dummy
 
 
 def test_is_the_base_or_else_the_first_model() -> None:

@@ -1,12 +1,15 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.merge.kth_magnitude import kth_magnitudes
+from ramekin.merge import selection
+from ramekin.merge.selection import Rows, kth_magnitudes
 
 
 def _data(kind: str, size: int, seed: int) -> torch.Tensor:
@@ -24,6 +27,18 @@ def _data(kind: str, size: int, seed: int) -> torch.Tensor:
     }[kind]
 
 
+def _walk(pieces: Sequence[Any], started: list[int] | None = None) -> Any:
+    """A walk over pieces: how often each counts, and the numbers of its rows."""
+
+    def walk(look: Callable[[Rows], Any]) -> Iterator[Any]:
+        if started is not None:
+            started.append(1)
+        for times, *rows in pieces:
+            yield look((times, [row.abs().numpy() for row in rows]))
+
+    return walk
+
+
 KINDS = ("random", "constant", "zero", "negative zero", "ties", "mostly zero", "mixed scales", "subnormal")
 
 
@@ -38,13 +53,11 @@ def test_equals_kthvalue(kind: str, size: int, share: float, seed: int, pieces: 
     row = _data(kind, size, seed)
     rank = max(1, min(size, round(share * size)))
 
-    def stream() -> list[tuple[int, Sequence[torch.Tensor]]]:
-        return [(1, [part]) for part in row.chunk(pieces)]
-
-    ((value, below),) = kth_magnitudes(stream, [rank])
+    ((value, below, equal),) = kth_magnitudes(_walk([(1, part) for part in row.chunk(pieces)]), [rank])
     expected = row.abs().kthvalue(rank).values
     assert value == float(expected)
     assert below == int((row.abs() < expected).sum())
+    assert equal == int((row.abs() == expected).sum())
 
 
 @given(size=st.integers(1, 100), times=st.integers(1, 5), share=st.floats(0, 1), seed=st.integers(0, 1000))
@@ -54,14 +67,14 @@ def test_a_piece_that_counts_several_times_is_that_piece_repeated(
     once, often = _data("ties", size, seed), _data("random", size, seed + 1)
     repeated = torch.cat([once, *[often] * times])
     rank = max(1, min(repeated.numel(), round(share * repeated.numel())))
-    ((value, below),) = kth_magnitudes(lambda: [(1, [once]), (times, [often])], [rank])
+    ((value, below, _),) = kth_magnitudes(_walk([(1, once), (times, often)]), [rank])
     assert value == float(repeated.abs().kthvalue(rank).values)
     assert below == int((repeated.abs() < value).sum())
 
 
 def test_rows_are_independent() -> None:
     rows = [_data("random", 1000, 0), _data("mixed scales", 1000, 1), _data("zero", 1000, 2)]
-    found = kth_magnitudes(lambda: [(1, rows)], [1, 500, 1000])
+    found = kth_magnitudes(_walk([(1, *rows)]), [1, 500, 1000])
     expected = [float(row.abs().kthvalue(k).values) for row, k in zip(rows, (1, 500, 1000), strict=True)]
     assert [kth.value for kth in found] == expected
 
@@ -69,12 +82,38 @@ def test_rows_are_independent() -> None:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_rank_outside_the_row(rank: int) -> None:
     with pytest.raises(UsageError, match=f"a rank outside the numbers: expected 1..3, got {rank}"):
-        kth_magnitudes(lambda: [(1, [torch.ones(3)])], [rank])
+        kth_magnitudes(_walk([(1, torch.ones(3))]), [rank])
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    share=st.floats(0.01, 0.99),
+    seed=st.integers(0, 100),
+    bins=st.integers(3, 12),
+)
+def test_a_sample_changes_nothing_but_the_passes(kind: str, share: float, seed: int, bins: int) -> None:
+    row = _data(kind, 3000, seed)
+    rank = max(1, round(share * 3000))
+    sample = row.abs().numpy()[np.random.default_rng(seed).integers(0, 3000, 500)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "_BINS", 1 << bins)  # too few for the interval, so that it is refined
+        ((value, below, _),) = kth_magnitudes(_walk([(1, row)]), [rank], sample=[sample], shares=[share])
+    assert value == float(row.abs().kthvalue(rank).values)
+    assert below == int((row.abs() < value).sum())
+
+
+def test_one_pass_where_the_sample_is_right_and_two_more_where_it_is_wrong() -> None:
+    row = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
+    expected = row.abs().kthvalue(160_000).values
+    for sample, passes in ((row.abs().numpy()[::4], 1), (np.full(1000, 1e-3, dtype=np.float32), 3)):
+        started: list[int] = []
+        (found,) = kth_magnitudes(_walk([(1, row)], started), [160_000], sample=[sample.copy()], shares=[0.8])
+        assert found.value == float(expected) and len(started) == passes
 
 
 @pytest.mark.slow
 def test_equals_kthvalue_on_a_large_vector() -> None:
     row = torch.randn(1 << 24, generator=torch.Generator().manual_seed(0))
     rank = int(row.numel() * 0.8)
-    ((value, _),) = kth_magnitudes(lambda: [(1, [part]) for part in row.chunk(50)], [rank])
-    assert value == float(row.abs().kthvalue(rank).values)
+    found = kth_magnitudes(_walk([(1, part) for part in row.chunk(50)]), [rank])
+    assert found[0].value == float(row.abs().kthvalue(rank).values)

@@ -2,15 +2,25 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.merge.task_arithmetic import task_arithmetic
-from ramekin.merge.ties_merging import elect_and_merge, ties_merging
+from ramekin.merge.combine import elected
+from ramekin.merge.direction import merge_arrays
+from ramekin.merge.methods import ties_merging as ties_module
+from ramekin.merge.methods.task_arithmetic import task_arithmetic
+from ramekin.merge.run import Walking
 
 Tensors = dict[str, torch.Tensor]
 seeds = st.integers(0, 10_000)
+
+
+def ties_merging(base: Tensors, tuned: list[Tensors], **settings: object) -> Tensors:
+    merged = merge_arrays("ties_merging", base, tuned, walking=Walking(threads=1), **settings)
+    return {name: torch.from_numpy(each) for name, each in merged.items()}
+
+
 densities = st.sampled_from([0.05, 0.1, 0.2, 0.5, 0.9])
 merge_funcs = st.sampled_from(["sum", "mean", "max"])
 
@@ -55,8 +65,8 @@ def test_equals_the_book(
         "official": lambda n: int(n * density) + 1,
     }[keep]
     merged = ties_merging(
-        base, tuned, scaling_factor=0.7, density=density, scope=scope, merge_func=merge_func, keep=keep  # type: ignore[arg-type]
-    )  # fmt: skip
+        base, tuned, scaling_factor=0.7, density=density, scope=scope, merge_func=merge_func, keep=keep
+    )
     expected = reference(
         base, tuned, scaling_factor=0.7, keep_count=keep_count, scope=scope, merge_func=merge_func
     )
@@ -64,14 +74,17 @@ def test_equals_the_book(
     assert all(torch.equal(merged[name], expected[name]) for name in base)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=seeds, density=densities, merge_func=merge_funcs, often=st.integers(2, 4))
 def test_a_tensor_that_counts_several_times_is_that_tensor_repeated(
-    reference: Callable[..., Tensors], seed: int, density: float, merge_func: str, often: int
-) -> None:
+    reference: Callable[..., Tensors], seed: int, density: float, merge_func: str, often: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(ties_module, "embedding_counts", lambda names, head_is_embedding: {"b": often})
     base, tuned = _random(seed, 4)
     merged = ties_merging(
-        base, tuned, density=density, merge_func=merge_func, keep="official", times={"b": often}  # type: ignore[arg-type]
-    )  # fmt: skip
+        base, tuned, density=density, merge_func=merge_func, keep="official", counting="fusionbench"
+    )
     expected = reference(
         base, tuned, scaling_factor=0.3, keep_count=lambda n: int(n * density) + 1, scope="model",
         merge_func=merge_func, times={"b": often},
@@ -102,7 +115,7 @@ def test_copies_of_one_model(seed: int, merge_func: str, copies: int) -> None:
     base, tuned = _random(seed, 1)
     one = ties_merging(base, tuned, scaling_factor=1.0, density=0.5)
     factor = 1.0 / copies if merge_func == "sum" else 1.0
-    many = ties_merging(base, tuned * copies, scaling_factor=factor, density=0.5, merge_func=merge_func)  # type: ignore[arg-type]
+    many = ties_merging(base, tuned * copies, scaling_factor=factor, density=0.5, merge_func=merge_func)
     for name in base:
         torch.testing.assert_close(many[name], one[name])
 
@@ -110,8 +123,8 @@ def test_copies_of_one_model(seed: int, merge_func: str, copies: int) -> None:
 @given(seed=seeds, order=st.permutations(range(4)), density=densities, merge_func=merge_funcs)
 def test_the_order_does_not_matter(seed: int, order: list[int], density: float, merge_func: str) -> None:
     base, tuned = _random(2 * seed, 4)  # no exact cancellations, whose sign rounding decides
-    merged = ties_merging(base, tuned, density=density, merge_func=merge_func)  # type: ignore[arg-type]
-    permuted = ties_merging(base, [tuned[i] for i in order], density=density, merge_func=merge_func)  # type: ignore[arg-type]
+    merged = ties_merging(base, tuned, density=density, merge_func=merge_func)
+    permuted = ties_merging(base, [tuned[i] for i in order], density=density, merge_func=merge_func)
     for name in base:
         torch.testing.assert_close(permuted[name], merged[name], atol=1e-5, rtol=1e-5)
 
@@ -139,7 +152,7 @@ def test_untrimmed_without_conflicts_is_task_arithmetic(seed: int) -> None:
 )
 def test_deltas_that_cancel_take_the_elected_sign(zero_sign: int, merge_func: str, expected: float) -> None:
     deltas = [torch.tensor([2.0]), torch.tensor([-2.0])]
-    merged = elect_and_merge(deltas, cuts=[1.0, 1.0], zero_sign=zero_sign, merge_func=merge_func)  # type: ignore[arg-type]
+    merged = elected(deltas, zero_sign=zero_sign, merge_func=merge_func)
     assert merged.tolist() == [expected]
 
 
@@ -153,7 +166,7 @@ def test_inputs_are_left_alone() -> None:
 
 
 def test_no_models() -> None:
-    with pytest.raises(UsageError, match="nothing to merge: expected at least one tuned model"):
+    with pytest.raises(UsageError, match="ties_merging was given no models: expected at least 1"):
         ties_merging({"a": torch.ones(1)}, [])
 
 

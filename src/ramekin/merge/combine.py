@@ -1,0 +1,106 @@
+"""What many methods do with the deltas of a tensor: add them by weight, elect signs.
+
+This module knows nothing of files, names or settings.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ramekin.errors import UsageError
+from ramekin.merge.array import Array, namespace
+
+__all__ = ["MergeFunc", "elected", "shares", "summed"]
+
+MergeFunc = Literal["sum", "mean", "max"]
+
+
+def summed(arrays: Sequence[Array], weights: Sequence[float] | None = None) -> Array:
+    """The sum of arrays of one shape, each times its weight, added in their order.
+
+    Args:
+        arrays: at least one; each is asked for once.
+        weights: one number an array; None counts each once, and multiplies nothing.
+
+    Raises:
+        UsageError: no arrays, or not one weight each.
+
+    >>> import numpy as np
+    >>> summed([np.asarray([1.0]), np.asarray([2.0])], [1, -1])
+    array([-1.])
+    """
+    if not len(arrays):
+        raise UsageError("there is nothing to add", expected="at least one model")
+    if weights is not None and len(weights) != len(arrays):
+        raise UsageError(
+            "weights must name one number a model", expected=f"{len(arrays)} weights", got=str(len(weights))
+        )
+    total = arrays[0] * (1.0 if weights is None else weights[0])
+    for place in range(1, len(arrays)):
+        total += arrays[place] if weights is None else arrays[place] * weights[place]
+    return total
+
+
+def shares(weights: Sequence[float], *, where: str = "weights") -> tuple[float, ...]:
+    """The weights divided by their sum.
+
+    Raises:
+        UsageError: they add to zero.
+
+    >>> shares([1, 3])
+    (0.25, 0.75)
+    """
+    total = sum(weights)
+    if total == 0:
+        raise UsageError(
+            "the weights add to zero",
+            where=where,
+            got=", ".join(f"{weight:g}" for weight in weights),
+            fix="give other weights, or set normalize=false",
+        )
+    return tuple(weight / total for weight in weights)
+
+
+def elected(
+    deltas: Sequence[Array],
+    *,
+    weights: Sequence[float] | None = None,
+    merge_func: MergeFunc = "sum",
+    zero_sign: int = 1,
+) -> Array:
+    """Elect a sign for each element and merge the values that have it, as TIES does.
+
+    Args:
+        deltas: of each model, trimmed, of one shape.
+        weights: how much each delta counts; None counts each once.
+        merge_func: the `sum` of the agreeing values, their `mean` by weight, or the largest (`max`).
+        zero_sign: -1, 0 or 1, the sign elected where the deltas add to zero.
+
+    >>> import numpy as np
+    >>> elected([np.asarray([4.0, -2.0]), np.asarray([-1.0, -5.0])], merge_func="mean")
+    array([ 4. , -3.5])
+    """
+    factors = weights or (1.0,) * len(deltas)
+    xp = namespace(deltas[0])
+    total = summed(deltas, weights)
+    positive, negative = xp.zeros_like(total), xp.zeros_like(total)
+    num_positive, num_negative = xp.zeros_like(total), xp.zeros_like(total)
+    for delta, factor in zip(deltas, factors, strict=True):
+        value = delta if weights is None else delta * factor
+        high, low = xp.clip(value, 0.0, None), xp.clip(value, None, 0.0)
+        if merge_func == "max":
+            positive, negative = xp.maximum(positive, high), xp.minimum(negative, low)
+            continue
+        positive += high
+        negative += low
+        if merge_func == "mean":
+            num_positive += factor * xp.astype(value > 0, value.dtype)
+            num_negative += factor * xp.astype(value < 0, value.dtype)
+    if merge_func == "mean":
+        positive /= xp.where(num_positive == 0, xp.ones_like(total), num_positive)
+        negative /= xp.where(num_negative == 0, xp.ones_like(total), num_negative)
+    # Where nothing is elected (the total is 0 and so is zero_sign) the authors' code takes the negative
+    # values for sum and mean, and 0 for max.
+    merged: Array = xp.where(total > 0 if zero_sign <= 0 else total >= 0, positive, negative)
+    if merge_func == "max" and zero_sign == 0:
+        merged = xp.where(total == 0, xp.zeros_like(total), merged)
+    return merged
