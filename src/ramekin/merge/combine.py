@@ -86,7 +86,10 @@ def elected(
     num_positive, num_negative = xp.zeros_like(total), xp.zeros_like(total)
     for delta, factor in zip(deltas, factors, strict=True):
         value = delta if weights is None else delta * factor
-        high, low = xp.clip(value, 0.0, None), xp.clip(value, None, 0.0)
+        # Twice the value where it is positive, and where it is negative, else 0: exact, as 2 is a power of 2,
+        # and faster than a maximum.
+        size = xp.abs(value)
+        high, low = value + size, value - size
         if merge_func == "max":
             positive, negative = xp.maximum(positive, high), xp.minimum(negative, low)
             continue
@@ -95,6 +98,8 @@ def elected(
         if merge_func == "mean":
             num_positive += factor * xp.astype(value > 0, value.dtype)
             num_negative += factor * xp.astype(value < 0, value.dtype)
+    positive *= 0.5
+    negative *= 0.5
     if merge_func == "mean":
         positive /= xp.where(num_positive == 0, xp.ones_like(total), num_positive)
         negative /= xp.where(num_negative == 0, xp.ones_like(total), num_negative)

@@ -23,6 +23,7 @@ __all__ = [
     "Keep",
     "KeptCounts",
     "cut_rank",
+    "kept_mask",
     "magnitudes",
     "model_cuts",
     "trim",
@@ -67,10 +68,13 @@ def trim(delta: Array, cut: float) -> Array:
     >>> trim(np.asarray([1.0, -2.0, 3.0]), 2.0)
     array([ 0., -2.,  3.])
     """
-    if cut == 0:
-        return delta
+    return delta if cut == 0 else delta * kept_mask(delta, cut)
+
+
+def kept_mask(delta: Array, cut: float) -> Array:
+    """Where the magnitude of a delta is not below a cut."""
     kept: Array = namespace(delta).abs(delta) >= cut
-    return delta * kept
+    return kept
 
 
 def magnitudes(chunk: Chunk) -> Sequence[Array]:

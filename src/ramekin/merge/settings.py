@@ -179,7 +179,11 @@ def _within(low: float | None, high: float | None) -> Check:
             return problems
         assert isinstance(value, int | float)
         if (low is not None and value < low) or (high is not None and value > high):
-            limits = [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
+            limits = [
+                f"at {word} {limit:g}"
+                for word, limit in (("least", low), ("most", high))
+                if limit is not None
+            ]
             return [f"{key}: expected {' and '.join(limits)}, got {value:g}"]
         return []
 

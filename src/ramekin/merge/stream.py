@@ -8,6 +8,7 @@ a time. Every value read is checked to be finite. This module knows nothing of m
 
 import copy
 import itertools
+import math
 import os
 import threading
 from collections import deque
@@ -62,7 +63,7 @@ class Piece:
     @property
     def stop(self) -> int:
         """One past its last element."""
-        return self.start + int(np.prod(self.shape, dtype=np.int64))
+        return self.start + math.prod(self.shape)
 
 
 @final

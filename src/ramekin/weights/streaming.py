@@ -479,11 +479,12 @@ def rounded(values: Floats, dtype: str) -> Floats:
 def all_finite(values: npt.NDArray[Any]) -> bool:
     """Whether no element is NaN or infinite.
 
-    A sum is NaN or infinite if any element is, and takes one pass; only a sum that is not finite, which
-    finite elements can have too, needs the look at each element.
+    A sum of squares is NaN or infinite if any element is, and takes one pass; only a sum that is not finite,
+    which finite elements can have too, needs the look at each element.
     """
+    flat = values.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(float(np.add.reduce(values, axis=None))):
+        if math.isfinite(float(np.dot(flat, flat))):
             return True
     return bool(np.isfinite(values).all())
 

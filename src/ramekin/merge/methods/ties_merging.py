@@ -37,7 +37,7 @@ from typing import Literal, final
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
 from ramekin.merge.combine import MergeFunc, elected, summed
-from ramekin.merge.cuts import Cuts, Keep, KeptCounts, cut_rank, model_cuts, trim, wanted_count
+from ramekin.merge.cuts import Cuts, Keep, KeptCounts, cut_rank, kept_mask, model_cuts, trim, wanted_count
 from ramekin.merge.inputs import embedding_counts
 from ramekin.merge.method import Method, Prepared, check_weights, weights_at
 from ramekin.merge.parameters import Parameter, PerModel, check_number, for_models
@@ -173,11 +173,11 @@ def _prepare(stream: ModelStream, settings: TiesSettings) -> Prepared:
         zero_signs = {name: sign_of(stream.only([name])) for name in stream.names}
 
     def combine(chunk: Chunk) -> Array:
-        rows = trimmed(chunk)
-        count = namespace(rows[0]).count_nonzero
-        for model, (row, cut) in enumerate(zip(rows, cuts.found[chunk.name], strict=True)):
-            # A cut of zero keeps everything, zeros too.
-            kept.add(chunk.name, model, int(count(row)) if cut.value else math.prod(chunk.shape))
+        rows = []
+        for model, (delta, cut) in enumerate(zip(chunk.deltas, cuts.found[chunk.name], strict=True)):
+            mask = kept_mask(delta, cut.value)
+            kept.add(chunk.name, model, int(namespace(delta).count_nonzero(mask)))
+            rows.append(delta * mask)
         return elected(
             rows,
             weights=weights_at(settings.weights, chunk),
