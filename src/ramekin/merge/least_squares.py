@@ -36,7 +36,7 @@ __all__ = [
     "unit_delta_moment",
 ]
 
-_RAISES = 16  # tenfold each: a sum that is no covariance at all is found out
+_MOST = 0.1  # a ridge that makes up for more than rounding would hide that the statistics are wrong
 
 
 def least_squares(terms: Iterable[tuple[Array, Array]], *, ridge: float = 1e-6) -> Array:
@@ -78,18 +78,18 @@ def least_squares(terms: Iterable[tuple[Array, Array]], *, ridge: float = 1e-6) 
         raise UsageError("there is nothing to merge", expected="at least one model")
     xp = namespace(products)
     trace = float(xp.linalg.trace(moments))
-    shift = ridge * (trace / (num_models * moments.shape[0]) if trace > 0 else 1.0)
-    unit = _unit(moments)
-    for _ in range(_RAISES):
+    # Without any statistics every direction is one that no C_t says anything of.
+    scale = trace / (num_models * moments.shape[0]) if trace != 0 else 1.0
+    unit, share = _unit(moments), ridge
+    while share <= max(ridge, _MOST) and scale > 0 and bool(xp.all(xp.isfinite(moments))):
         try:
-            lower = xp.linalg.cholesky(moments + unit * (num_models * shift))
+            lower = xp.linalg.cholesky(moments + unit * (num_models * share * scale))
         except (np.linalg.LinAlgError, RuntimeError):
             # Second moments that were stored rounded may have eigenvalues a little below zero.
-            shift *= 10
+            share *= 10
             continue
-        right = (products + total * shift).T
-        solved = xp.linalg.solve(lower.T, xp.linalg.solve(lower, right)).T
-        merged: Array = xp.astype(solved, xp.float32)
+        right = (products + total * (share * scale)).T
+        merged: Array = xp.astype(xp.linalg.solve(lower.T, xp.linalg.solve(lower, right)).T, xp.float32)
         return merged
     raise WeightsError(
         "the second moments do not add to a covariance",

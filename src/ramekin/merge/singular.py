@@ -31,11 +31,6 @@ class Triplets(NamedTuple):
     right: Array
     """(rank, columns), orthonormal rows."""
 
-    @property
-    def rank(self) -> int:
-        """How many there are."""
-        return int(self.values.shape[0])
-
 
 def triplets(matrix: Array, *, count: int | None = None, floor: float = 0.0) -> Triplets:
     """The singular value decomposition of a matrix down to what is more than rounding.
@@ -87,11 +82,14 @@ def polar(matrix: Array) -> Array:
 
 
 def isotropic(matrix: Array, *, count: int | None = None) -> Array:
-    """The matrix with all its positive singular values set to their mean, so that their sum stays.
+    """The matrix with its leading singular values set to their mean.
+
+    The mean counts values that are zero; their arbitrary directions are left out. That is the average over all
+    that a library may choose for them.
 
     Args:
         matrix: (rows, columns).
-        count: keep at most that many of the leading directions.
+        count: how many of the leading singular values, at least 1; all of them when None.
 
     Returns:
         float64 of the same shape; zeros of a matrix of zeros.
@@ -102,4 +100,4 @@ def isotropic(matrix: Array, *, count: int | None = None) -> Array:
     """
     xp = namespace(matrix)
     found = triplets(matrix, count=count)
-    return found.left @ found.right * (float(xp.sum(found.values)) / max(1, found.rank))
+    return found.left @ found.right * (float(xp.sum(found.values)) / (count or min(matrix.shape)))

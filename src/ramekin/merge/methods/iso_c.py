@@ -10,10 +10,10 @@ subspaces*, https://arxiv.org/abs/2502.04959.
 The paper chooses the scaling factor on validation data. Task arithmetic is the same without the levelling;
 Iso-CTS gives part of the directions to single tasks first; one model does not give its own delta back.
 
-Only singular values above rounding are levelled, to their own mean. So the sum of the singular values
-stays, and for a sum of full rank this is the paper, its code and FusionBench 0.2.33 to rounding. For a sum
-of lower rank (LoRA) theirs fill up U V^T with directions that no delta has and that depend on the library,
-each at mean(S).
+Directions of a singular value that is zero but for rounding are left out of U V^T; mean(S) counts their
+zeros. So for a sum of full rank this is the paper, its code and FusionBench 0.2.33 to rounding. For a sum
+of lower rank (LoRA) theirs have directions at mean(S) there that no delta has and that depend on the
+library; in the directions of the deltas the results are equal.
 
 The embedding, the head and position tables are left out unless `embeddings` is set; the preset
 `fusionbench` sets it, since FusionBench takes every tensor with two axes. These and all other tensors get

@@ -6,7 +6,7 @@ subspaces*, https://arxiv.org/abs/2502.04959.
     k common directions:    U_c S_c V_c^T = SVD(sum_i tau_i), the first k                r = min(out, in)
     m more of each task:    U_i S_i V_i^T = SVD((I - U_c U_c^T) tau_i), the first m      N models
     U = [U_1 ... U_N U_c], V likewise;  U' and V' = the nearest orthonormal matrices
-    tau   = mean of all kept singular values * U' V'^T
+    tau   = mean of the r singular values * U' V'^T
     theta = theta_0 + scaling_factor * tau     default: scaling_factor 1, common_space_fraction 0.8
 
 k + N m = r: m = round((r - int(common_space_fraction * r)) / N), an even number where two are equally near,
@@ -14,10 +14,10 @@ k is the rest. The paper chooses the scaling factor on validation data. A fracti
 does not give its own delta back. Every delta is read twice: for the sum, and for what is left of it beside
 the common directions.
 
-What is zero but for rounding is left out, in the sum, in what is left of a delta (measured by the delta's
-own length), and in U and V; the mean is that of what is kept. So the sum of the singular values that were
-chosen stays. Where all have full rank this is the paper's code and FusionBench 0.2.33 to rounding; where
-they have not (LoRA, equal models), theirs fill up with arbitrary directions.
+Directions whose singular value is zero but for rounding are left out: in the sum, in what is left of a
+delta (measured by the delta's own length), and in U and V. The mean is over all r and counts their zeros.
+Where all have full rank this is the paper's code and FusionBench 0.2.33 to rounding; where they have not
+(LoRA, equal models) theirs fill up with directions that depend on the library.
 
 The embedding, the head and position tables are left out unless `embeddings` is set; the preset
 `fusionbench` sets it, since FusionBench takes every tensor with two axes. These and all other tensors get
@@ -92,7 +92,7 @@ def iso_cts(deltas: Sequence[Array], *, common_space_fraction: float = 0.8) -> A
     kept.append(common)
     left = polar(xp.concat([each.left for each in kept], axis=1))
     right = polar(xp.concat([each.right for each in kept], axis=0))
-    level = sum(float(xp.sum(each.values)) for each in kept) / max(1, sum(each.rank for each in kept))
+    level = sum(float(xp.sum(each.values)) for each in kept) / min(total.shape)
     direction: Array = xp.astype(left @ right * level, xp.float32)
     return direction
 

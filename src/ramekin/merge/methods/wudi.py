@@ -15,9 +15,9 @@ here, up to the mean of the deltas. `covariance` is the same without the divisio
 longer deltas count more; RegMean takes C_i from data.
 
 In input directions that no delta uses (LoRA) the result is zero, as every delta is. One model, or equal
-models, give that delta. The embedding, the head and position tables are left out, as in the paper's code
-for language models, unless `embeddings` is set; FusionBench takes every tensor with two axes. These and all
-other tensors get the mean of the deltas. mergekit has no such method.
+models, give that delta. The embedding, the head and position tables are left out unless `embeddings` is
+set; FusionBench takes every tensor with two axes. These and all other tensors get the mean of the deltas.
+mergekit has no such method.
 
 This module knows nothing of files or names.
 """
