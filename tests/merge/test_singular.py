@@ -96,3 +96,10 @@ def test_zeros_of_the_mean_count_and_zeros_stay_zeros(kind: str) -> None:
     found = np.asarray(isotropic(KINDS[kind](np.diag([4.0, 2.0, 0.0]))))
     np.testing.assert_allclose(found, np.diag([2.0, 2.0, 0.0]), atol=1e-12)
     assert np.asarray(isotropic(KINDS[kind](np.zeros((3, 5))))).tolist() == np.zeros((3, 5)).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(4, 0), (0, 4)])
+def test_a_matrix_without_columns_or_rows_has_no_triplets(shape: tuple[int, int], kind: str) -> None:
+    assert triplets(KINDS[kind](np.zeros(shape))).values.shape == (0,)
+    assert polar(KINDS[kind](np.zeros(shape))).shape == shape

@@ -53,7 +53,8 @@ def triplets(matrix: Array, *, count: int | None = None, floor: float = 0.0) -> 
     is_tall = matrix.shape[0] >= matrix.shape[1]
     squares, vectors = xp.linalg.eigh(matrix.T @ matrix if is_tall else matrix @ matrix.T)
     values = xp.flip(xp.sqrt(xp.where(squares > 0, squares, xp.zeros_like(squares))), axis=0)
-    rank = int(xp.sum(xp.astype(values > max(floor, ROUNDING * float(values[0])), xp.int64)))
+    largest = float(values[0]) if min(matrix.shape) else 0.0
+    rank = int(xp.sum(xp.astype(values > max(floor, ROUNDING * largest), xp.int64)))
     rank = rank if count is None else min(rank, count)
     values, vectors = values[:rank], xp.flip(vectors, axis=1)[:, :rank]
     if is_tall:
