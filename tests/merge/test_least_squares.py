@@ -56,7 +56,9 @@ def test_examples() -> None:
     assert found.attempted > 0 and found.failed == 0
 
 
-@given(seed=seeds, count=st.integers(1, 4), shape=shapes, ridge=st.sampled_from([1e-6, 1e-2, 1.0]), kind=kinds)
+@given(
+    seed=seeds, count=st.integers(1, 4), shape=shapes, ridge=st.sampled_from([1e-6, 1e-2, 1.0]), kind=kinds
+)
 def test_is_the_stacked_regression(
     seed: int, count: int, shape: tuple[int, int], ridge: float, kind: str
 ) -> None:
@@ -90,9 +92,7 @@ def test_weights_and_deltas_differ_by_the_base(seed: int, kind: str) -> None:
     base = problem(seed + 1, 1, (5, 4))[0][0].astype(np.float64)
     moments = [each.T @ each for each in inputs]
     shifted = [weight + base for weight in weights]
-    np.testing.assert_allclose(
-        solve(shifted, moments, kind) - base, solve(weights, moments, kind), atol=1e-5
-    )
+    np.testing.assert_allclose(solve(shifted, moments, kind) - base, solve(weights, moments, kind), atol=1e-5)
 
 
 @given(seed=seeds, shape=shapes, kind=kinds)

@@ -28,7 +28,9 @@ def test_a_table_is_no_matrix_but_can_be_asked_for(name: str) -> None:
     assert matrix_unit(name, (32, 12), embeddings=True) == "matrix"
 
 
-@pytest.mark.parametrize("name", ["encoder.block.0.layer.1.DenseReluDense.wi_0.weight", "model.shared_mlp.w.weight"])
+@pytest.mark.parametrize(
+    "name", ["encoder.block.0.layer.1.DenseReluDense.wi_0.weight", "model.shared_mlp.w.weight"]
+)
 def test_a_weight_of_a_layer_is_a_matrix(name: str) -> None:
     assert is_matrix(name, (2048, 768)) and matrix_unit(name, (2048, 768)) == "matrix"
 

@@ -23,7 +23,9 @@ def random_deltas(seed: int, count: int, shape: tuple[int, int], rank: int | Non
     rng = np.random.default_rng(seed)
     if rank is None:
         return [rng.standard_normal(shape).astype(np.float32) for _ in range(count)]
-    factors = [(rng.standard_normal((shape[0], rank)), rng.standard_normal((rank, shape[1]))) for _ in range(count)]
+    factors = [
+        (rng.standard_normal((shape[0], rank)), rng.standard_normal((rank, shape[1]))) for _ in range(count)
+    ]
     return [(a @ b).astype(np.float32) for a, b in factors]
 
 
@@ -86,13 +88,21 @@ def test_a_direction_is_shortened_no_more_than_alpha_allows(seed: int, kind: str
 def test_a_task_beside_a_direction_counts_alpha_there(kind: str) -> None:
     one, two = np.diag([4.0, 0.0]), np.diag([0.0, 2.0])
     # Direction 1: task one has 1, task two nothing: 2 / (1 + 0.5); direction 2 likewise.
-    np.testing.assert_allclose(run(one + two, [one, two], kind, 0.5), np.diag([4.0, 2.0]) * 2 / 1.5, rtol=1e-6)
+    np.testing.assert_allclose(
+        run(one + two, [one, two], kind, 0.5), np.diag([4.0, 2.0]) * 2 / 1.5, rtol=1e-6
+    )
     # What rounding left of a task in a direction says nothing, whatever its sign.
     for rest in (1e-9, -1e-9):
         rounded = two + np.diag([rest, 0.0])
         np.testing.assert_allclose(
             run(one + two, [one, rounded], kind, 0.5), np.diag([4.0, 2.0]) * 2 / 1.5, rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_direction_does_not_make_a_response_of_rounding(kind: str) -> None:
+    found = run(1e9 * np.diag([4.0, 2.0]), [np.diag([1e-9, 2.0])], kind, 0.5)
+    np.testing.assert_allclose(found, np.diag([8e9, 2.0]), rtol=1e-6)
 
 
 @given(seed=seeds, rank=st.integers(1, 3), kind=kinds)

@@ -74,7 +74,11 @@ class Shapes:
         return self._shapes[name]
 
 
-MATRIX, TABLE, NORM = "decoder.block.0.layer.2.DenseReluDense.wo.weight", "shared.weight", "a.layer_norm.weight"
+MATRIX, TABLE, NORM = (
+    "decoder.block.0.layer.2.DenseReluDense.wo.weight",
+    "shared.weight",
+    "a.layer_norm.weight",
+)
 
 
 @pytest.fixture(scope="session")

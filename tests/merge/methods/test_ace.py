@@ -43,7 +43,7 @@ def by_the_book(
 
 def uneven(deltas: list[np.ndarray]) -> list[np.ndarray]:
     """The same of very different lengths, all well below 1."""
-    return [delta / np.linalg.norm(delta) * 10.0 ** -(1 + 2 * i) ** 0.5 for i, delta in enumerate(deltas)]
+    return [delta / np.linalg.norm(delta) * 10.0 ** -((1 + 2 * i) ** 0.5) for i, delta in enumerate(deltas)]
 
 
 @given(seed=seeds, count=st.integers(1, 4), shape=shapes, epsilon=st.sampled_from([1e-5, 1e-2]), kind=kinds)
@@ -56,11 +56,15 @@ def test_is_the_formula_where_lengths_are_alike(
     np.testing.assert_allclose(found, by_the_book(deltas, epsilon=epsilon), atol=1e-5)
 
 
-@given(seed=seeds, count=st.integers(2, 4), shape=shapes, fraction=st.sampled_from([0.1, 0.3, 1.0]), kind=kinds)
+@given(
+    seed=seeds, count=st.integers(2, 4), shape=shapes, fraction=st.sampled_from([0.1, 0.3, 1.0]), kind=kinds
+)
 def test_is_the_formula_where_lengths_differ(
     random_deltas, as_kind, seed: int, count: int, shape, fraction: float, kind: str
 ) -> None:
-    deltas = [each.astype(np.float32).astype(np.float64) for each in uneven(random_deltas(seed, count, shape))]
+    deltas = [
+        each.astype(np.float32).astype(np.float64) for each in uneven(random_deltas(seed, count, shape))
+    ]
     more = {"threshold": 1e-3, "refined_fraction": fraction}
     found = np.asarray(ace(as_kind(deltas, kind), **more))
     expected = by_the_book(deltas, **more)

@@ -45,14 +45,18 @@ def test_keeps_the_sum_of_the_singular_values_and_is_stable(
 
 
 @given(seed=seeds, count=st.integers(1, 4), kind=kinds)
-def test_equal_models_are_one_model_that_often(random_deltas, as_kind, seed: int, count: int, kind: str) -> None:
+def test_equal_models_are_one_model_that_often(
+    random_deltas, as_kind, seed: int, count: int, kind: str
+) -> None:
     delta = random_deltas(seed, 1, (7, 5))[0]
     once = np.asarray(iso_c(as_kind([delta], kind)))
     np.testing.assert_allclose(np.asarray(iso_c(as_kind([delta] * count, kind))), count * once, atol=1e-5)
 
 
 @given(seed=seeds, rank=st.integers(1, 3), kind=kinds)
-def test_low_ranks_get_nothing_beside_the_deltas(random_deltas, as_kind, seed: int, rank: int, kind: str) -> None:
+def test_low_ranks_get_nothing_beside_the_deltas(
+    random_deltas, as_kind, seed: int, rank: int, kind: str
+) -> None:
     deltas = random_deltas(seed, 2, (12, 10), rank=rank)
     left, values, right = np.linalg.svd(sum(deltas), full_matrices=False)
     expected = values.sum() / 10 * left[:, : 2 * rank] @ right[: 2 * rank]

@@ -20,7 +20,9 @@ def layers(seed: int, count: int, shape: tuple[int, int], samples: int = 30) -> 
     return weights, inputs, [(each.T @ each / samples).astype(np.float32) for each in inputs]
 
 
-@given(seed=seeds, count=st.integers(1, 4), shape=shapes, alpha=st.sampled_from([0.0, 0.1, 0.9, 1.0]), kind=kinds)
+@given(
+    seed=seeds, count=st.integers(1, 4), shape=shapes, alpha=st.sampled_from([0.0, 0.1, 0.9, 1.0]), kind=kinds
+)
 def test_is_the_formula(as_kind, seed: int, count: int, shape, alpha: float, kind: str) -> None:
     weights, _, grams = layers(seed, count, shape)
     found = np.asarray(regmean(as_kind(weights, kind), as_kind(grams, kind), off_diagonal=alpha))
@@ -61,7 +63,9 @@ def test_equal_models_stay_and_inputs_never_active_get_the_mean(
 
 
 @given(seed=seeds, order=st.permutations(range(3)), kind=kinds)
-def test_the_order_does_not_matter_and_a_huge_ridge_gives_the_mean(as_kind, seed: int, order, kind: str) -> None:
+def test_the_order_does_not_matter_and_a_huge_ridge_gives_the_mean(
+    as_kind, seed: int, order, kind: str
+) -> None:
     weights, _, grams = layers(seed, 3, (5, 4))
     weights, grams = as_kind(weights, kind), as_kind(grams, kind)
     found = np.asarray(regmean(weights, grams))

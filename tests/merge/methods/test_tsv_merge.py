@@ -72,7 +72,8 @@ def test_deltas_in_directions_of_their_own_are_added_whole(
     left = np.linalg.qr(rng.standard_normal((16, 9)))[0]
     right = np.linalg.qr(rng.standard_normal((15, 9)))[0].T
     deltas = [
-        left[:, 3 * i : 3 * i + rank] * rng.uniform(1, 2, rank) @ right[3 * i : 3 * i + rank] for i in range(3)
+        left[:, 3 * i : 3 * i + rank] * rng.uniform(1, 2, rank) @ right[3 * i : 3 * i + rank]
+        for i in range(3)
     ]
     np.testing.assert_allclose(np.asarray(tsv_merge(as_kind(deltas, kind))), sum(deltas), atol=1e-5)
 

@@ -51,7 +51,9 @@ def test_is_the_minimiser(random_deltas, as_kind, seed: int, count: int, shape, 
 @pytest.mark.parametrize("scale", [0.05, 0.5, 1.0])
 @pytest.mark.parametrize("shape", SHAPES[:3])
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_has_no_more_loss_than_400_steps_of_adam(random_deltas, as_kind, kind: str, shape, scale: float) -> None:
+def test_has_no_more_loss_than_400_steps_of_adam(
+    random_deltas, as_kind, kind: str, shape, scale: float
+) -> None:
     # Deltas of 0.001 to 0.02: within, and beyond, the 0.004 that Adam can walk.
     deltas = [scale * delta for delta in random_deltas(1, 4, shape)]
     found = np.asarray(wudi(as_kind(deltas, kind))).astype(np.float64)
