@@ -7,14 +7,15 @@ https://arxiv.org/abs/2602.05536.
     s_ri    = <u_r^T tau, u_r^T tau_i> / |u_r^T tau_i|^2      how often task i is in direction r already
     S_r    <- S_r * N / sum_i max(alpha, s_ri)
 
-It follows another method, matrix by matrix. The paper takes alpha 1/N, FusionBench 0.2.33 takes 0.1 after
-the average, task arithmetic, TIES, DARE and Iso-C and 0.2 after Iso-CTS; both take 1 after TSV-merge,
-FusionBench also after WUDI. Tensors that are no matrices stay as they are; the paper's code leaves out
-embeddings, FusionBench calibrates every tensor with two axes.
+It follows another method, matrix by matrix. The authors' script takes alpha 1/N, FusionBench 0.2.33 takes
+0.1 after the average, task arithmetic, TIES, DARE and Iso-C and 0.2 after Iso-CTS; both take 1 after
+TSV-merge, FusionBench also after WUDI. Tensors that are no matrices stay as they are; the authors' code
+leaves out embeddings, FusionBench calibrates every tensor with two axes.
 
 The result does not depend on the length of tau as long as all s_ri are above alpha, and only through
-max(alpha, ...) otherwise. So hand in the direction times its scaling factor, as the paper and FusionBench
-do, and add the result to the base as it is: a scaling factor belongs before the calibration, not after it.
+max(alpha, ...) otherwise. So hand in the direction times its scaling factor, as the authors' code and
+FusionBench do, and add the result to the base as it is: a scaling factor belongs before the calibration,
+not after it.
 
 A task that is not in direction r at all, but for rounding, has no s_ri and counts as alpha. FusionBench
 reaches the same by dividing by at least 1e-12, which also cuts in on real responses shorter than 1e-6; here

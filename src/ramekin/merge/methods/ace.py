@@ -19,10 +19,10 @@ isotropic_k keeps the k leading singular directions, each at the mean of their s
 where: the equations are those of the authors' code, and of public notes on the paper with its equation
 numbers (7 to 19), which agree with the code. The defaults are the paper's as a public summary gives them
 (epsilon 4e-2 for GPT-2, 2e-4 for RoBERTa-base, 1e-5 else); the preset `official_code` has the code's 1e-2.
-The variance is over N - 1, as in the code. An earlier version of the paper puts tau_i for W_i in `pre`. Our
-reading: a model whose delta is zero, or has equal rows, tells nothing of its inputs and is left out of all
-sums (the code divides by 1e-12 there and gives enormous values); k is at least 1; and isotropic_k leaves
-out directions that are rounding.
+The variance is over N - 1, as in the code. One public summary has tau_i for W_i in `pre`. Our reading: a
+model whose delta is zero, or has equal rows, tells nothing of its inputs and is left out of all sums (the
+code divides by 1e-12 there and gives enormous values); k is at least 1; and isotropic_k leaves out
+directions that are rounding.
 
 Two traps of the method itself. epsilon has the unit of a squared length and does not follow the scale of
 the deltas: in uneven matrices with a |tau_i|^2 far below it the correction outgrows `pre`. And gamma

@@ -5,12 +5,13 @@ Paper: Matena and Raffel, *Merging models with Fisher-weighted averaging*, https
     theta = sum_i w_i F_i theta_i / sum_i w_i F_i           F_i: the diagonal of the Fisher information
     F_i at least floor;  default: w_i 1, floor 1e-6
 
-The paper raises F_i to the floor; FusionBench 0.2.33 adds it, which differs only where F_i is not far above
-it, and takes for w_i the inverse length of F_i over the whole model (`inverse_norms`). Its F_i also
-differs: it squares the gradient of a batch, with cross terms between examples and classes, where the paper
-has the mean of the squares of each example. F_i below the floor everywhere gives the weighted mean. Deltas
-in the place of weights give the same less the base. This is `regmean` with a diagonal of its own for every
-row, so there is nothing to solve. mergekit has no such method.
+Here F_i is raised to the floor, as in code after the authors' (theirs was not read); FusionBench 0.2.33
+adds it, which differs only where F_i is not far above it, and takes for w_i the inverse length of F_i over
+the whole model (`inverse_norms`). Its F_i also differs: it squares the gradient of a batch, with cross
+terms between examples and classes, where the paper has the mean of the squares of each example. F_i below
+the floor everywhere gives the weighted mean. Deltas in the place of weights give the same less the base.
+This is `regmean` with a diagonal of its own for every row, so there is nothing to solve. mergekit has no
+such method.
 
 This module knows nothing of how the Fisher information is collected.
 """

@@ -7,8 +7,9 @@ subspaces*, https://arxiv.org/abs/2502.04959.
     tau     = mean(S) * U V^T
     theta   = theta_0 + scaling_factor * tau              default: scaling_factor 1
 
-The paper chooses the scaling factor on validation data. Task arithmetic is the same without the levelling;
-Iso-CTS gives part of the directions to single tasks first; one model does not give its own delta back.
+The authors' code searches the scaling factor on validation data. Task arithmetic is the same without the
+levelling; Iso-CTS gives part of the directions to single tasks first; one model does not give its own delta
+back.
 
 Directions of a singular value that is zero but for rounding are left out of U V^T; mean(S) counts their
 zeros. So for a sum of full rank this is the paper, its code and FusionBench 0.2.33 to rounding. For a sum

@@ -10,9 +10,9 @@ subspaces*, https://arxiv.org/abs/2502.04959.
     theta = theta_0 + scaling_factor * tau     default: scaling_factor 1, common_space_fraction 0.8
 
 k + N m = r: m = round((r - int(common_space_fraction * r)) / N), an even number where two are equally near,
-k is the rest. The paper chooses the scaling factor on validation data. A fraction of 1 is Iso-C. One model
-does not give its own delta back. Every delta is read twice: for the sum, and for what is left of it beside
-the common directions.
+k is the rest. The authors' code searches the scaling factor on validation data. A fraction of 1 is Iso-C.
+One model does not give its own delta back. Every delta is read twice: for the sum, and for what is left of
+it beside the common directions.
 
 Directions whose singular value is zero but for rounding are left out: in the sum, in what is left of a
 delta (measured by the delta's own length), and in U and V. The mean is over all r and counts their zeros.
