@@ -16,6 +16,13 @@ Tensors = dict[str, torch.Tensor]
 SIZES = {"vocab_size": 40, "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 1, "num_heads": 2}
 
 
+@pytest.fixture
+def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of 8 elements, so that small tensors have several chunks."""
+    for module in ("stream", "gram", "sums"):
+        monkeypatch.setattr(f"ramekin.merge.{module}.BLOCK", 8)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

@@ -13,6 +13,7 @@ from ramekin.merge.stream import ModelStream, NamedReader
 from ramekin.weights.streaming import ArrayReader
 
 Tensors = dict[str, np.ndarray]
+pytestmark = pytest.mark.usefixtures("short_runs")
 
 
 def _stream(models: Sequence[Tensors], *, chunk_length: int = 7, threads: int = 1) -> ModelStream:

@@ -99,6 +99,7 @@ def test_the_mergekit_preset(world, family, reference) -> None:
     assert all(torch.equal(merged[name], tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.usefixtures("short_runs")
 @pytest.mark.parametrize(("method", "settings"), CASES)
 def test_shards_chunks_and_threads_do_not_change_a_byte(world, family, method, settings) -> None:
     base, models = family

@@ -25,6 +25,7 @@ __all__ = [
     "check_share",
     "depths",
     "for_models",
+    "layer_places",
     "parse_parameter",
     "parse_per_model",
 ]

@@ -67,7 +67,7 @@ class Piece:
 
 
 @final
-class Lazy(Sequence[Array]):
+class _Lazy(Sequence[Array]):
     """A sequence whose members are made when they are asked for, each time anew."""
 
     def __init__(self, length: int, make: Callable[[int], Array]) -> None:
@@ -85,7 +85,7 @@ class Lazy(Sequence[Array]):
         return (
             self._make(places)
             if isinstance(places, int)
-            else Lazy(len(places), lambda i: self._make(places[i]))
+            else _Lazy(len(places), lambda i: self._make(places[i]))
         )
 
 
@@ -115,7 +115,7 @@ class Chunk:
         """Tuned minus base of each model, made when it is asked for; there must be a base."""
         base, tuned = self.base, self.tuned
         assert base is not None  # methods that take deltas need a base, which was checked
-        return Lazy(len(tuned), lambda index: tuned[index] - base)
+        return _Lazy(len(tuned), lambda index: tuned[index] - base)
 
 
 @final
@@ -276,7 +276,7 @@ class ModelStream:
         count = piece.stop - piece.start
         place = self._device.place
         if piece.shape == self.shape(piece.name) and len(piece.shape) > 1:
-            tuned: Sequence[Array] = Lazy(
+            tuned: Sequence[Array] = _Lazy(
                 len(self._tuned),
                 lambda i: place(self._read(self._tuned[i], None, piece)).reshape(piece.shape),
             )

@@ -79,14 +79,12 @@ def _close(left: Tensors, right: Tensors, tolerance: float = 2e-5) -> None:
         np.testing.assert_allclose(left[name], right[name], atol=tolerance, rtol=tolerance, err_msg=name)
 
 
+@pytest.mark.usefixtures("short_runs")
 @pytest.mark.parametrize(("method", "given"), CASES, ids=IDS)
 @pytest.mark.parametrize(("length", "threads"), [(8, 1), (24, 3), (1 << 20, 2)])
 def test_chunks_and_threads_do_not_change_a_bit(
-    method: str, given: dict[str, Any], length: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    method: str, given: dict[str, Any], length: int, threads: int
 ) -> None:
-    monkeypatch.setattr("ramekin.merge.stream.BLOCK", 8)
-    monkeypatch.setattr("ramekin.merge.gram.BLOCK", 8)
-    monkeypatch.setattr("ramekin.merge.sums.BLOCK", 8)
     base, tuned = _world(0)
     whole = _merge(method, base, tuned, given)
     cut = _merge(method, base, tuned, given, Walking(threads=threads, chunk_length=length))

@@ -18,13 +18,17 @@ METHODS: Mapping[str, str] = MappingProxyType(
     {
         name: f"{__name__}.{name}"
         for name in (
+            "ace",
             "breadcrumbs",
             "consensus_ta",
+            "covariance",
             "dare",
             "della",
             "dummy",
             "emr_merging",
             "expo",
+            "iso_c",
+            "iso_cts",
             "karcher",
             "lines",
             "magmax",
@@ -37,6 +41,8 @@ METHODS: Mapping[str, str] = MappingProxyType(
             "task_arithmetic",
             "task_negation",
             "ties_merging",
+            "tsv_merge",
+            "wudi",
         )
     }
 )
