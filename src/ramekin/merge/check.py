@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.merge.inputs import ModelInput, unique_names
+from ramekin.merge.inputs import ModelInput, embedding_name, unique_names
 from ramekin.merge.stream import NamedReader
-from ramekin.weights.config import read_config, says_scaled
-from ramekin.weights.layout import HEAD, SHARED, read_json
+from ramekin.weights.config import CONFIG, SUPPORTED, read_config, read_plain_config, says_scaled
+from ramekin.weights.layout import HEAD, read_json
 
 __all__ = ["check_adapter_base", "check_configs", "check_list", "check_tensors", "check_tokenizers"]
 
@@ -31,6 +31,36 @@ _COMPARED_KEYS = (
     "layer_norm_epsilon",
     "decoder_start_token_id",
 )
+
+
+_FREE_KEYS = frozenset(
+    {
+        "architectures",
+        "dtype",
+        "early_stopping",
+        "finetuning_task",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "gradient_checkpointing",
+        "id2label",
+        "init_std",
+        "initializer_range",
+        "label2id",
+        "length_penalty",
+        "max_length",
+        "min_length",
+        "no_repeat_ngram_size",
+        "num_beams",
+        "output_past",
+        "prefix",
+        "problem_type",
+        "task_specific_params",
+        "torch_dtype",
+        "transformers_version",
+        "use_cache",
+    }
+)
+"""Keys of a configuration that say nothing of what a trained model computes."""
 
 
 def check_list(base: Path | None, models: Sequence[ModelInput], *, needs_base: bool) -> None:
@@ -141,9 +171,10 @@ def check_tensors(reference: NamedReader, other: NamedReader) -> None:
             fix="merge models of one architecture",
         )
     # The vocabulary first: it explains the head's shape too.
-    for name in sorted(ours, key=lambda name: (name != SHARED, name)):
+    embedding = embedding_name(ours)
+    for name in sorted(ours, key=lambda name: (name != embedding, name)):
         if ours[name] != theirs[name]:
-            vocabulary = name == SHARED and ours[name][1:] == theirs[name][1:]
+            vocabulary = name == embedding and ours[name][1:] == theirs[name][1:]
             raise WeightsError(
                 "the vocabularies differ in size" if vocabulary else "a tensor differs in shape",
                 where=name,
@@ -165,12 +196,9 @@ def check_configs(reference: tuple[str, Path], other: tuple[str, Path]) -> None:
     Raises:
         WeightsError: a key differs, a config.json is missing or cannot be used.
     """
-    ours, theirs = read_config(reference[1]), read_config(other[1])
-    values: dict[str, tuple[object, object]] = {
-        key: (ours[key], theirs[key]) for key in _COMPARED_KEYS if key in ours and key in theirs
-    }
-    values["scale_decoder_outputs"] = (says_scaled(ours), says_scaled(theirs))
-    for key, (mine, yours) in values.items():
+    ours, theirs = _meaning(reference[1]), _meaning(other[1])
+    for key, mine in ours.items():
+        yours = theirs.get(key, mine)
         if mine != yours:
             raise WeightsError(
                 "the configurations differ",
@@ -179,6 +207,31 @@ def check_configs(reference: tuple[str, Path], other: tuple[str, Path]) -> None:
                 got=f"{yours} in {other[0]}",
                 fix="merge models of one architecture",
             )
+
+
+def _meaning(folder: Path) -> dict[str, object]:
+    """What a configuration says of the computation, by key.
+
+    Of the T5 family the keys are known, with their defaults; of other encoder-decoders every key counts that
+    is not known to be of no effect on what a trained model computes.
+    """
+    plain = read_plain_config(folder)
+    if plain.get("model_type") in SUPPORTED:
+        known = read_config(folder)
+        values = {key: known[key] for key in _COMPARED_KEYS if key in known}
+        return {**values, "scale_decoder_outputs": says_scaled(known)}
+    if plain.get("is_encoder_decoder") is not True:
+        raise WeightsError(
+            "this is not an encoder-decoder model",
+            where=f"{folder / CONFIG}#model_type",
+            expected=f"one of {', '.join(SUPPORTED)}, or a configuration that says is_encoder_decoder",
+            got=repr(plain.get("model_type")),
+        )
+    return {
+        key: value
+        for key, value in sorted(plain.items())
+        if key not in _FREE_KEYS and "dropout" not in key and not key.startswith("_") and value is not None
+    }
 
 
 def check_tokenizers(reference: tuple[str, Path], other: tuple[str, Path]) -> None:

@@ -177,8 +177,12 @@ class Cuts:
             _warning(stream, names, model, self.found[names[0]][model], kept, count)
             for names, wanted in self.wanted.items()
             for model, (count, kept) in enumerate(zip(wanted, self._kept(stream, names), strict=True))
-            if kept - count > max(8, count / 1000)
+            if kept - count > max(8, count / 1000) and not self._is_unchanged(stream, names, model)
         )
+
+    def _is_unchanged(self, stream: ModelStream, names: Sequence[str], model: int) -> bool:
+        """Whether a tensor by itself is the base's: there is nothing in it that could be trimmed."""
+        return len(names) == 1 and self.found[names[0]][model].equal == stream.numel(names[0])
 
     def _kept(self, stream: ModelStream, names: Sequence[str]) -> list[int]:
         total = sum(stream.numel(name) * self.times.get(name, 1) for name in names)

@@ -20,7 +20,8 @@ from ramekin.merge.inputs import ModelInput
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter, depths
 from ramekin.merge.plan import Dtype, open_merge
-from ramekin.merge.run import Progress, Walk, Walking, scaled, walk
+from ramekin.merge.post import parse_post
+from ramekin.merge.run import Progress, Walk, Walking, walk
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader
 from ramekin.weights.streaming import FILE_DTYPES, ArrayReader, Floats, all_finite, rounded
 
@@ -131,6 +132,7 @@ def merge_arrays(
     base: Mapping[str, npt.ArrayLike] | None,
     tuned: Sequence[Mapping[str, npt.ArrayLike]],
     *,
+    post: Mapping[str, object] | None = None,
     walking: Walking | None = None,
     **settings: object,
 ) -> dict[str, Floats]:
@@ -140,6 +142,7 @@ def merge_arrays(
         method: a name in `METHODS`.
         base: the model the others were tuned from; None for a method that needs none.
         tuned: the models, with the same names and shapes.
+        post: a step after the method, `{"name": "svc", …}`; None is none.
         walking: how they are walked through; of no effect on the result.
         settings: the method's.
 
@@ -172,7 +175,8 @@ def merge_arrays(
     stream = ModelStream(
         root, readers, names, device=how.device, threads=how.threads, chunk_length=how.chunk_length
     )
-    walked = Walk(chosen, parsed, stream, chosen.prepare(stream, parsed), {name: name for name in names})
+    sources = {name: name for name in names}
+    walked = Walk(chosen, parsed, parse_post(post), stream, chosen.prepare(stream, parsed), sources)
     return {name: _finite(name, tensor, "F32") for name, tensor in _merged(walked, names).items()}
 
 
@@ -182,7 +186,7 @@ def _merged(walked: Walk, names: Sequence[str]) -> dict[str, Floats]:
     merged = _empty({name: walked.stream.shape(walked.sources[name]) for name in names})
 
     def keep(name: str, chunk: Chunk, combined: Array) -> None:
-        _put(merged[name], chunk, walked.stream.take(scaled(chunk, combined, factor)))
+        _put(merged[name], chunk, walked.stream.take(walked.scaled(chunk, combined, factor)))
 
     for _ in walked.over(names, keep):
         pass

@@ -7,6 +7,7 @@ it. This module knows the layout of folders and nothing of methods.
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -15,13 +16,21 @@ import numpy as np
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.stream import NamedReader
-from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED, UNUSED_KEYS, is_adapter
+from ramekin.weights.layout import (
+    EMBEDDING_ALIASES,
+    EMBEDDING_PREFIXES,
+    HEAD,
+    SHARED,
+    UNUSED_KEYS,
+    is_adapter,
+)
 from ramekin.weights.streaming import AbstractTensorReader, AdapterReader, CheckpointReader
 
 __all__ = [
     "ModelInput",
     "check_copies",
     "embedding_counts",
+    "embedding_name",
     "head_is_stored_embedding",
     "open_model",
     "opened",
@@ -95,6 +104,16 @@ def open_model(model: ModelInput, *, base: Path | None) -> AbstractTensorReader:
     return AdapterReader(CheckpointReader(folder), read_adapter(model.folder), folder=model.folder)
 
 
+def embedding_name(names: Iterable[str]) -> str | None:
+    """The tensor that is the embedding of both stacks, if there is one.
+
+    >>> embedding_name(["model.shared.weight", "lm_head.weight"])
+    'model.shared.weight'
+    """
+    known = set(names)
+    return next((found for prefix in EMBEDDING_PREFIXES if (found := prefix + SHARED) in known), None)
+
+
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names under which tensors are merged: no second names of the embedding, nothing no model reads.
 
@@ -102,8 +121,7 @@ def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     ('lm_head.weight', 'shared.weight')
     """
     known = set(names)
-    dropped = set(UNUSED_KEYS) | (set(EMBEDDING_ALIASES) if SHARED in known else set())
-    return tuple(sorted(known - dropped))
+    return tuple(sorted(known - UNUSED_KEYS - set(_second_names(known))))
 
 
 def embedding_counts(names: Iterable[str], *, head_is_embedding: bool) -> dict[str, int]:
@@ -134,12 +152,14 @@ def check_copies(model: NamedReader) -> None:
         WeightsError: they differ; merging one of them would change the model silently.
     """
     names = set(model.reader.names())
-    for alias in EMBEDDING_ALIASES:
-        if alias in names and SHARED in names and not _equal(model.reader, alias, SHARED):
+    embedding = embedding_name(names)
+    for alias in _second_names(names):
+        assert embedding is not None  # it is what they are second names of
+        if not _equal(model.reader, alias, embedding):
             raise WeightsError(
                 "the embedding is stored twice with different values",
                 where=f"{model.reader.where}#{alias}",
-                expected=f"the values of {SHARED}",
+                expected=f"the values of {embedding}",
                 got=f"others in {model.label}",
                 fix="save the model again with one embedding",
             )
@@ -150,15 +170,26 @@ def head_is_stored_embedding(models: Iterable[NamedReader]) -> bool:
 
     Reads until the first difference, which for a model with its own head is the first slice.
     """
-    return all(
-        HEAD in model.reader.names() and SHARED in model.reader.names() and _equal(model.reader, HEAD, SHARED)
-        for model in models
-    )
+    return all(_stores_its_embedding_as_head(model.reader) for model in models)
 
 
 def output_sources(names: Sequence[str], *, head_is_embedding: bool) -> Mapping[str, str]:
     """Which merged tensor each tensor of the output is: itself, except for a head that is the embedding."""
-    return {name: SHARED if head_is_embedding and name == HEAD else name for name in names}
+    embedding = embedding_name(names) if head_is_embedding else None
+    return {name: embedding if embedding and name == HEAD else name for name in names}
+
+
+def _second_names(names: AbstractSet[str]) -> list[str]:
+    """The names in a file under which it stores its embedding again."""
+    embedding = embedding_name(names)
+    prefix = (embedding or "").removesuffix(SHARED)
+    return [prefix + alias for alias in EMBEDDING_ALIASES if embedding and prefix + alias in names]
+
+
+def _stores_its_embedding_as_head(reader: AbstractTensorReader) -> bool:
+    names = reader.names()
+    embedding = embedding_name(names)
+    return HEAD in names and embedding is not None and _equal(reader, HEAD, embedding)
 
 
 def _equal(reader: AbstractTensorReader, left: str, right: str) -> bool:

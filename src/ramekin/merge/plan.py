@@ -26,6 +26,7 @@ from ramekin.merge.check import (
 from ramekin.merge.inputs import ModelInput, opened, unique_names
 from ramekin.merge.method import Method
 from ramekin.merge.methods import find_method
+from ramekin.merge.post import Svc, parse_post
 from ramekin.merge.settings import settings_to_json
 from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
@@ -61,6 +62,8 @@ class MergePlan:
 
     method: str
     settings: Mapping[str, object]
+    post: Mapping[str, object] | None
+    """The step after the method, with its name."""
     base: str | None
     """The base's folder."""
     models: tuple[str, ...]
@@ -90,6 +93,7 @@ class OpenMerge:
     plan: MergePlan
     method: Method[Any]
     settings: Any
+    post: Svc | None
     base: NamedReader | None
     tuned: tuple[NamedReader, ...]
     names: tuple[str, ...]
@@ -107,6 +111,7 @@ def plan_merge(
     models: Sequence[ModelInput],
     output: Path | Sequence[Path],
     settings: Mapping[str, object],
+    post: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     overwrite: bool = False,
 ) -> MergePlan:
@@ -115,7 +120,7 @@ def plan_merge(
     for place in outputs:
         check_output(place, base, models, overwrite=overwrite)
     with open_merge(
-        method, base=base, models=models, settings=settings, dtype=dtype, outputs=outputs
+        method, base=base, models=models, settings=settings, post=post, dtype=dtype, outputs=outputs
     ) as found:
         check_space(outputs, found.plan.bytes_written)
         return found.plan
@@ -128,6 +133,7 @@ def open_merge(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    post: Mapping[str, object] | None = None,
     dtype: Dtype,
     outputs: Sequence[Path] = (),
 ) -> Iterator[OpenMerge]:
@@ -141,7 +147,12 @@ def open_merge(
         WeightsError: a model is damaged or does not belong with the others.
     """
     chosen = find_method(method)
-    parsed = chosen.parse(settings)
+    parsed, step = chosen.parse(settings), parse_post(post)
+    if step is not None and not chosen.scaled:
+        raise UsageError(
+            f"{method} adds no direction to a base that a step after it could change",
+            fix="leave out post, or use a method that has a scaling_factor",
+        )
     if dtype not in DTYPES:
         raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
     models = used_models(chosen, base, models)
@@ -170,6 +181,7 @@ def open_merge(
         plan = MergePlan(
             method=method,
             settings=settings_to_json(parsed),
+            post=None if step is None else {"name": (post or {})["name"], **settings_to_json(step)},
             base=None if base is None else str(base),
             models=tuple(model.name for model in models),
             outputs=tuple(str(output) for output in outputs),
@@ -181,10 +193,10 @@ def open_merge(
                 passes * sum(model.reader.info(name).nbytes for model in everyone for name in names)
             ),
             bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
-            peak_bytes=_peak_bytes(chosen, parsed, tensors, len(everyone), measured=passes > 1),
+            peak_bytes=_peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
             warnings=tuple(warnings),
         )
-        yield OpenMerge(plan, chosen, parsed, root, tuned, names, tensors, labelled[0][1])
+        yield OpenMerge(plan, chosen, parsed, step, root, tuned, names, tensors, labelled[0][1])
 
 
 def used_models(method: Method[Any], base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:
@@ -251,6 +263,7 @@ def _config_folders(base: Path | None, models: Sequence[ModelInput]) -> list[tup
 def _peak_bytes(
     method: Method[Any],
     settings: Any,
+    post: Svc | None,
     tensors: Mapping[str, PlannedTensor],
     num_models: int,
     *,
@@ -258,7 +271,10 @@ def _peak_bytes(
 ) -> int:
     chunks = num_threads() * (num_models + _CHUNKS_AT_WORK) * chunk_elements(num_models) * 4
     matrices = [
-        each.numel for name, each in tensors.items() if method.unit(settings, name, each.shape) == "matrix"
+        each.numel
+        for name, each in tensors.items()
+        if method.unit(settings, name, each.shape) == "matrix"
+        or (post is not None and post.takes(name, each.shape))
     ]
     whole = num_threads() * _MATRICES_AT_WORK * 8 * max(matrices, default=0)
     return chunks + whole + (num_models * _COUNTING_BYTES if measured else 0)

@@ -24,6 +24,7 @@ from ramekin.merge.method import Method, Prepared
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge, used_models
+from ramekin.merge.post import Svc
 from ramekin.merge.settings import replace_scaling_factor, settings_to_json
 from ramekin.merge.stream import Chunk, ModelStream, Piece
 from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
@@ -33,7 +34,7 @@ from ramekin.weights.lineage import Lineage, Parent, weights_sha256, write_manif
 from ramekin.weights.streaming import CheckpointWriter, PlannedTensor
 from ramekin.weights.verify import verify_checkpoint
 
-__all__ = ["MergeReport", "Progress", "Walk", "Walking", "merge", "merge_factors", "scaled", "walk"]
+__all__ = ["MergeReport", "Progress", "Walk", "Walking", "merge", "merge_factors", "walk"]
 
 Progress = Callable[[int, int], None]
 """Told the bytes of weights read so far and in all."""
@@ -83,6 +84,7 @@ def merge(
     models: Sequence[ModelInput],
     output: Path,
     settings: Mapping[str, object],
+    post: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     overwrite: bool = False,
     verify: bool = False,
@@ -100,6 +102,7 @@ def merge(
         models: checkpoints, sharded or not, and adapters.
         output: the folder to make.
         settings: the method's settings by name, `preset` among them where the method has presets.
+        post: a step after the method, `{"name": "svc", …}`; None is none.
         dtype: `same` keeps the base's dtype tensor by tensor; computed in fp32 in any case.
         overwrite: replace an existing output.
         verify: hash every input while it is merged and compare it with its manifest. Without it the sizes
@@ -123,6 +126,7 @@ def merge(
         base=base,
         models=models,
         settings=settings,
+        post=post,
         dtype=dtype,
         overwrite=overwrite,
         verify=verify,
@@ -139,6 +143,7 @@ def merge_factors(
     models: Sequence[ModelInput],
     outputs: Sequence[Path],
     settings: Mapping[str, object],
+    post: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     overwrite: bool = False,
     verify: bool = False,
@@ -161,22 +166,12 @@ def merge_factors(
         base=base,
         models=models,
         settings=settings,
+        post=post,
         dtype=dtype,
         overwrite=overwrite,
         verify=verify,
         walking=Walking(progress=progress),
     )
-
-
-def scaled(chunk: Chunk, combined: Array, factor: Parameter | None) -> Array:
-    """`base + factor * direction`, the one place where a scaling factor is applied; None is no direction.
-
-    Two operations, not one add with alpha: a fused multiply-add rounds once and would differ.
-    """
-    if factor is None:
-        return combined
-    assert chunk.base is not None  # scaled methods need a base
-    return chunk.base + combined * factor.at(chunk.name, chunk.depth)
 
 
 def walk(opened: OpenMerge, walking: Walking) -> "Walk":
@@ -198,7 +193,7 @@ def walk(opened: OpenMerge, walking: Walking) -> "Walk":
         on_read=None if progress is None else lambda done: progress(done, max(done, opened.plan.bytes_read)),
     )
     prepared = opened.method.prepare(stream, opened.settings)
-    return Walk(opened.method, opened.settings, stream, prepared, sources)
+    return Walk(opened.method, opened.settings, opened.post, stream, prepared, sources)
 
 
 @final
@@ -208,6 +203,7 @@ class Walk:
 
     method: Method[Any]
     settings: Any
+    post: Svc | None
     stream: ModelStream
     prepared: Prepared
     sources: Mapping[str, str]
@@ -227,8 +223,23 @@ class Walk:
 
         yield from self.stream.map_with(pieces, combined)
 
+    def scaled(self, chunk: Chunk, combined: Array, factor: Parameter | None) -> Array:
+        """`base + factor * direction`, the one place where a scaling factor is applied; None is no direction.
+
+        Two operations, not one add with alpha: a fused multiply-add rounds once and would differ.
+        """
+        if factor is None:
+            return combined
+        assert chunk.base is not None  # scaled methods need a base
+        direction = combined * factor.at(chunk.name, chunk.depth)
+        if self.post is not None and self.post.takes(chunk.name, chunk.shape):
+            direction = self.post.apply(direction, chunk.deltas)
+        return chunk.base + direction
+
     def _pieces(self, name: str) -> Iterator[Piece]:
-        return self.stream.pieces(name, self.method.unit(self.settings, name, self.stream.shape(name)))
+        shape = self.stream.shape(name)
+        whole = self.post is not None and self.post.takes(name, shape)
+        return self.stream.pieces(name, "matrix" if whole else self.method.unit(self.settings, name, shape))
 
 
 def _merge(
@@ -238,6 +249,7 @@ def _merge(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    post: Mapping[str, object] | None,
     dtype: Dtype,
     overwrite: bool,
     verify: bool,
@@ -252,7 +264,15 @@ def _merge(
         check_output(output, base, models, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(
-            open_merge(method, base=base, models=models, settings=settings, dtype=dtype, outputs=outputs)
+            open_merge(
+                method,
+                base=base,
+                models=models,
+                settings=settings,
+                post=post,
+                dtype=dtype,
+                outputs=outputs,
+            )
         )
         check_space(outputs, opened.plan.bytes_written)
         settings_of = [_settings_of(opened, factor) for factor, _ in targets]
@@ -295,7 +315,7 @@ def _write(
         writers = [stack.enter_context(CheckpointWriter(folder / WEIGHTS, plan)) for folder in folders]
 
         def stored(name: str, chunk: Chunk, combined: Array) -> list[npt.NDArray[np.uint8]]:
-            scaled_parts = (scaled(chunk, combined, factor) for factor in factors)
+            scaled_parts = (walked.scaled(chunk, combined, factor) for factor in factors)
             return [
                 writer.stored(name, walked.stream.kept(part))
                 for writer, part in zip(writers, scaled_parts, strict=True)
@@ -354,8 +374,12 @@ def _lineage(plan: MergePlan, settings: Any, parents: tuple[Parent, ...]) -> Lin
         operation=f"merge/{plan.method}",
         base=None if plan.base is None else Path(plan.base).name,
         parents=parents,
-        settings={**settings_to_json(settings), "dtype": plan.dtype},
+        settings={**settings_to_json(settings), **_post_of(plan), "dtype": plan.dtype},
     )
+
+
+def _post_of(plan: MergePlan) -> dict[str, object]:
+    return {} if plan.post is None else {"post": dict(plan.post)}
 
 
 def _report(
@@ -363,7 +387,7 @@ def _report(
 ) -> MergeReport:
     return MergeReport(
         method=plan.method,
-        settings=settings_to_json(settings),
+        settings={**settings_to_json(settings), **_post_of(plan)},
         base=plan.base,
         models=plan.models,
         output=str(output),

@@ -24,7 +24,17 @@ from ramekin.merge.array import AbstractDevice, Array, HostDevice
 from ramekin.merge.parameters import depths
 from ramekin.weights.streaming import FILE_DTYPES, AbstractTensorReader, Floats, all_finite
 
-__all__ = ["BLOCK", "Chunk", "ModelStream", "NamedReader", "Piece", "Unit", "chunk_elements", "num_threads"]
+__all__ = [
+    "BLOCK",
+    "Chunk",
+    "Lazy",
+    "ModelStream",
+    "NamedReader",
+    "Piece",
+    "Unit",
+    "chunk_elements",
+    "num_threads",
+]
 
 Unit = Literal["element", "row", "matrix"]
 """What a method takes a tensor in: runs of elements of any length, whole rows, or all of it."""
@@ -67,7 +77,7 @@ class Piece:
 
 
 @final
-class _Lazy(Sequence[Array]):
+class Lazy(Sequence[Array]):
     """A sequence whose members are made when they are asked for, each time anew."""
 
     def __init__(self, length: int, make: Callable[[int], Array]) -> None:
@@ -85,7 +95,7 @@ class _Lazy(Sequence[Array]):
         return (
             self._make(places)
             if isinstance(places, int)
-            else _Lazy(len(places), lambda i: self._make(places[i]))
+            else Lazy(len(places), lambda i: self._make(places[i]))
         )
 
 
@@ -115,7 +125,7 @@ class Chunk:
         """Tuned minus base of each model, made when it is asked for; there must be a base."""
         base, tuned = self.base, self.tuned
         assert base is not None  # methods that take deltas need a base, which was checked
-        return _Lazy(len(tuned), lambda index: tuned[index] - base)
+        return Lazy(len(tuned), lambda index: tuned[index] - base)
 
 
 @final
@@ -276,7 +286,7 @@ class ModelStream:
         count = piece.stop - piece.start
         place = self._device.place
         if piece.shape == self.shape(piece.name) and len(piece.shape) > 1:
-            tuned: Sequence[Array] = _Lazy(
+            tuned: Sequence[Array] = Lazy(
                 len(self._tuned),
                 lambda i: place(self._read(self._tuned[i], None, piece)).reshape(piece.shape),
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ramekin.errors import UsageError
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import Places, places_of, set_threads
+from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.schema import MergeConfig
 
@@ -31,6 +31,7 @@ def plan(config: MergeConfig) -> Outcome:
         models=models,
         output=_output(config),
         settings=method_settings(config.method),
+        post=config.post,
         dtype=config.dtype,
         overwrite=config.overwrite,
     )
@@ -39,7 +40,6 @@ def plan(config: MergeConfig) -> Outcome:
 
 def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
     """Merge and write the checkpoint."""
-    set_threads(config.threads)
     base, models = _inputs(config, places_of(config), progress)
     report = run_merge(
         config.method,
@@ -47,7 +47,11 @@ def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
         models,
         _output(config),
         progress,
+        post=config.post,
         dtype=config.dtype,
+        verify=config.verify,
+        device=config.device,
+        threads=config.threads,
         overwrite=config.overwrite,
     )
     lines = [
@@ -68,10 +72,18 @@ def run_merge(
     output: Path,
     progress: AbstractProgress,
     *,
+    post: Mapping[str, Any] | None = None,
     dtype: Any = "same",
+    verify: bool = False,
+    device: str = "auto",
+    threads: int = 0,
     overwrite: bool = False,
 ) -> "MergeReport":
-    """Merge by a configured method, with its progress shown and its warnings said."""
+    """Merge by a configured method, with its progress shown and its warnings said.
+
+    The processor is the device unless another is named: a merge is mostly reading and writing.
+    """
+    from ramekin.merge.array import device_of
     from ramekin.merge.run import merge
 
     with progress.stage(f"{method['name']} of {len(models)} models", total=100) as stage:
@@ -89,7 +101,11 @@ def run_merge(
             models=models,
             output=output,
             settings=method_settings(method),
+            post=post,
             dtype=dtype,
+            verify=verify,
+            device=device_of("cpu" if device == "auto" else device),
+            threads=threads or None,
             overwrite=overwrite,
             progress=on_read,
         )
@@ -105,7 +121,8 @@ def method_settings(method: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan_text(planned: "MergePlan") -> str:
     """A plan for people."""
-    settings = ", ".join(f"{key}={value}" for key, value in planned.settings.items())
+    said = {**planned.settings, **({} if planned.post is None else {"post": planned.post["name"]})}
+    settings = ", ".join(f"{key}={value}" for key, value in said.items())
     return "\n".join(
         [
             f"{planned.method} of {len(planned.models)} models" + (f" ({settings})" if settings else ""),

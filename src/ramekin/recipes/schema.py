@@ -183,6 +183,17 @@ MethodConfig: TypeAlias = Annotated[dict[str, Any], AfterValidator(_known_method
 """A method's name and its settings, `{name: task_arithmetic, scaling_factor: 0.3}`."""
 
 
+def _known_post(post: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Refuse an unknown step after a merge, in the words of the merge unit."""
+    from ramekin.merge.post import parse_post
+
+    try:
+        parse_post(post)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return post
+
+
 @final
 class MergeConfig(AbstractVerbConfig):
     """`ramekin merge`."""
@@ -190,7 +201,11 @@ class MergeConfig(AbstractVerbConfig):
     method: MethodConfig
     base: str | None = None
     models: tuple[str, ...]
-    dtype: Literal["same", "float32", "bfloat16"] = "same"
+    post: Annotated[dict[str, Any] | None, AfterValidator(_known_post)] = None
+    """A step after the method: `post=svc post.alpha=0.1`."""
+    dtype: Literal["same", "float32", "bfloat16", "float16"] = "same"
+    verify: bool = False
+    """Hash every input while it is merged, and compare it with its manifest."""
 
 
 @final

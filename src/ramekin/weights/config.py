@@ -21,6 +21,7 @@ __all__ = [
     "check_config",
     "config_to_save",
     "read_config",
+    "read_plain_config",
     "says_scaled",
     "says_tied",
     "t5_config",
@@ -110,6 +111,16 @@ def read_config(folder: Path) -> dict[str, object]:
             code or quantised weights, or a value has the wrong type or size.
     """
     path = Path(folder) / CONFIG
+    return check_config(read_plain_config(folder), where=str(path), error=WeightsError)
+
+
+def read_plain_config(folder: Path) -> dict[str, object]:
+    """Read a folder's config.json as it is, of a model of any type.
+
+    Raises:
+        WeightsError: the file is missing or not JSON, or asks for foreign code or quantised weights.
+    """
+    path = Path(folder) / CONFIG
     if not path.is_file():
         raise WeightsError(
             "the checkpoint has no config.json",
@@ -124,7 +135,7 @@ def read_config(folder: Path) -> dict[str, object]:
                 where=f"{path}#{key}",
                 fix="use a plain checkpoint of a supported model type",
             )
-    return check_config(raw, where=str(path), error=WeightsError)
+    return dict(raw)
 
 
 def check_config(raw: Config, *, where: str, error: type[RamekinError] = WeightsError) -> dict[str, object]:

@@ -18,6 +18,7 @@ __all__ = [
     "ADAPTER_CONFIG",
     "ADAPTER_WEIGHTS",
     "EMBEDDING_ALIASES",
+    "EMBEDDING_PREFIXES",
     "HEAD",
     "INDEX",
     "SHARED",
@@ -43,6 +44,9 @@ EMBEDDING_ALIASES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight
 """Names under which some files repeat `SHARED`."""
 UNUSED_KEYS = frozenset({"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"})
 """Tensors that the first T5 files hold and no model reads."""
+
+EMBEDDING_PREFIXES = ("", "model.")
+"""What stands before `SHARED` and its aliases: nothing in the T5 family, `model.` in BART's."""
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _MAX_JSON_BYTES = 64_000_000

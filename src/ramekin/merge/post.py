@@ -1,0 +1,65 @@
+"""What may be done to a merged direction before it is added to the base: singular value calibration.
+
+A step is named by `post: {name: svc, …}` and follows any method that has a scaling factor. It is given the
+direction with the scaling factor in it, matrix by matrix; tensors that are no matrices pass unchanged. This
+module knows nothing of files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from ramekin.errors import UsageError
+from ramekin.merge.array import Array
+from ramekin.merge.matrices import is_matrix
+from ramekin.merge.settings import number, parse_settings, settle
+from ramekin.merge.svc import calibrate
+from ramekin.registry import unknown_name
+
+__all__ = ["POSTS", "Svc", "parse_post"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Svc:
+    """Singular value calibration, see `svc`."""
+
+    alpha: float | None = None
+    """The least that a model counts in a direction of the merged delta; None takes one over their number."""
+
+    def __post_init__(self) -> None:
+        settle(self, alpha=number(low=0, optional=True))
+        if self.alpha == 0:
+            raise UsageError("alpha: expected a number above 0, got 0")
+
+    def takes(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether it changes a tensor, which it then needs whole."""
+        return is_matrix(name, shape)
+
+    def apply(self, direction: Array, deltas: Sequence[Array]) -> Array:
+        """The calibrated direction; both with the scaling factor in them.
+
+        Args:
+            direction: what is to be added to the base, `(out, in)`.
+            deltas: tuned minus base of each model, of that shape.
+        """
+        return calibrate(direction, deltas, alpha=self.alpha or 1 / len(deltas))
+
+
+POSTS: Mapping[str, type[Svc]] = {"svc": Svc}
+"""The steps by name."""
+
+
+def parse_post(given: Mapping[str, object] | None) -> Svc | None:
+    """The step of `{name: svc, key: value, …}`; None and `{name: none}` are none.
+
+    Raises:
+        UsageError: no such step, unknown keys or values.
+    """
+    name = "none" if given is None else str(given.get("name"))
+    if given is None or (name == "none" and len(given) == 1):
+        return None
+    if name not in POSTS:
+        raise UsageError(unknown_name("step after a merge", name, ("none", *POSTS)))
+    rest = {key: value for key, value in given.items() if key != "name"}
+    return parse_settings(POSTS[name], rest, method=name, presets={})
