@@ -236,7 +236,7 @@ def test_an_adapter_that_does_not_fit(world, family) -> None:
 
 
 def test_no_weight_is_read_before_the_checks(world, family, monkeypatch) -> None:
-    from ramekin.weights.streaming import CheckpointReader
+    from ramekin.weights.reading import CheckpointReader
 
     def no_reading(*_: object, **__: object) -> torch.Tensor:
         raise AssertionError("a weight was read")

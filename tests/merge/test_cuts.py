@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ramekin.merge import cuts
 from ramekin.merge.cuts import KeptCounts, cut_rank, model_cuts, trim, wanted_count
 from ramekin.merge.stream import ModelStream, NamedReader
-from ramekin.weights.streaming import ArrayReader
+from ramekin.weights.reading import ArrayReader
 
 Tensors = dict[str, np.ndarray]
 pytestmark = pytest.mark.usefixtures("short_runs")

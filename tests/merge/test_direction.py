@@ -6,7 +6,7 @@ from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.direction import merge_arrays, merge_direction, merge_tensors
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.run import merge
-from ramekin.weights.streaming import CheckpointReader
+from ramekin.weights.reading import CheckpointReader
 
 CASES = [
     ("dummy", {}),

@@ -15,7 +15,7 @@ from ramekin.merge.inputs import (
     unique_names,
 )
 from ramekin.merge.stream import NamedReader
-from ramekin.weights.streaming import AdapterReader, CheckpointReader
+from ramekin.weights.reading import AdapterReader, CheckpointReader
 
 ALIASES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 

@@ -465,3 +465,19 @@ def test_errors_come_before_the_output_is_touched(world, family) -> None:
     with pytest.raises(RamekinError):
         _merge(world, base, [wrong], overwrite=True)
     assert _sha256(output) == before
+
+
+def test_an_output_in_shards_is_the_same_model(world, family) -> None:
+    base, models = family
+    whole = _merge(world, base, models, name="whole")
+    sharded = world.root / "sharded"
+    report = merge(
+        "task_arithmetic", base=base, models=models, output=sharded, settings={}, shard_bytes=1500
+    )
+    files = sorted(path.name for path in sharded.glob("*.safetensors"))
+    assert len(files) > 2 and not (sharded / "model.safetensors").exists()
+    verify_checkpoint(sharded)
+    assert report.sha256 == weights_sha256(sharded)
+    assert report.bytes_written == sum((sharded / file).stat().st_size for file in files)
+    again = _merge(world, None, [ModelInput("sharded", sharded)], "simple_average", name="again")
+    assert _sha256(again) == _sha256(whole)

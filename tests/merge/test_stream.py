@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ramekin.errors import WeightsError
 from ramekin.merge.array import TorchDevice
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece, chunk_elements, num_threads
-from ramekin.weights.streaming import CheckpointReader
+from ramekin.weights.reading import CheckpointReader
 
 
 def _readers(family) -> tuple[NamedReader, list[NamedReader]]:

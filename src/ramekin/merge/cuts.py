@@ -182,7 +182,8 @@ class Cuts:
 
     def _is_unchanged(self, stream: ModelStream, names: Sequence[str], model: int) -> bool:
         """Whether a tensor by itself is the base's: there is nothing in it that could be trimmed."""
-        return len(names) == 1 and self.found[names[0]][model].equal == stream.numel(names[0])
+        kth = self.found[names[0]][model]
+        return len(names) == 1 and kth.value == 0 and kth.equal == stream.numel(names[0])
 
     def _kept(self, stream: ModelStream, names: Sequence[str]) -> list[int]:
         total = sum(stream.numel(name) * self.times.get(name, 1) for name in names)

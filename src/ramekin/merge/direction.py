@@ -23,7 +23,8 @@ from ramekin.merge.plan import Dtype, open_merge
 from ramekin.merge.post import parse_post
 from ramekin.merge.run import Progress, Walk, Walking, walk
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader
-from ramekin.weights.streaming import FILE_DTYPES, ArrayReader, Floats, all_finite, rounded
+from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite, rounded
+from ramekin.weights.reading import ArrayReader
 
 __all__ = ["Direction", "merge_arrays", "merge_direction", "merge_tensors"]
 

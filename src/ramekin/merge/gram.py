@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ramekin.merge.array import Array
 from ramekin.merge.stream import BLOCK, Chunk, ModelStream
-from ramekin.weights.streaming import Floats
+from ramekin.weights.dtypes import Floats
 
 __all__ = ["Gram", "gram", "grams"]
 

@@ -24,7 +24,7 @@ from ramekin.weights.layout import (
     UNUSED_KEYS,
     is_adapter,
 )
-from ramekin.weights.streaming import AbstractTensorReader, AdapterReader, CheckpointReader
+from ramekin.weights.reading import AbstractTensorReader, AdapterReader, CheckpointReader
 
 __all__ = [
     "ModelInput",

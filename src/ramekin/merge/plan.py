@@ -31,8 +31,8 @@ from ramekin.merge.settings import settings_to_json
 from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
 from ramekin.weights.lineage import weights_sha256
-from ramekin.weights.streaming import PlannedTensor, planned_bytes
 from ramekin.weights.verify import verify_checkpoint
+from ramekin.weights.writing import PlannedTensor, planned_bytes
 
 __all__ = [
     "DTYPES",

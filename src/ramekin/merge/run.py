@@ -29,10 +29,9 @@ from ramekin.merge.settings import replace_scaling_factor, settings_to_json
 from ramekin.merge.stream import Chunk, ModelStream, Piece
 from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
 from ramekin.weights.config import CONFIG
-from ramekin.weights.layout import WEIGHTS
 from ramekin.weights.lineage import Lineage, Parent, weights_sha256, write_manifest
-from ramekin.weights.streaming import CheckpointWriter, PlannedTensor
 from ramekin.weights.verify import verify_checkpoint
+from ramekin.weights.writing import PlannedTensor, ShardedWriter
 
 __all__ = ["MergeReport", "Progress", "Walk", "Walking", "merge", "merge_factors", "walk"]
 
@@ -68,9 +67,9 @@ class MergeReport:
     bytes_read: int
     """Bytes of weights read, in all passes; shared by the outputs of one `merge_factors`."""
     bytes_written: int
-    """The size of the weight file."""
+    """The size of the weight files."""
     sha256: str
-    """The hash of the weight file."""
+    """The hash of the weight file; of several, that of their hashes (`weights_sha256`)."""
     seconds: float
     figures: Mapping[str, object]
     """What the method measured; JSON values."""
@@ -86,6 +85,7 @@ def merge(
     settings: Mapping[str, object],
     post: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
+    shard_bytes: int | None = None,
     overwrite: bool = False,
     verify: bool = False,
     device: AbstractDevice | None = None,
@@ -104,6 +104,7 @@ def merge(
         settings: the method's settings by name, `preset` among them where the method has presets.
         post: a step after the method, `{"name": "svc", …}`; None is none.
         dtype: `same` keeps the base's dtype tensor by tensor; computed in fp32 in any case.
+        shard_bytes: the most bytes of tensors in a file of the output; None writes one file.
         overwrite: replace an existing output.
         verify: hash every input while it is merged and compare it with its manifest. Without it the sizes
             of the files are compared, and a hash is taken from the manifest where there is one.
@@ -128,6 +129,7 @@ def merge(
         settings=settings,
         post=post,
         dtype=dtype,
+        shard_bytes=shard_bytes,
         overwrite=overwrite,
         verify=verify,
         walking=Walking(device, threads, chunk_length, progress),
@@ -145,6 +147,7 @@ def merge_factors(
     settings: Mapping[str, object],
     post: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
+    shard_bytes: int | None = None,
     overwrite: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
@@ -168,6 +171,7 @@ def merge_factors(
         settings=settings,
         post=post,
         dtype=dtype,
+        shard_bytes=shard_bytes,
         overwrite=overwrite,
         verify=verify,
         walking=Walking(progress=progress),
@@ -251,6 +255,7 @@ def _merge(
     settings: Mapping[str, object],
     post: Mapping[str, object] | None,
     dtype: Dtype,
+    shard_bytes: int | None,
     overwrite: bool,
     verify: bool,
     walking: Walking,
@@ -280,16 +285,16 @@ def _merge(
         folders = [stack.enter_context(atomic_directory(o, overwrite=overwrite)) for o in outputs]
         factors = [getattr(chosen, "scaling_factor", None) for chosen in settings_of]
         walked = walk(opened, walking)
-        sha256 = _write(walked, opened.tensors, factors, folders)
+        writers = _write(walked, opened.tensors, factors, folders, shard_bytes)
         made = parents()
-        for folder, chosen, digest in zip(folders, settings_of, sha256, strict=True):
+        for folder, chosen, writer in zip(folders, settings_of, writers, strict=True):
             _copy_rest(folder, opened.config_folder, models)
             lineage = _lineage(opened.plan, chosen, made)
-            write_manifest(folder, lineage, known_sha256={WEIGHTS: digest})
-        sizes = [(folder / WEIGHTS).stat().st_size for folder in folders]
+            write_manifest(folder, lineage, known_sha256=writer.digests)
+        hashes = [weights_sha256(folder) for folder in folders]
         reports = tuple(
-            _report(opened.plan, walked, chosen, output, size, digest)
-            for chosen, output, size, digest in zip(settings_of, outputs, sizes, sha256, strict=True)
+            _report(opened.plan, walked, chosen, output, writer.nbytes, digest)
+            for chosen, output, writer, digest in zip(settings_of, outputs, writers, hashes, strict=True)
         )
     seconds = time.monotonic() - started
     return tuple(replace(report, seconds=seconds) for report in reports)
@@ -309,10 +314,13 @@ def _write(
     plan: Mapping[str, PlannedTensor],
     factors: Sequence[Parameter | None],
     folders: Sequence[Path],
-) -> list[str]:
-    """Write the weights of every output in one walk; the hash of each file."""
+    shard_bytes: int | None,
+) -> list[ShardedWriter]:
+    """Write the weights of every output in one walk; the writers, with the hash of each file."""
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(CheckpointWriter(folder / WEIGHTS, plan)) for folder in folders]
+        writers = [
+            stack.enter_context(ShardedWriter(folder, plan, shard_bytes=shard_bytes)) for folder in folders
+        ]
 
         def stored(name: str, chunk: Chunk, combined: Array) -> list[npt.NDArray[np.uint8]]:
             scaled_parts = (walked.scaled(chunk, combined, factor) for factor in factors)
@@ -324,7 +332,7 @@ def _write(
         for name, parts in walked.over(writers[0].order, stored):
             for writer, data in zip(writers, parts, strict=True):
                 writer.write_stored(name, data)
-    return [writer.sha256 for writer in writers]
+    return writers
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ import numpy as np
 from ramekin.errors import WeightsError
 from ramekin.merge.array import AbstractDevice, Array, HostDevice
 from ramekin.merge.parameters import depths
-from ramekin.weights.streaming import FILE_DTYPES, AbstractTensorReader, Floats, all_finite
+from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite
+from ramekin.weights.reading import AbstractTensorReader
 
 __all__ = [
     "BLOCK",

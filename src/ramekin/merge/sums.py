@@ -11,7 +11,7 @@ import numpy as np
 
 from ramekin.merge.array import Array
 from ramekin.merge.stream import BLOCK, Chunk, ModelStream, Unit
-from ramekin.weights.streaming import Floats
+from ramekin.weights.dtypes import Floats
 
 __all__ = ["run_sums", "tensor_sums"]
 

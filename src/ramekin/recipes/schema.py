@@ -3,9 +3,10 @@
 What they share is in `settings`. Importing this module loads pydantic and nothing heavier.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, final
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -183,6 +184,19 @@ MethodConfig: TypeAlias = Annotated[dict[str, Any], AfterValidator(_known_method
 """A method's name and its settings, `{name: task_arithmetic, scaling_factor: 0.3}`."""
 
 
+def _is_a_size(text: str | None) -> str | None:
+    """Refuse what is no number of bytes with its unit."""
+    if text is not None and (_SIZE.fullmatch(text) is None or _bytes_of(text) == 0):
+        raise ValueError("expected a size such as 5GB or 500MB")
+    return text
+
+
+def _bytes_of(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    assert match is not None  # which was checked
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
 def _known_post(post: dict[str, Any] | None) -> dict[str, Any] | None:
     """Refuse an unknown step after a merge, in the words of the merge unit."""
     from ramekin.merge.post import parse_post
@@ -192,6 +206,10 @@ def _known_post(post: dict[str, Any] | None) -> dict[str, Any] | None:
     except UsageError as error:
         raise ValueError(str(error)) from error
     return post
+
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]B)", re.IGNORECASE)
+_UNITS: Final[Mapping[str, int]] = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @final
@@ -204,8 +222,15 @@ class MergeConfig(AbstractVerbConfig):
     post: Annotated[dict[str, Any] | None, AfterValidator(_known_post)] = None
     """A step after the method: `post=svc post.alpha=0.1`."""
     dtype: Literal["same", "float32", "bfloat16", "float16"] = "same"
+    max_shard_size: Annotated[str | None, AfterValidator(_is_a_size)] = None
+    """The most that a file of the output holds, such as `5GB`; None writes one file."""
     verify: bool = False
     """Hash every input while it is merged, and compare it with its manifest."""
+
+    @property
+    def shard_bytes(self) -> int | None:
+        """`max_shard_size` in bytes."""
+        return None if self.max_shard_size is None else _bytes_of(self.max_shard_size)
 
 
 @final

@@ -29,7 +29,7 @@ from ramekin.merge.method import Method, Prepared, check_weights
 from ramekin.merge.parameters import PerModel, for_models
 from ramekin.merge.settings import number, per_model, settle, whole
 from ramekin.merge.stream import ModelStream
-from ramekin.weights.streaming import Floats
+from ramekin.weights.dtypes import Floats
 
 __all__ = ["METHOD", "KarcherSettings", "karcher", "karcher_weights"]
 

@@ -28,7 +28,7 @@ from ramekin.merge.gram import Gram, gram, grams
 from ramekin.merge.method import Method, Prepared
 from ramekin.merge.settings import choice, settle
 from ramekin.merge.stream import Chunk, ModelStream
-from ramekin.weights.streaming import Floats
+from ramekin.weights.dtypes import Floats
 
 __all__ = ["METHOD", "ModelStockSettings", "model_stock", "stock_ratio"]
 

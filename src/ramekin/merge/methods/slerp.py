@@ -28,7 +28,7 @@ from ramekin.merge.method import Method, Prepared
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.settings import flag, parameter, settle
 from ramekin.merge.stream import Chunk, ModelStream
-from ramekin.weights.streaming import Floats
+from ramekin.weights.dtypes import Floats
 
 __all__ = ["METHOD", "SlerpSettings", "slerp", "slerp_weights"]
 

@@ -12,21 +12,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.weights import streaming
+from ramekin.weights import reading
 from ramekin.weights.adapter_folder import Adapter
 from ramekin.weights.change import AbstractChange, Decomposed, LowRank, Rescaled
-from ramekin.weights.streaming import (
-    AbstractTensorReader,
-    AdapterReader,
-    ArrayReader,
-    CheckpointReader,
-    CheckpointWriter,
-    PlannedTensor,
-    all_finite,
-    header_bytes,
-    planned_bytes,
-    rounded,
-)
+from ramekin.weights.dtypes import all_finite, rounded
+from ramekin.weights.reading import AbstractTensorReader, AdapterReader, ArrayReader, CheckpointReader
+from ramekin.weights.writing import CheckpointWriter, PlannedTensor, header_bytes, planned_bytes
 
 Tensors = dict[str, torch.Tensor]
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -100,7 +91,7 @@ def test_a_buffer_is_filled_from_its_front(tmp_path: Path) -> None:
 def test_slices_longer_than_a_conversion_block(
     tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_BLOCK", 4)
+    monkeypatch.setattr(reading, "_BLOCK", 4)
     tensor = torch.randn(31).to(dtype)
     with CheckpointReader(_save(tmp_path / "m", {"x": tensor})) as reader:
         assert torch.equal(_read(reader, "x", 1, 30), tensor[1:30].float())
@@ -192,7 +183,7 @@ def test_an_adapter_reads_as_its_dense_merge(tmp_path: Path) -> None:
 def test_slices_of_an_adapter_do_not_depend_on_the_slices_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_BLOCK", 64 * 3)  # three rows a block
+    monkeypatch.setattr(reading, "_BLOCK", 64 * 3)  # three rows a block
     tensor, adapter = torch.randn(50, 64), _adapter({"w": (50, 64)}, rank=16)
     with AdapterReader(
         CheckpointReader(_save(tmp_path / "m", {"w": tensor})), adapter, folder=tmp_path
@@ -216,7 +207,7 @@ def test_slices_of_an_adapter_do_not_depend_on_the_slices_asked_for(
 def test_every_kind_of_change_reads_as_its_dense_merge(
     tmp_path: Path, change: AbstractChange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_BLOCK", 10)  # two rows a block
+    monkeypatch.setattr(reading, "_BLOCK", 10)  # two rows a block
     tensors = _tensors()
     tensors["b.weight"][3] = 0.0
     base = CheckpointReader(_save(tmp_path / "m", tensors))

@@ -1,31 +1,25 @@
-"""Read and write checkpoints slice by slice, so that memory does not depend on their size or number.
+"""Read checkpoints slice by slice, so that memory does not depend on their size or number.
 
 A reader gives any slice of any tensor as fp32, whatever the file's dtype and however the checkpoint is
-sharded; an `AdapterReader` gives the slices of base plus adapter without ever holding the merged model. The
-writer produces one safetensors file from front to back, the same bytes the safetensors library would
-write, and its sha256 on the way. Files are read with `preadv` into buffers the caller keeps: mapped pages
-would count as resident memory and grow with the number of models. Readers may be used by several threads at
-once. All is done in numpy, so that a merge of checkpoints needs no torch. This module knows nothing of
-merging.
+sharded; an `AdapterReader` gives the slices of base plus adapter without ever holding the merged model. Files
+are read with `preadv` into buffers the caller keeps: mapped pages would count as resident memory and grow
+with the number of models. Readers may be used by several threads at once. All is done in numpy, so that a
+merge of checkpoints needs no torch. This module knows nothing of writing or merging.
 """
 
-import hashlib
-import json
-import math
 import os
-import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
 from ramekin.errors import UsageError, WeightsError
+from ramekin.weights.dtypes import FILE_DTYPES, Floats, widen
 from ramekin.weights.header import TensorInfo
 from ramekin.weights.layout import Layout, open_layout
 
@@ -33,41 +27,7 @@ if TYPE_CHECKING:
     from ramekin.weights.adapter_folder import Adapter
     from ramekin.weights.change import AbstractChange
 
-__all__ = [
-    "FILE_DTYPES",
-    "AbstractTensorReader",
-    "AdapterReader",
-    "ArrayReader",
-    "CheckpointReader",
-    "CheckpointWriter",
-    "FileDtype",
-    "Floats",
-    "PlannedTensor",
-    "all_finite",
-    "header_bytes",
-    "planned_bytes",
-    "rounded",
-]
-
-Floats = npt.NDArray[np.float32]
-"""fp32 numbers, the one form in which tensors are handed about here."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class FileDtype:
-    """How a file stores a number."""
-
-    itemsize: int
-    """Bytes of one."""
-    torch_name: str
-    """What torch calls it."""
-
-
-FILE_DTYPES: Mapping[str, FileDtype] = MappingProxyType(
-    {"F32": FileDtype(4, "float32"), "BF16": FileDtype(2, "bfloat16"), "F16": FileDtype(2, "float16")}
-)
-"""The dtypes that can be read and written, by their safetensors names, in the order of the data."""
+__all__ = ["AbstractTensorReader", "AdapterReader", "ArrayReader", "CheckpointReader"]
 
 _BLOCK = 1 << 16  # elements converted at a time, and of the rows of an adapter's change made at a time
 
@@ -180,7 +140,7 @@ class CheckpointReader(AbstractTensorReader):
             piece = values[begin : begin + _BLOCK]
             bits = raw[: len(piece)]
             _read_into(self._descriptor(file), bits, offset + begin * itemsize, where)
-            _widen(bits, info.dtype, out=piece)
+            widen(bits, info.dtype, out=piece)
         return values
 
     def close(self) -> None:
@@ -319,182 +279,6 @@ class AdapterReader(AbstractTensorReader):
             self._base.close()
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class PlannedTensor:
-    """A tensor to be written."""
-
-    dtype: str
-    """A key of `FILE_DTYPES`."""
-    shape: tuple[int, ...]
-
-    @property
-    def numel(self) -> int:
-        """The number of elements."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes it takes in the file."""
-        return self.numel * FILE_DTYPES[self.dtype].itemsize
-
-
-@final
-class CheckpointWriter:
-    """Writes one safetensors file from front to back; its bytes are those of `safetensors.torch.save_file`.
-
-    Use as a context: leaving it without an exception checks that everything planned was written and
-    flushes it to the disk. Call `write` for the tensors in `order`, each in slices from its front.
-
-    Args:
-        path: the file, in a folder that becomes visible only when it is whole (`files.atomic_directory`).
-        plan: every tensor to be written, by name.
-
-    Raises:
-        UsageError: slices out of order, too many or too few elements.
-        WeightsError: a value that is not finite, here or after the cast to the file's dtype.
-    """
-
-    def __init__(self, path: Path, plan: Mapping[str, PlannedTensor]) -> None:
-        self._path, self._plan = Path(path), dict(plan)
-        self.order: tuple[str, ...] = _data_order(self._plan)
-        self._position, self._written = 0, 0
-        self._digest = hashlib.sha256()
-        self._file = self._path.open("xb", buffering=0)
-        self._put(header_bytes(self._plan))
-
-    def write(self, name: str, values: Floats) -> None:
-        """Append the next elements of the tensor whose turn it is; `values: (n,)` fp32.
-
-        Raises:
-            WeightsError: a value is not finite, here or in the file's dtype.
-        """
-        self.write_stored(name, self.stored(name, values))
-
-    def stored(self, name: str, values: Floats) -> npt.NDArray[np.uint8]:
-        """The bytes that a tensor's values become; `values: (n,)` fp32. Other threads may call it.
-
-        Raises:
-            WeightsError: a value is not finite, here or in the file's dtype.
-        """
-        dtype = self._plan[name].dtype
-        with np.errstate(over="ignore"):  # becomes infinite, which is refused
-            narrow = _narrow(values, dtype)
-        if not all_finite(values) or not _stays_finite(narrow, dtype):
-            raise WeightsError(
-                "a value to be written is not finite",
-                where=f"{self._path.name}#{name}",
-                expected=f"finite {dtype} values",
-                fix="a smaller scaling factor or weight, or dtype=float32",
-            )
-        return np.ascontiguousarray(narrow).view(np.uint8)
-
-    def write_stored(self, name: str, data: npt.NDArray[np.uint8]) -> None:
-        """Append what `stored` gave for the next elements of the tensor whose turn it is."""
-        if not len(data):
-            return
-        self._skip_finished()
-        if self._position == len(self.order) or self.order[self._position] != name:
-            turn = self.order[self._position] if self._position < len(self.order) else "nothing more"
-            raise UsageError("a tensor was written out of order", where=name, expected=turn)
-        planned = self._plan[name]
-        count = len(data) // FILE_DTYPES[planned.dtype].itemsize
-        if self._written + count > planned.numel:
-            raise UsageError("too many elements were written", where=name, expected=str(planned.numel))
-        self._put(data.data)
-        self._written += count
-        self._skip_finished()
-
-    @property
-    def sha256(self) -> str:
-        """The hexadecimal sha256 of what has been written so far."""
-        return self._digest.hexdigest()
-
-    @property
-    def nbytes(self) -> int:
-        """The size of the whole file."""
-        return planned_bytes(self._plan)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._skip_finished()
-                if self._position != len(self.order):
-                    raise UsageError("not every planned tensor was written", where=self.order[self._position])
-                os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
-
-    def _skip_finished(self) -> None:
-        while (
-            self._position < len(self.order) and self._written == self._plan[self.order[self._position]].numel
-        ):
-            self._position, self._written = self._position + 1, 0
-
-    def _put(self, data: bytes | memoryview) -> None:
-        self._digest.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-
-
-def header_bytes(plan: Mapping[str, PlannedTensor]) -> bytes:
-    """The length and header of a safetensors file with these tensors, padded to 8 bytes."""
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    position = 0
-    for name in _data_order(plan):
-        stop = position + plan[name].nbytes
-        entries[name] = {
-            "dtype": plan[name].dtype,
-            "shape": list(plan[name].shape),
-            "data_offsets": [position, stop],
-        }
-        position = stop
-    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
-
-
-def planned_bytes(plan: Mapping[str, PlannedTensor]) -> int:
-    """The size of a safetensors file with these tensors."""
-    return len(header_bytes(plan)) + sum(planned.nbytes for planned in plan.values())
-
-
-def rounded(values: Floats, dtype: str) -> Floats:
-    """The fp32 numbers that are read back when `values` are written in a file's dtype."""
-    if dtype == "F32":
-        return values
-    with np.errstate(over="ignore"):  # becomes infinite, which is for the caller to see
-        narrow = _narrow(values.reshape(-1), dtype)
-    wide = np.empty(narrow.shape, dtype=np.float32)
-    _widen(narrow.view(np.uint16), dtype, out=wide)
-    return wide.reshape(values.shape)
-
-
-def all_finite(values: npt.NDArray[Any]) -> bool:
-    """Whether no element is NaN or infinite.
-
-    A sum of squares is NaN or infinite if any element is, and takes one pass; only a sum that is not finite,
-    which finite elements can have too, needs the look at each element.
-    """
-    flat = values.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(float(np.dot(flat, flat))):
-            return True
-    return bool(np.isfinite(values).all())
-
-
-def _data_order(plan: Mapping[str, PlannedTensor]) -> tuple[str, ...]:
-    """The order of the safetensors library: wider dtypes first, then by name."""
-    rank = {dtype: position for position, dtype in enumerate(FILE_DTYPES)}
-    return tuple(sorted(plan, key=lambda name: (rank[plan[name].dtype], name)))
-
-
 def _check_dtype(layout: Layout, name: str) -> None:
     if layout.info(name).dtype not in FILE_DTYPES:
         raise WeightsError(
@@ -528,33 +312,6 @@ def _read_into(descriptor: int, values: npt.NDArray[Any], offset: int, where: st
         if read == 0:
             raise WeightsError("the file was cut while it was read", where=where)
         view, offset = view[read:], offset + read
-
-
-def _widen(bits: npt.NDArray[np.uint16], dtype: str, *, out: Floats) -> None:
-    """Half-precision numbers as fp32, exactly."""
-    if dtype == "F16":
-        out[:] = bits.view(np.float16)
-        return
-    wide = out.view(np.uint32)
-    wide[:] = bits
-    wide <<= 16
-
-
-def _narrow(values: Floats, dtype: str) -> npt.NDArray[Any]:
-    """fp32 numbers in a file's dtype, each rounded to the nearest, and to the even one of two as near."""
-    if dtype == "F32":
-        return values
-    if dtype == "F16":
-        return values.astype(np.float16)
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    return ((bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
-
-
-def _stays_finite(narrow: npt.NDArray[Any], dtype: str) -> bool:
-    """Whether finite numbers have become finite ones."""
-    if dtype == "BF16":
-        return not bool(((narrow & 0x7F80) == 0x7F80).any())
-    return dtype == "F32" or bool(np.isfinite(narrow).all())
 
 
 def _changes_of(adapter: "Adapter", folder: Path) -> "Mapping[str, AbstractChange]":
