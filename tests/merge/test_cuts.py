@@ -104,11 +104,14 @@ def test_trim_keeps_the_cut_and_nothing_below_it(cut: float, kind) -> None:
     assert trim(delta, 0.0) is delta
 
 
-def test_kept_counts_add_up_whatever_the_threads() -> None:
+def test_kept_counts_add_up_whatever_the_threads_and_a_chunk_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ramekin.merge.stream.BLOCK", 7)
     kept = KeptCounts(("a", "b", "empty"), 2)
     stream = _stream(_models(0), threads=4)
-    for _ in stream.walk(lambda chunk: [kept.add(chunk.name, 1, chunk.shape[0]) for __ in range(3)]):
+    for _ in stream.walk(lambda chunk: [kept.add(chunk, 1, chunk.shape[0]) for __ in range(3)]):
         pass
     figures = kept.figures(stream)
-    assert figures["kept_share"] == {"m0": 0.0, "m1": 3.0}
-    assert figures["kept_share_by_tensor"] == {"a": [0.0, 3.0], "b": [0.0, 3.0], "empty": [0.0, 0.0]}
+    assert figures["kept_share"] == {"m0": 0.0, "m1": 1.0}
+    assert figures["kept_share_by_tensor"] == {"a": [0.0, 1.0], "b": [0.0, 1.0], "empty": [0.0, 0.0]}

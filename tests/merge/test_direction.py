@@ -5,6 +5,7 @@ import torch
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.direction import merge_arrays, merge_direction, merge_tensors
 from ramekin.merge.inputs import ModelInput
+from ramekin.merge.parameters import parse_parameter
 from ramekin.merge.run import merge
 from ramekin.weights.reading import CheckpointReader
 
@@ -124,3 +125,29 @@ def test_arrays_that_do_not_fit(world) -> None:
         merge_arrays("task_arithmetic", base, [{"w": np.zeros(3, dtype=np.float32)}])
     with pytest.raises(UsageError, match="task_arithmetic needs the base"):
         merge_arrays("task_arithmetic", None, [base])
+
+
+@pytest.mark.parametrize("factor", [{"depth": [0.1, 0.9]}, {"lm_head": 0.9, ".*": 0.1}])
+def test_a_factor_by_tensor_leaves_a_stored_head_tied(world, factor) -> None:
+    """Two copies of one tensor are merged as that tensor, wherever the copy's own name would put it."""
+    base = world.save("base", tied=True)
+    start = world.load(base)
+    doubled = world.save("doubled", {**start, "lm_head.weight": start["shared.weight"]})
+    tuned = {name: tensor * 2 for name, tensor in world.load(doubled).items()}
+    family = doubled, [ModelInput("m", world.save("m", tuned))]
+    written = _written(world, "task_arithmetic", {"scaling_factor": factor}, family, "out")
+    direction = merge_direction("task_arithmetic", base=doubled, models=family[1], settings={})
+    tensors = direction.scaled(parse_parameter("scaling_factor", factor))
+    assert torch.equal(written["lm_head.weight"], written["shared.weight"])
+    assert all(torch.equal(torch.from_numpy(tensors[name]), written[name]) for name in written)
+
+
+@pytest.mark.parametrize("method", ["breadcrumbs", "ties_merging"])
+def test_a_stored_head_does_not_count_twice_in_the_kept_share(world, method: str) -> None:
+    base = world.save("base", tied=True)
+    start = world.load(base)
+    doubled = world.save("doubled", {**start, "lm_head.weight": start["shared.weight"]})
+    tuned = {name: tensor * 2 for name, tensor in world.load(doubled).items()}
+    models = [ModelInput("m", world.save("m", tuned))]
+    direction = merge_direction(method, base=doubled, models=models, settings={"density": 1})
+    assert set(direction.figures["kept_share"].values()) == {1.0}  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ramekin.errors import WeightsError
 from ramekin.merge.array import TorchDevice
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece, chunk_elements, num_threads
-from ramekin.weights.reading import CheckpointReader
+from ramekin.weights.reading import ArrayReader, CheckpointReader
 
 
 def _readers(family) -> tuple[NamedReader, list[NamedReader]]:
@@ -25,7 +25,10 @@ def _close(*models: NamedReader) -> None:
 @pytest.mark.parametrize("unit", ["element", "row", "matrix"])
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("with_base", [True, False])
-def test_walks_through_every_element_in_order(world, family, with_base: bool, threads: int, unit) -> None:
+def test_walks_through_every_element_in_order(
+    world, family, with_base: bool, threads: int, unit, monkeypatch
+) -> None:
+    monkeypatch.setattr("ramekin.merge.stream.BLOCK", 10)
     base, tuned = _readers(family)
     read: list[int] = []
     names = base.reader.names()
@@ -170,3 +173,23 @@ def test_chunks_get_shorter_with_the_models(models: int) -> None:
 
 def test_as_many_threads_as_cores() -> None:
     assert 1 <= num_threads() <= 8
+
+
+@pytest.mark.parametrize("length", [3, 1 << 10])
+def test_a_row_of_one_element_is_a_row_and_a_vector_is_one(length: int) -> None:
+    arrays = {
+        "column": np.ones((7, 1)),
+        "vector": np.ones(40),
+        "number": np.ones(()),
+        "none": np.ones((0, 3)),
+    }
+    model = NamedReader("m", ArrayReader(arrays, where="m"))
+    stream = ModelStream(None, [model], tuple(arrays), chunk_length=length, threads=1)
+    shapes = {name: [piece.shape for piece in stream.pieces(name, "row")] for name in arrays}
+    assert shapes == {
+        "column": [(3, 1), (3, 1), (1, 1)] if length == 3 else [(7, 1)],
+        "vector": [(40,)],
+        "number": [()],
+        "none": [],
+    }
+    assert [chunk.tuned[0].shape for chunk in stream.walk(lambda chunk: chunk, unit="row")][-1] == ()

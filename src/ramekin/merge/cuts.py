@@ -128,24 +128,26 @@ class KeptCounts:
     """How many values of each model were kept of each tensor; several threads may add to it."""
 
     def __init__(self, names: Sequence[str], num_models: int) -> None:
-        self._counts = {name: [0] * num_models for name in names}
+        self._counts: dict[str, list[dict[int, int]]] = {
+            name: [{} for _ in range(num_models)] for name in names
+        }
         self._lock = threading.Lock()
 
-    def add(self, name: str, model: int, count: int) -> None:
-        """Add to the count of a model."""
+    def add(self, chunk: Chunk, model: int, count: int) -> None:
+        """Say what was kept of a model in a chunk; of one that is taken again, the last word counts."""
         with self._lock:
-            self._counts[name][model] += count
+            self._counts[chunk.name][model][chunk.start] = count
 
     def figures(self, stream: ModelStream) -> dict[str, object]:
         """The kept shares of each model, and by tensor, as JSON values."""
         sizes = {name: stream.numel(name) for name in self._counts}
         total = max(1, sum(sizes.values()))
-        by_model = [sum(counts) / total for counts in zip(*self._counts.values(), strict=True)]
+        added = {name: [sum(each.values()) for each in counts] for name, counts in self._counts.items()}
+        by_model = [sum(counts) / total for counts in zip(*added.values(), strict=True)]
         return {
             "kept_share": dict(zip(stream.labels, by_model, strict=True)),
             "kept_share_by_tensor": {
-                name: [count / max(1, sizes[name]) for count in counts]
-                for name, counts in self._counts.items()
+                name: [count / max(1, sizes[name]) for count in counts] for name, counts in added.items()
             },
         }
 

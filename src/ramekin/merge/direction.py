@@ -38,6 +38,8 @@ class Direction:
     """The base's tensors by name, fp32."""
     direction: Mapping[str, Floats]
     """What a scaling factor of 1 adds to them, fp32."""
+    sources: Mapping[str, str]
+    """The tensor that each merged one is: itself, except for a head that is the embedding."""
     dtypes: Mapping[str, str]
     """What each merged tensor is rounded to, by safetensors' name of the dtype."""
     figures: Mapping[str, object]
@@ -51,11 +53,10 @@ class Direction:
             WeightsError: a merged value is not finite in its dtype.
         """
         parameter = factor if isinstance(factor, Parameter) else Parameter.of(factor)
-        depth = depths(self.base)
+        depth = depths(dict.fromkeys(self.sources.values()))
+        factors = {name: parameter.at(name, place) for name, place in depth.items()}
         return {
-            name: _finite(
-                name, self.base[name] + self.direction[name] * parameter.at(name, depth[name]), dtype
-            )
+            name: _finite(name, self.base[name] + self.direction[name] * factors[self.sources[name]], dtype)
             for name, dtype in self.dtypes.items()
         }
 
@@ -102,6 +103,7 @@ def merge_direction(
         return Direction(
             bases,
             directions,
+            walked.sources,
             {name: planned.dtype for name, planned in opened.tensors.items()},
             walked.prepared.figures(),
             (*opened.plan.warnings, *walked.prepared.warnings),

@@ -1,8 +1,7 @@
 """Inner products of models: the Gram matrix of some arrays, tensor by tensor, in fp64.
 
 Lengths and angles of deltas, and every merge that is a combination of its inputs with coefficients that
-follow from these (SLERP, the Karcher mean, Model Stock, MetaGPT), come from the Gram matrix alone, in one
-pass. Products are added block by block, in the order of the blocks, so that the sums have the same bits
+follow from these (SLERP, the Karcher mean, Model Stock), come from the Gram matrix alone, in one pass. Products are added block by block, in the order of the blocks, so that the sums have the same bits
 whatever the chunks they were read in. This module knows nothing of methods.
 """
 

@@ -210,6 +210,8 @@ def _along(values: Sequence[float], depth: float) -> float:
     left = min(int(place), max(0, len(values) - 2))
     if len(values) == 1 or place == left:
         return values[left]
+    if place == left + 1:
+        return values[left + 1]  # the line does not end there to the last bit
     return values[left] + (values[left + 1] - values[left]) * (place - left)
 
 

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 Unit = Literal["element", "row", "matrix"]
-"""What a method takes a tensor in: runs of elements of any length, whole rows, or all of it."""
+"""What a method takes a tensor in: runs of elements of any length, whole rows (a vector is one), or all."""
 
 BLOCK = 1 << 12
 """Elements at whose multiples chunks of elements begin, so that sums can be taken in the same runs always."""
@@ -229,15 +229,16 @@ class ModelStream:
     def pieces(self, name: str, unit: Unit = "element") -> Iterator[Piece]:
         """The parts in which a tensor is taken, from its front to its end."""
         shape, total = self.shape(name), self.numel(name)
-        if unit == "matrix" or total == 0:
-            yield from () if total == 0 else (Piece(name, 0, shape),)
+        if total == 0:
             return
-        width = shape[-1] if unit == "row" and len(shape) > 1 else 1
-        run = BLOCK if width == 1 else width
+        if unit == "matrix" or (unit == "row" and len(shape) < 2):
+            yield Piece(name, 0, shape)
+            return
+        run = shape[-1] if unit == "row" else BLOCK
         step = max(1, self._chunk_elements // run) * run
         for start in range(0, total, step):
             count = min(total, start + step) - start
-            yield Piece(name, start, (count,) if width == 1 else (count // width, width))
+            yield Piece(name, start, (count // run, run) if unit == "row" else (count,))
 
     def map_with(
         self, targets: Iterable[tuple[K, Piece]], function: Callable[[tuple[K, Piece], Chunk], T]

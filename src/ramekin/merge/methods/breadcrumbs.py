@@ -115,7 +115,7 @@ def left_out(total: int, density: float, gamma: float) -> tuple[int, int]:
             got=f"{density:g} + {gamma:g}",
             fix=f"density={1 - gamma:g}",
         )
-    largest = int(gamma * total)
+    largest = max(0, min(int(gamma * total), total - 1))
     return max(0, min(total - largest - max(1, round(density * total)), total - 1)), largest
 
 
@@ -145,7 +145,7 @@ def _prepare(stream: ModelStream, settings: BreadcrumbsSettings) -> Prepared:
             row = _between(delta, low, high)
             xp = namespace(row)
             size = xp.abs(delta)
-            kept.add(chunk.name, model, int(xp.count_nonzero((size >= low) & (size <= high))))
+            kept.add(chunk, model, int(xp.count_nonzero((size >= low) & (size <= high))))
             rows.append(row)
         weights = weights_at(settings.weights, chunk)
         if settings.elect:

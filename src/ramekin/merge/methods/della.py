@@ -32,7 +32,7 @@ from ramekin.merge.methods.dare import Rescale, l1_factors
 from ramekin.merge.parameters import Parameter, PerModel, for_models
 from ramekin.merge.random_bits import random_bits
 from ramekin.merge.settings import choice, flag, number, parameter, per_model, settle, whole
-from ramekin.merge.stream import Chunk, ModelStream, Unit
+from ramekin.merge.stream import Chunk, ModelStream
 
 __all__ = ["METHOD", "DellaSettings", "della", "keep_probabilities"]
 
@@ -104,7 +104,8 @@ def della(
     kept = []
     for model, delta in enumerate(deltas):
         chances = keep_probabilities(delta, density, epsilon)
-        kept.append(_drawn(delta, chances, seed=seed, model=model, name=name, start=0) / chances)
+        row = _drawn(delta, chances, seed=seed, model=model, name=name, start=0)
+        kept.append(_scaled_up(row, chances))
     return elected(kept, merge_func=merge_func)
 
 
@@ -115,6 +116,8 @@ def keep_probabilities(delta: Array, density: float, epsilon: float) -> Array:
     array([[0.4, 0.6, 0.5]])
     """
     xp = namespace(delta)
+    if delta.ndim == 0:
+        return keep_probabilities(xp.reshape(delta, (1,)), density, epsilon).reshape(())
     within = min(epsilon, density, 1 - density)
     order = xp.argsort(xp.argsort(xp.abs(delta), axis=-1, stable=True), axis=-1, stable=True)
     ranks = xp.astype(order, delta.dtype) / max(1, delta.shape[-1] - 1)
@@ -133,6 +136,13 @@ def _drawn(delta: Array, chances: Array, *, seed: int, model: int, name: str, st
     return delta * kept
 
 
+def _scaled_up(row: Array, chances: Array) -> Array:
+    """What was kept of a delta, divided by the probability of that; a value never kept has none."""
+    xp = namespace(row)
+    scaled: Array = row / xp.where(chances > 0, chances, xp.ones_like(chances))
+    return scaled
+
+
 def _prepare(stream: ModelStream, settings: DellaSettings) -> Prepared:
     densities = for_models(settings.density, stream.num_tuned, key="density")
 
@@ -141,13 +151,7 @@ def _prepare(stream: ModelStream, settings: DellaSettings) -> Prepared:
         for model, (delta, density) in enumerate(zip(chunk.deltas, densities, strict=True)):
             chances = keep_probabilities(delta, density.at(chunk.name, chunk.depth), settings.epsilon)
             row = _drawn(delta, chances, seed=settings.seed, model=model, name=chunk.name, start=chunk.start)
-            # A value that is never kept has no probability to be divided by.
-            xp = namespace(row)
-            found.append(
-                row / xp.where(chances > 0, chances, xp.ones_like(chances))
-                if settings.rescale == "inverse"
-                else row
-            )
+            found.append(_scaled_up(row, chances) if settings.rescale == "inverse" else row)
         return found
 
     factors = l1_factors(stream, kept, unit="row") if settings.rescale == "l1" else {}
@@ -164,10 +168,6 @@ def _prepare(stream: ModelStream, settings: DellaSettings) -> Prepared:
     return Prepared(combine)
 
 
-def _unit(settings: DellaSettings, name: str, shape: tuple[int, ...]) -> Unit:
-    return "row" if len(shape) > 1 else "matrix"
-
-
 def _check(settings: DellaSettings, num_models: int) -> None:
     for_models(settings.density, num_models, key="density")
     check_weights(settings.weights, num_models)
@@ -181,7 +181,7 @@ METHOD = Method(
     settings=DellaSettings,
     prepare=_prepare,
     presets={"paper": {}, "mergekit": {"density": 1.0, "rescale": "l1"}},
-    unit=_unit,
+    unit=lambda settings, name, shape: "row",
     num_measure_passes=lambda settings: int(settings.rescale == "l1"),
     check=_check,
 )

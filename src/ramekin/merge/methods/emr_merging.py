@@ -8,8 +8,9 @@ https://arxiv.org/abs/2405.17461.
     theta   = theta_0 + scaling_factor * unified                            default: scaling_factor 1
 
 This is the one model that EMR makes of all. The paper keeps a mask and a rescaler for each task beside it and
-forms a model a task from them, which is no longer one checkpoint; FusionBench 0.2.33 does that. It is TIES
-without trimming and with merge_func max, where the deltas do not cancel.
+forms a model a task from them, which is no longer one checkpoint; FusionBench 0.2.33 does that. Where the
+deltas add to zero it is the base; FusionBench takes minus for the sign there. It is TIES without trimming and
+with merge_func max, where the deltas do not cancel.
 
 This module knows nothing of files.
 """

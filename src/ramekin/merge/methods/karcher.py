@@ -9,7 +9,9 @@ Paper: *Karcher mean for model merging*, https://arxiv.org/abs/2603.04972; the m
 The minimum is found by steps mu <- exp_mu(sum_i(weight_i * log_mu(u_i))) from the normalised mean. Every step
 stays a combination of the inputs, so that the inner products of the inputs are all that is needed: two passes
 over the models however many steps. For two models it is `slerp` with t 0.5 where their lengths are equal.
-Tensors of zeros stay zero. mergekit's `karcher` does the same in the memory of one tensor of every model.
+Tensors of zeros have no direction and count in the length only. mergekit's `karcher` does the same with one
+tensor of every model in memory, and takes the first model's direction where they cancel, which is refused
+here.
 
 This module knows nothing of files.
 """
@@ -78,27 +80,34 @@ def karcher_weights(
     """What to multiply each input by, from their `(N, N)` inner products and weights that add to one.
 
     Raises:
-        UsageError: the inputs cancel each other, so that there is no direction to begin with.
+        UsageError: the inputs cancel each other, so that there is no direction to begin with, or one is
+            opposite to the others.
     """
     lengths = np.sqrt(np.diag(products))
-    own = np.asarray(weights, dtype=np.float64)
+    mean_length = float(np.asarray(weights, dtype=np.float64) @ lengths)
     there = lengths > 0
-    if not there.any():
-        return tuple(own)
+    own = np.asarray(weights, dtype=np.float64) * there
+    if not own.any():
+        return (0.0,) * len(own)
+    own /= own.sum()  # what is zero has no direction, and does not slow the steps down
     units = np.where(there, 1 / np.where(there, lengths, 1), 0.0)
     cosines = products * units[:, None] * units[None, :]
-    place = own * there
-    place = _normalised(place, cosines)
+    place = _normalised(own, cosines)
     for _ in range(max_iter):
         angles = np.arccos(np.clip(cosines @ place, -1.0, 1.0))
+        if (angles[own > 0] > math.pi - 1e-6).any():
+            raise UsageError(
+                "a model's tensor points opposite to the mean of all: there is no one way from there to it",
+                fix="use simple_average",
+            )
         # log_mu(u) = angle / sin(angle) * (u - cos(angle) mu)
-        ratios = np.where(angles > 1e-12, angles / np.maximum(np.sin(angles), 1e-300), 1.0) * own * there
+        ratios = np.where(angles > 1e-12, angles / np.maximum(np.sin(angles), 1e-300), 1.0) * own
         step = ratios - place * float(ratios @ np.cos(angles))
         length = math.sqrt(max(0.0, float(step @ cosines @ step)))
         if length < max(tol, 1e-300):
             break
         place = _normalised(math.cos(length) * place + math.sin(length) / length * step, cosines)
-    return tuple(float(each) for each in place * units * float(own @ lengths))
+    return tuple(float(each) for each in place * units * mean_length)
 
 
 def _normalised(place: Gram, cosines: Gram) -> Gram:

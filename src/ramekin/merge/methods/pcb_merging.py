@@ -89,7 +89,8 @@ def _balanced(deltas: Sequence[Array], tails: Sequence[Sequence[float]]) -> list
         xp = namespace(delta)
         share = (xp.clip(xp.abs(delta), low, high) - low) / ((high - low) or 1.0)
         beta = xp.exp(len(deltas) * share * share) * xp.tanh(delta * agreed)
-        rows.append(xp.clip(beta, 0.0, None))
+        # Ranks are those of the bits, to which minus zero is larger than any number.
+        rows.append(xp.abs(xp.clip(beta, 0.0, None)))
     return rows
 
 

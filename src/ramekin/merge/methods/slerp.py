@@ -8,9 +8,9 @@ use without a paper, by mergekit.
 
 Weights, not deltas, are turned, and each keeps its length; where both point nearly the same way (cosine above
 0.9995) it is the line (1 - t) theta_1 + t theta_2. t may be by tensor or along the depth. With a base and one
-model it goes from the base to the model. FusionBench 0.2.33 takes models of any cosine; mergekit 0.1.5 its
-magnitude, so that opposite tensors are a line there too (preset mergekit). `karcher` is the same for more
-than two models.
+model it goes from the base to the model. FusionBench 0.2.33 and mergekit 0.1.5 take the magnitude of the
+cosine, so that nearly opposite tensors, which are refused here, are a line there too (their presets).
+`karcher` is the same for more than two models.
 
 This module knows nothing of files.
 """
@@ -117,7 +117,7 @@ METHOD = Method(
     function=slerp,
     settings=SlerpSettings,
     prepare=_prepare,
-    presets={"fusionbench": {}, "mergekit": {"opposite_is_line": True}},
+    presets={"fusionbench": {"opposite_is_line": True}, "mergekit": {"opposite_is_line": True}},
     needs_base=False,
     max_models=2,
     num_measure_passes=lambda settings: 1,

@@ -176,7 +176,7 @@ def _prepare(stream: ModelStream, settings: TiesSettings) -> Prepared:
         rows = []
         for model, (delta, cut) in enumerate(zip(chunk.deltas, cuts.found[chunk.name], strict=True)):
             mask = kept_mask(delta, cut.value)
-            kept.add(chunk.name, model, int(namespace(delta).count_nonzero(mask)))
+            kept.add(chunk, model, int(namespace(delta).count_nonzero(mask)))
             rows.append(delta * mask)
         return elected(
             rows,
