@@ -1,8 +1,9 @@
 """Inner products of models: the Gram matrix of some arrays, tensor by tensor, in fp64.
 
 Lengths and angles of deltas, and every merge that is a combination of its inputs with coefficients that
-follow from these (SLERP, the Karcher mean, Model Stock), come from the Gram matrix alone, in one pass. Products are added block by block, in the order of the blocks, so that the sums have the same bits
-whatever the chunks they were read in. This module knows nothing of methods.
+follow from these (SLERP, the Karcher mean, Model Stock), come from the Gram matrix alone, in one pass.
+Products are added block by block, in the order of the blocks, so that the sums have the same bits whatever
+the chunks they were read in. This module knows nothing of methods.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,12 +31,15 @@ def gram(arrays: Sequence[Floats]) -> Gram:
     return _added(np.zeros((len(arrays), len(arrays))), _blocks(arrays))
 
 
-def grams(stream: ModelStream, of: Callable[[Chunk], Sequence[Array]]) -> dict[str, Gram]:
+def grams(
+    stream: ModelStream, of: Callable[[Chunk], Sequence[Array]], *, count: int | None = None
+) -> dict[str, Gram]:
     """The Gram matrix of every tensor, in one pass.
 
     Args:
         stream: the models.
         of: the arrays of a chunk, one a row of the matrix.
+        count: how many these are, which a tensor without elements does not tell; one a model when None.
     """
 
     def look(chunk: Chunk) -> tuple[str, Gram]:
@@ -44,8 +48,8 @@ def grams(stream: ModelStream, of: Callable[[Chunk], Sequence[Array]]) -> dict[s
     found: dict[str, Gram] = {}
     for name, blocks in stream.walk(look):
         found[name] = _added(found.get(name, np.zeros(blocks.shape[1:])), blocks)
-    empty = np.zeros((stream.num_tuned, stream.num_tuned))
-    return {name: found.get(name, empty) for name in stream.names}
+    size = stream.num_tuned if count is None else count
+    return {name: found.get(name, np.zeros((size, size))) for name in stream.names}
 
 
 def _blocks(arrays: Sequence[Floats]) -> Gram:

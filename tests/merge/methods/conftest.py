@@ -104,3 +104,91 @@ def check_wiring() -> Callable[..., None]:
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
     return check
+
+
+Arrays = dict[str, np.ndarray]
+POOL: dict[str, tuple[int, ...]] = {
+    "shared.weight": (9, 4),
+    "encoder.block.0.layer.0.SelfAttention.q.weight": (5, 4),
+    "encoder.block.1.layer.0.layer_norm.weight": (7,),
+    "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight": (6, 1),
+    "decoder.block.1.layer.1.EncDecAttention.k.weight": (2, 3, 4),
+    "empty": (0, 3),
+    "scale": (),
+    "lm_head.weight": (9, 4),
+}
+
+
+@pytest.fixture(scope="session")
+def make_models() -> Callable[..., tuple[Arrays, list[Arrays]]]:
+    """A base and models tuned from it, fp32, with some of the tensors of the pool, as the seed will have it.
+
+    With grid=True all numbers are multiples of 1/4, whose sums are exact, equal now and then, and cancel.
+    """
+
+    def make(
+        seed: int, count: int, *, grid: bool = False, shapes: dict[str, tuple[int, ...]] | None = None
+    ) -> tuple[Arrays, list[Arrays]]:
+        rng = np.random.default_rng(seed)
+        if shapes is None:
+            chosen = rng.permutation(len(POOL))[: rng.integers(2, len(POOL) + 1)]
+            shapes = {name: shape for place, (name, shape) in enumerate(POOL.items()) if place in chosen}
+            shapes["always"] = (4, 5)
+
+        def draw(shape: tuple[int, ...], scale: float) -> np.ndarray:
+            values = rng.standard_normal(shape) * scale
+            return np.asarray(np.round(values * 4) / 4 if grid else values, dtype=np.float32)
+
+        base = {name: draw(shape, 1.0) for name, shape in shapes.items()}
+        tuned = [{name: each + draw(each.shape, 0.6) for name, each in base.items()} for _ in range(count)]
+        return base, [{name: np.float32(each) for name, each in model.items()} for model in tuned]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def deltas_of() -> Callable[[Arrays, Sequence[Arrays]], list[Arrays]]:
+    """Tuned minus base in fp32, as every method has it, then as float64 for a reference to go on with."""
+
+    def subtract(base: Arrays, tuned: Sequence[Arrays]) -> list[Arrays]:
+        return [
+            {name: np.asarray(each[name] - base[name], dtype=np.float64) for name in base} for each in tuned
+        ]
+
+    return subtract
+
+
+@pytest.fixture(scope="session")
+def agree() -> Callable[..., None]:
+    """Fails unless two models have the same names, shapes and, within a tolerance, numbers."""
+
+    def check(found: Arrays, expected: Arrays, tolerance: float = 1e-5) -> None:
+        assert found.keys() == expected.keys()
+        for name, each in found.items():
+            assert each.dtype == np.float32 and each.shape == np.shape(expected[name]), name
+            np.testing.assert_allclose(each, expected[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def election() -> Callable[..., np.ndarray]:
+    """TIES' election element by element: the sign of the sum, plus where it is zero, and who has it."""
+
+    def elect(rows: Sequence[np.ndarray], weights: Sequence[float], merge_func: str) -> np.ndarray:
+        merged = np.zeros(rows[0].shape)
+        for place in np.ndindex(merged.shape):
+            votes = [(weight * row[place], weight) for row, weight in zip(rows, weights, strict=True)]
+            sign = 1 if sum(value for value, _ in votes) >= 0 else -1
+            agreeing = [(value, weight) for value, weight in votes if value * sign > 0]
+            if not agreeing:
+                continue
+            if merge_func == "max":
+                merged[place] = sign * max(abs(value) for value, _ in agreeing)
+            else:
+                merged[place] = sum(value for value, _ in agreeing)
+            if merge_func == "mean":
+                merged[place] /= sum(weight for _, weight in agreeing)
+        return merged
+
+    return elect

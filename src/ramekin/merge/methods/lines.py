@@ -8,10 +8,10 @@ https://arxiv.org/abs/2410.17146.
 
 Shallow layers hold what all tasks share and are kept near the base; deep ones differ by task. alpha 1/N is
 the authors' choice for summed deltas; beta they choose on a validation set. For one model they take beta =
-1 - alpha, which gives the deepest layer whole. The authors' public code is for vision encoders, which have one
-stack of layers. Here encoder and decoder are counted each on its own (along=stack), or the decoder as the
-deeper half (along=network). Any other method gets the latter by `scaling_factor={depth: [alpha, alpha +
-beta]}`, but for what is in no layer: the head then has the last factor.
+1 - alpha, which gives the deepest layer whole. Their public code is for vision encoders, which have one stack
+of layers. Here encoder and decoder are counted each on its own (along=stack), or the decoder as the deeper
+half (along=network). Any other method gets the latter by `scaling_factor={depth: [alpha, alpha + beta]}`, but
+for what is in no layer: the head, for one, then has the last factor.
 
 This module knows nothing of files.
 """

@@ -97,7 +97,7 @@ def _prepare(stream: ModelStream, settings: SlerpSettings) -> Prepared:
             "slerp goes from one model to another", expected="two models, or a base and one", got="one"
         )
     weights = {}
-    for name, products in grams(stream, _ends).items():
+    for name, products in grams(stream, _ends, count=2).items():
         try:
             t = settings.t.at(name, stream.depth(name))
             weights[name] = slerp_weights(products, t, opposite_is_line=settings.opposite_is_line)
