@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from ramekin.errors import UsageError
-from ramekin.merge.methods import find_method
+from ramekin.merge.methods import METHODS, find_method
 from ramekin.merge.settings import settings_to_json
 
 
@@ -80,3 +82,24 @@ def test_all_problems_at_once() -> None:
         find_method("ties_merging").parse({"density": 3, "scope": "x"})
     with pytest.raises(UsageError, match=r"2 problems(.|\n)*densty(.|\n)*scop"):
         find_method("ties_merging").parse({"densty": 3, "scop": "x"})
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_settings_in_json_make_the_same_settings(name: str) -> None:
+    method = find_method(name)
+    for preset in [None, *method.presets]:
+        settings = method.parse({} if preset is None else {"preset": preset})
+        assert method.parse(json.loads(json.dumps(settings_to_json(settings)))) == settings
+
+
+def test_parameters_in_json_make_the_same_settings() -> None:
+    given = {
+        "scaling_factor": {"encoder": 0.2, ".*": {"depth": [0.1, 0.9]}},
+        "density": [0.5, {"depth": [0.2, 0.4]}],
+        "weights": [1, {"a": 2, ".*": 3}],
+        "seed": 3,
+    }
+    settings = find_method("dare").parse(given)
+    written = json.loads(json.dumps(settings_to_json(settings)))
+    assert {key: written[key] for key in given} == given
+    assert find_method("dare").parse(written) == settings

@@ -10,8 +10,8 @@ a tensor is 0 at the embedding and 1 at the head; the layers lie between, the en
 (`depths`). This module knows nothing of files or methods.
 """
 
-import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -34,6 +34,7 @@ Check = Callable[[str, object], list[str]]
 """From a key and a value, what is wrong with it."""
 
 _DEPTH = "depth"
+_LARGEST = sys.float_info.max
 _STACKS = ("encoder", "decoder")
 _LAYER = re.compile(r"(?:^|\.)(encoder|decoder)\..*?(?:block|layers?)\.(\d+)\.")
 
@@ -147,7 +148,7 @@ def for_models(values: PerModel, num_models: int, *, key: str) -> PerModel:
 
 def check_number(key: str, value: object) -> list[str]:
     """What is wrong with a value that must be a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
         return [f"{key}: expected a finite number, got {value!r}"]
     return []
 
@@ -219,8 +220,9 @@ def _rules(
     key: str, given: object, check: Check, problems: list[str]
 ) -> list[tuple[str | None, tuple[float, ...]]]:
     if not isinstance(given, Mapping):
-        problems += check(key, given)
-        return [(None, (float(given),))] if isinstance(given, int | float) else []
+        found = check(key, given)
+        problems += found
+        return [] if found else [(None, (float(given),))]  # type: ignore[arg-type]
     if set(given) == {_DEPTH}:
         values = given[_DEPTH]
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
