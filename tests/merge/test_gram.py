@@ -8,7 +8,7 @@ from ramekin.merge import stream
 from ramekin.merge.array import TorchDevice
 from ramekin.merge.gram import gram, grams
 from ramekin.merge.stream import BLOCK, ModelStream, NamedReader
-from ramekin.weights.streaming import ArrayReader
+from ramekin.weights.reading import ArrayReader
 
 SHAPES = {"matrix": (7, 9), "vector": (53,), "number": (), "none": (0, 3)}
 

@@ -9,7 +9,7 @@ from ramekin.merge import stream, sums
 from ramekin.merge.array import TorchDevice
 from ramekin.merge.stream import ModelStream, NamedReader
 from ramekin.merge.sums import run_sums, tensor_sums
-from ramekin.weights.streaming import ArrayReader
+from ramekin.weights.reading import ArrayReader
 
 SHAPES = {
     "matrix": (7, 9),
