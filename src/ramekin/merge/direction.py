@@ -18,7 +18,7 @@ from ramekin.merge.array import Array
 from ramekin.merge.check import check_tensors
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.methods import find_method
-from ramekin.merge.parameters import Parameter, depths
+from ramekin.merge.parameters import Parameter, places
 from ramekin.merge.plan import Dtype, open_merge
 from ramekin.merge.post import parse_post
 from ramekin.merge.run import Progress, Walk, Walking, walk
@@ -53,7 +53,7 @@ class Direction:
             WeightsError: a merged value is not finite in its dtype.
         """
         parameter = factor if isinstance(factor, Parameter) else Parameter.of(factor)
-        depth = depths(dict.fromkeys(self.sources.values()))
+        depth = places(dict.fromkeys(self.sources.values()))
         factors = {name: parameter.at(name, place) for name, place in depth.items()}
         return {
             name: _finite(name, self.base[name] + self.direction[name] * factors[self.sources[name]], dtype)

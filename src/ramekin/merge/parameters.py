@@ -4,10 +4,12 @@
     [0.3, 0.5]                             one for each model, where a method takes one a model
     {'encoder': 0.2, '.*': 0.4}            by tensor: the first regular expression found in its name
     {depth: [0.1, 0.5, 0.3]}               along the depth: these values evenly spaced, straight lines between
+    {stack: [0.1, 0.5, 0.3]}               the same along the encoder's layers and again along the decoder's
 
 A value of a list may itself be by pattern or along the depth, one of a pattern along the depth. The depth of
 a tensor is 0 at the embedding and 1 at the head; the layers lie between, the encoder's before the decoder's
-(`depths`). This module knows nothing of files or methods.
+(`depths`). Along the stacks a tensor of no layer has the first value. This module knows nothing of files or
+methods.
 """
 
 import re
@@ -19,8 +21,10 @@ from typing import final
 from ramekin.errors import UsageError
 
 __all__ = [
+    "Depth",
     "Parameter",
     "PerModel",
+    "Values",
     "check_number",
     "check_share",
     "depths",
@@ -28,12 +32,13 @@ __all__ = [
     "layer_places",
     "parse_parameter",
     "parse_per_model",
+    "places",
 ]
 
 Check = Callable[[str, object], list[str]]
 """From a key and a value, what is wrong with it."""
 
-_DEPTH = "depth"
+_AXES = {"depth": "network", "stack": "stack"}
 _LARGEST = sys.float_info.max
 _STACKS = ("encoder", "decoder")
 _LAYER = re.compile(r"(?:^|\.)(encoder|decoder)\..*?(?:block|layers?)\.(\d+)\.")
@@ -44,20 +49,20 @@ _LAYER = re.compile(r"(?:^|\.)(encoder|decoder)\..*?(?:block|layers?)\.(\d+)\.")
 class Parameter:
     """A number that may differ from tensor to tensor."""
 
-    rules: tuple[tuple[str | None, tuple[float, ...]], ...]
-    """Patterns with their values along the depth, one value where it does not matter; None is every name."""
+    rules: tuple[tuple[str | None, "Values"], ...]
+    """Patterns with their values; None is every name."""
 
     @classmethod
     def of(cls, value: float) -> "Parameter":
         """One number for every tensor."""
-        return cls(((None, (float(value),)),))
+        return cls(((None, Values((float(value),))),))
 
-    def at(self, name: str, depth: float = 0.0) -> float:
+    def at(self, name: str, depth: "float | Depth" = 0.0) -> float:
         """The number for a tensor.
 
         Args:
             name: the tensor.
-            depth: where it is, from 0 to 1; see `depths`.
+            depth: where it is, see `depths`; a number is its place in the network and in its stack.
 
         Raises:
             UsageError: no pattern is found in its name.
@@ -67,7 +72,8 @@ class Parameter:
         """
         for pattern, values in self.rules:
             if pattern is None or re.search(pattern, name):
-                return _along(values, depth)
+                place = depth if isinstance(depth, float | int) else getattr(depth, _AXES[values.axis])
+                return _along(values.numbers, place)
         raise UsageError(
             "no pattern of a parameter is found in the name of a tensor",
             where=name,
@@ -79,14 +85,37 @@ class Parameter:
     def constant(self) -> float | None:
         """The number, where it is one for every tensor."""
         pattern, values = self.rules[0]
-        return values[0] if pattern is None and len(values) == 1 else None
+        return values.numbers[0] if pattern is None and len(values.numbers) == 1 else None
 
     def to_json(self) -> object:
         """What `parse_parameter` makes this of."""
-        plain = {
-            pattern: value[0] if len(value) == 1 else {_DEPTH: list(value)} for pattern, value in self.rules
-        }
+        plain = {pattern: values.to_json() for pattern, values in self.rules}
         return plain.get(None, plain)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Values:
+    """One number, or several evenly spaced along an axis of the network."""
+
+    numbers: tuple[float, ...]
+    axis: str = "depth"
+    """`depth` through the whole network, or `stack` by stack."""
+
+    def to_json(self) -> object:
+        """What it is made of again."""
+        return self.numbers[0] if len(self.numbers) == 1 else {self.axis: list(self.numbers)}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Where a tensor is, from 0 to 1."""
+
+    network: float
+    """From the embedding to the head, the encoder before the decoder."""
+    stack: float
+    """From the first to the last layer of its own stack; 0 for a tensor of no layer."""
 
 
 PerModel = tuple[Parameter, ...]
@@ -187,6 +216,13 @@ def depths(names: Iterable[str]) -> dict[str, float]:
     return found
 
 
+def places(names: Iterable[str]) -> dict[str, Depth]:
+    """Where each tensor is, in the network and in its stack."""
+    names = tuple(names)
+    by_stack = layer_places(names, by_stack=True)
+    return {name: Depth(depth, by_stack.get(name, 0.0)) for name, depth in depths(names).items()}
+
+
 def layer_places(names: Iterable[str], *, by_stack: bool = False) -> dict[str, float]:
     """Where the layer of each tensor is, from 0 for the first to 1 for the last; without those in none.
 
@@ -216,31 +252,34 @@ def _along(values: Sequence[float], depth: float) -> float:
     return values[left] + (values[left + 1] - values[left]) * (place - left)
 
 
-def _rules(
-    key: str, given: object, check: Check, problems: list[str]
-) -> list[tuple[str | None, tuple[float, ...]]]:
+def _rules(key: str, given: object, check: Check, problems: list[str]) -> list[tuple[str | None, Values]]:
     if not isinstance(given, Mapping):
         found = check(key, given)
         problems += found
-        return [] if found else [(None, (float(given),))]  # type: ignore[arg-type]
-    if set(given) == {_DEPTH}:
-        values = given[_DEPTH]
+        return [] if found else [(None, Values((float(given),)))]  # type: ignore[arg-type]
+    if _is_gradient(given):
+        ((axis, values),) = given.items()
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-            problems.append(f"{key}.{_DEPTH}: expected a list of numbers, got {values!r}")
+            problems.append(f"{key}.{axis}: expected a list of numbers, got {values!r}")
             return []
         for place, value in enumerate(values):
-            problems += check(f"{key}.{_DEPTH}[{place}]", value)
-        return [] if problems else [(None, tuple(float(value) for value in values))]
+            problems += check(f"{key}.{axis}[{place}]", value)
+        return [] if problems else [(None, Values(tuple(float(value) for value in values), axis))]
     if not given:
         problems.append(f"{key}: expected at least one pattern")
-    rules: list[tuple[str | None, tuple[float, ...]]] = []
+    rules: list[tuple[str | None, Values]] = []
     for pattern, value in given.items():
         try:
             re.compile(str(pattern))
         except re.error as error:
             problems.append(f"{key}: {pattern!r} is not a regular expression: {error}")
-        if isinstance(value, Mapping) and set(value) != {_DEPTH}:
-            problems.append(f"{key}.{pattern}: expected a number or {{{_DEPTH}: [...]}}, got {value!r}")
+        if isinstance(value, Mapping) and not _is_gradient(value):
+            problems.append(f"{key}.{pattern}: expected a number or {{depth: [...]}}, got {value!r}")
             continue
         rules += [(str(pattern), values) for _, values in _rules(f"{key}.{pattern}", value, check, problems)]
     return rules
+
+
+def _is_gradient(given: Mapping[object, object]) -> bool:
+    """Whether a mapping is values along an axis, and no patterns."""
+    return len(given) == 1 and next(iter(given)) in _AXES

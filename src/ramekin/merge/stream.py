@@ -21,7 +21,7 @@ import numpy as np
 
 from ramekin.errors import WeightsError
 from ramekin.merge.array import AbstractDevice, Array, HostDevice
-from ramekin.merge.parameters import depths
+from ramekin.merge.parameters import Depth, places
 from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite
 from ramekin.weights.reading import AbstractTensorReader
 
@@ -114,8 +114,8 @@ class Chunk:
     """The first element of the part in the flattened tensor."""
     shape: tuple[int, ...]
     """`(n,)`, `(rows, width)` or that of the tensor."""
-    depth: float
-    """Where the tensor is, from the embedding (0) to the head (1)."""
+    depth: Depth
+    """Where the tensor is."""
     base: Array | None
     """fp32 in the chunk's shape, or None where there is no base."""
     tuned: Sequence[Array]
@@ -174,7 +174,7 @@ class ModelStream:
         self._told = _Told()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="merge")
         self.names, self.head_is_embedding = tuple(names), head_is_embedding
-        self._depths = depths(self.names)
+        self._depths = places(self.names)
 
     @property
     def bytes_read(self) -> int:
@@ -222,8 +222,8 @@ class ModelStream:
         numel: int = self._models[0].reader.info(name).numel
         return numel
 
-    def depth(self, name: str) -> float:
-        """Where a tensor is, from the embedding (0) to the head (1)."""
+    def depth(self, name: str) -> Depth:
+        """Where a tensor is."""
         return self._depths[name]
 
     def pieces(self, name: str, unit: Unit = "element") -> Iterator[Piece]:

@@ -76,7 +76,7 @@ class DareSettings:
             normalize=flag(),
             seed=whole(),
         )
-        if any(0 in values for each in self.density for _, values in each.rules):
+        if any(0 in values.numbers for each in self.density for _, values in each.rules):
             raise UsageError("density: expected a share above 0: nothing would be left to scale up, got 0")
 
 
