@@ -57,6 +57,8 @@ def _minimal(name: str) -> dict[str, Any]:
     document: dict[str, Any] = {"merge_method": name, "base_model": "base", "models": models}
     if name in ("model_stock", "slerp", "karcher"):
         document["models"] = [{"model": name} for name in ("a", "b")]
+    if name == "linear":
+        del document["base_model"]
     if name == "slerp":
         document["parameters"] = {"t": 0.3}
     return document
@@ -66,7 +68,8 @@ def _minimal(name: str) -> dict[str, Any]:
 def test_every_method_becomes_one_of_ours(name: str) -> None:
     found = convert(_minimal(name), where="f.yml")
     parse_method(found["method"])
-    assert found["models"] == ["a", "b"] and found["base"] == "base" and found["dtype"] == "same"
+    assert found["models"] == (["base", "a", "b"] if name == "karcher" else ["a", "b"])
+    assert found["base"] == (None if name == "linear" else "base") and found["dtype"] == "same"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_every_method_becomes_one_of_ours(name: str) -> None:
         ("dare_ties", {"elect": True, "merge_func": "sum", "rescale": "l1"}),
         ("della", {"elect": True, "merge_func": "mean", "epsilon": 0.15, "rescale": "l1"}),
         ("della_linear", {"elect": False, "epsilon": 0.15}),
-        ("breadcrumbs", {"elect": False, "gamma": 0.01, "density": [1.0, 1.0]}),
+        ("breadcrumbs", {"elect": False, "preset": "mergekit", "gamma": 0.01, "density": [1.0, 1.0]}),
         ("breadcrumbs_ties", {"elect": True, "merge_func": "sum", "gamma": 0.01}),
         ("slerp", {"name": "slerp", "t": 0.3, "opposite_is_line": True}),
         ("model_stock", {"name": "model_stock"}),
@@ -113,6 +116,14 @@ def test_its_defaults_are_mergekits(name: str, expected: dict[str, Any]) -> None
 def test_refusals(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         convert({**_minimal("ties"), **change}, where="f.yml")
+
+
+def test_an_average_takes_the_base_as_a_model() -> None:
+    document = {**_minimal("linear"), "base_model": "base"}
+    with pytest.raises(UsageError, match="takes base_model as one of the models, and it has no weight"):
+        convert(document, where="f.yml")
+    document["models"].append({"model": "base", "parameters": {"weight": 2}})
+    assert convert(document, where="f.yml")["models"] == ["a", "b", "base"]
 
 
 def test_numbers_that_differ_between_models() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "Debug",
     "DryRun",
     "Words",
+    "carry_out",
     "command",
     "emit",
     "refuse_several",
@@ -73,7 +74,6 @@ def command(
         as_json: AsJson = False,
         debug: Debug = False,
     ) -> None:
-        from ramekin.cli.progress import terminal_progress
         from ramekin.recipes.compose import compose
 
         if not of_several:
@@ -81,18 +81,32 @@ def command(
         asked = [*first, *(_renamed(word, renamed) for word in words or ())]
         schemas = importlib.import_module(f"ramekin.recipes.{module}")
         settings = compose(verb, getattr(schemas, schema), asked, config_file=config)
-        # After the check, as a recipe may import torch.
-        recipe = importlib.import_module(f"ramekin.recipes.{verb}")
-        if dry_run:
-            plan = recipe.plan(settings)
-            emit(plan.to_json(), plan.text(), as_json=as_json)
-            return
-        with terminal_progress() as progress:
-            result = recipe.execute(settings, progress)
-        emit(result.to_json(), result.text(), as_json=as_json)
+        carry_out(verb, settings, dry_run=dry_run, as_json=as_json)
 
     run.__doc__ = text
     return run
+
+
+def carry_out(verb: str, settings: Any, *, dry_run: bool, as_json: bool) -> None:
+    """Plan or carry out the recipe of a verb, and print the result.
+
+    Args:
+        verb: names the module of `recipes`.
+        settings: its configuration, checked.
+        dry_run: say what would happen.
+        as_json: print it as JSON.
+    """
+    from ramekin.cli.progress import terminal_progress
+
+    # After the check, as a recipe may import torch.
+    recipe = importlib.import_module(f"ramekin.recipes.{verb}")
+    if dry_run:
+        plan = recipe.plan(settings)
+        emit(plan.to_json(), plan.text(), as_json=as_json)
+        return
+    with terminal_progress() as progress:
+        result = recipe.execute(settings, progress)
+    emit(result.to_json(), result.text(), as_json=as_json)
 
 
 def _renamed(word: str, names: Mapping[str, str]) -> str:

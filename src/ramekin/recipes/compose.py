@@ -26,7 +26,14 @@ C = TypeVar("C", bound=AbstractVerbConfig)
 _SHOWN: Final = 6
 
 
-def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Path | None = None) -> C:
+def compose(
+    verb: str,
+    schema: type[C],
+    words: Sequence[str],
+    *,
+    config_file: Path | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> C:
     """The validated configuration of a verb.
 
     Words win over the file, and both over the recipe. An option that a word chooses of a group takes the
@@ -37,11 +44,12 @@ def compose(verb: str, schema: type[C], words: Sequence[str], *, config_file: Pa
         schema: the pydantic model it must fit.
         words: Hydra overrides, later ones winning.
         config_file: a YAML file whose values are read before the words.
+        values: what such a file would say, read from elsewhere; instead of a file.
 
     Raises:
         UsageError: something is unknown, missing or of the wrong type; all problems at once.
     """
-    data = _data_of(config_file) if config_file else {}
+    data = _data_of(config_file) if config_file else values or {}
     anew = {group for group in map(_group_of, words) if group}
     file = _of_file(schema, {key: value for key, value in data.items() if key not in anew})
     given = _of_words(verb, schema, [*file.choices, *words])

@@ -98,8 +98,7 @@ def convert(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     form = _FORMS[name]
     base = document.get("base_model")
     listed = _listed(document, where)
-    apart = form.method not in ("simple_average", "karcher")  # the base is no model among others
-    models = [(model, own) for model, own in listed if not (apart and model == base)]
+    models = _without_base(form, listed, base, where)
     shared = _parameters(document, where)
     known = {*form.own, *form.shared}
     for given in (shared, *(own for _, own in models)):
@@ -113,6 +112,23 @@ def convert(document: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         "models": [_plain_model(model, base, where) for model, _ in models],
         "dtype": document.get("out_dtype") or document.get("dtype") or "same",
     }
+
+
+def _without_base(
+    form: _Form, listed: list[tuple[str, dict[str, Any]]], base: Any, where: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """The models to be merged: the base is one of them where there are no deltas, and else it is not."""
+    if form.method not in ("simple_average", "karcher"):
+        return [(model, own) for model, own in listed if model != base]
+    if base is None or any(model == base for model, _ in listed):
+        return listed
+    if form.weighted:
+        raise UsageError(
+            "mergekit takes base_model as one of the models, and it has no weight",
+            where=where,
+            fix="list it with its weight, or leave base_model out",
+        )
+    return [(base, {}), *listed]
 
 
 def _check_keys(document: Mapping[str, Any], where: str) -> None:
@@ -205,6 +221,8 @@ def _settings(
         if "t" not in shared:
             raise UsageError("slerp needs its t", where=where, expected="parameters: {t: 0.5}")
         found |= {"t": _setting([("t", shared)], "t", None, where), "opposite_is_line": True}
+    if form.method in ("model_stock", "breadcrumbs"):
+        found["preset"] = "mergekit"
     if form.method == "model_stock" and _flag("filter_wise", shared, False, where):
         raise UsageError("filter_wise is not offered: angles are those of whole tensors", where=where)
     for key, kind in (("max_iter", int), ("tol", float)):

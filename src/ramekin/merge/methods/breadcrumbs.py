@@ -24,7 +24,7 @@ from typing import final
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
 from ramekin.merge.combine import MergeFunc, elected, summed
-from ramekin.merge.cuts import KeptCounts, model_cuts
+from ramekin.merge.cuts import Keep, KeptCounts, model_cuts, wanted_count
 from ramekin.merge.method import Method, Prepared, check_weights, weights_at
 from ramekin.merge.parameters import Parameter, PerModel, for_models
 from ramekin.merge.settings import choice, flag, number, parameter, per_model, settle
@@ -44,6 +44,8 @@ class BreadcrumbsSettings:
     """The share of each tensor's values that is kept."""
     gamma: float = 0.01
     """The share of the largest that is left out."""
+    keep: Keep = "round"
+    """How many of n values a density keeps, as in `ties_merging`: `floor` is mergekit's."""
     elect: bool = False
     """Elect signs as TIES does, and merge the values that have them."""
     merge_func: MergeFunc = "sum"
@@ -59,6 +61,7 @@ class BreadcrumbsSettings:
             scaling_factor=parameter(),
             density=per_model(shares=True),
             gamma=number(low=0, high=1),
+            keep=choice("round", "floor", "official"),
             elect=flag(),
             merge_func=choice("sum", "mean", "max"),
             weights=per_model(optional=True),
@@ -97,7 +100,7 @@ def breadcrumbs(
     return summed(kept, weights)
 
 
-def left_out(total: int, density: float, gamma: float) -> tuple[int, int]:
+def left_out(total: int, density: float, gamma: float, keep: Keep = "round") -> tuple[int, int]:
     """How many of the smallest and how many of the largest of `total` values are left out; never all.
 
     Raises:
@@ -116,7 +119,7 @@ def left_out(total: int, density: float, gamma: float) -> tuple[int, int]:
             fix=f"density={1 - gamma:g}",
         )
     largest = max(0, min(int(gamma * total), total - 1))
-    return max(0, min(total - largest - max(1, round(density * total)), total - 1)), largest
+    return max(0, min(total - largest - max(1, wanted_count(total, density, keep)), total - 1)), largest
 
 
 def _between(delta: Array, low: float, high: float) -> Array:
@@ -132,7 +135,7 @@ def _prepare(stream: ModelStream, settings: BreadcrumbsSettings) -> Prepared:
         total, depth = stream.numel(name), stream.depth(name)
         ranks = []
         for each in densities:
-            smallest, largest = left_out(total, each.at(name, depth), settings.gamma)
+            smallest, largest = left_out(total, each.at(name, depth), settings.gamma, settings.keep)
             # A rank beyond an end cuts nothing there.
             ranks.append([smallest + 1 if smallest else 0, total - largest if largest else total + 1])
         found = model_cuts(stream.only([name]), ranks)
@@ -169,7 +172,7 @@ METHOD = Method(
     function=breadcrumbs,
     settings=BreadcrumbsSettings,
     prepare=_prepare,
-    presets={"paper": {}, "mergekit": {"density": 1.0, "scaling_factor": 1.0}},
+    presets={"paper": {}, "mergekit": {"density": 1.0, "scaling_factor": 1.0, "keep": "floor"}},
     num_measure_passes=lambda settings: 0 if all(each.constant == 1 for each in settings.density) else 1,
     check=_check,
 )

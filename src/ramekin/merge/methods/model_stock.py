@@ -11,7 +11,8 @@ Deltas at right angles share nothing and give the base, equal ones the mean. N t
 meant, that differ in their seed; for models of several tasks the angles are near 90 degrees and little is
 left. For N above 2 FusionBench 0.2.33 takes the cosine of the mean angle (average=angle, preset
 fusionbench), mergekit 0.1.5 the mean cosine. Where the mean cosine is below 0 the base is kept; the formula
-would lead away from the mean, and has no value where 1 + (N - 1) cos is 0.
+would lead away from the mean, as it does in both of these tools (negative=formula, their presets), and has no
+value where 1 + (N - 1) cos is 0.
 
 This module knows nothing of files.
 """
@@ -33,6 +34,9 @@ from ramekin.weights.dtypes import Floats
 __all__ = ["METHOD", "ModelStockSettings", "model_stock", "stock_ratio"]
 
 Average = Literal["cosine", "angle"]
+Negative = Literal["base", "formula"]
+
+_SINGULAR = 1e-6
 
 
 @final
@@ -42,11 +46,13 @@ class ModelStockSettings:
 
     average: Average = "cosine"
     """What is averaged over pairs of models: their cosines, or their angles."""
+    negative: Negative = "base"
+    """What is done where the mean cosine is below 0: the `base` is kept, or the `formula` is followed."""
     preset: str = "none"
     """The preset these values came from; of no effect here."""
 
     def __post_init__(self) -> None:
-        settle(self, average=choice("cosine", "angle"))
+        settle(self, average=choice("cosine", "angle"), negative=choice("base", "formula"))
 
 
 def model_stock(base: Floats, tuned: Sequence[Floats], *, average: Average = "cosine") -> Array:
@@ -66,12 +72,13 @@ def model_stock(base: Floats, tuned: Sequence[Floats], *, average: Average = "co
     return _between(base, tuned, ratio)  # type: ignore[arg-type]
 
 
-def stock_ratio(products: Gram, average: Average) -> float:
+def stock_ratio(products: Gram, average: Average, negative: Negative = "base") -> float:
     """How far to go towards the mean, from 0 to 1, by the inner products of the deltas.
 
     Args:
         products: `(N, N)`.
         average: what is averaged over pairs.
+        negative: what is done where the mean cosine is below 0.
     """
     num_models = len(products)
     lengths = [math.sqrt(products[i, i]) for i in range(num_models)]
@@ -83,7 +90,10 @@ def stock_ratio(products: Gram, average: Average) -> float:
         mean = math.cos(math.fsum(math.acos(each) for each in cosines) / len(cosines))
     else:
         mean = math.fsum(cosines) / len(cosines)
-    return num_models * mean / (1 + (num_models - 1) * mean) if mean > 0 else 0.0
+    below = 1 + (num_models - 1) * mean
+    if abs(below) < _SINGULAR or (mean <= 0 and negative == "base"):
+        return 0.0
+    return num_models * mean / below
 
 
 def _between(base: Array, tuned: Sequence[Array], ratio: float) -> Array:
@@ -92,7 +102,7 @@ def _between(base: Array, tuned: Sequence[Array], ratio: float) -> Array:
 
 def _prepare(stream: ModelStream, settings: ModelStockSettings) -> Prepared:
     products = grams(stream, lambda chunk: chunk.deltas)
-    ratios = {name: stock_ratio(each, settings.average) for name, each in products.items()}
+    ratios = {name: stock_ratio(each, settings.average, settings.negative) for name, each in products.items()}
 
     def combine(chunk: Chunk) -> Array:
         assert chunk.base is not None  # needs_base
@@ -108,7 +118,11 @@ METHOD = Method(
     function=model_stock,
     settings=ModelStockSettings,
     prepare=_prepare,
-    presets={"fusionbench": {"average": "angle"}, "mergekit": {}, "paper": {}},
+    presets={
+        "fusionbench": {"average": "angle", "negative": "formula"},
+        "mergekit": {"negative": "formula"},
+        "paper": {},
+    },
     min_models=2,
     num_measure_passes=lambda settings: 1,
 )
