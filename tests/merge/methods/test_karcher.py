@@ -125,12 +125,12 @@ def test_weights_of_two_unit_models_are_slerp(agree, seed: int, t: float) -> Non
 @pytest.mark.parametrize("max_iter", [1, 10])
 def test_zeros_have_no_direction_and_count_in_the_length(max_iter: int) -> None:
     rng = np.random.default_rng(0)
-    a, b = (np.float32(rng.standard_normal(6) + 1) for _ in range(2))
+    a, b, c = (np.float32(rng.standard_normal(6) + 0.3) for _ in range(3))
     zero = np.zeros(6, dtype=np.float32)
-    models = [{"w": each, "z": zero} for each in (a, zero, zero, b)]
+    models = [{"w": each, "z": zero} for each in (a, zero, zero, b, zero, c)]
     found = merge_arrays("karcher", None, models, max_iter=max_iter)
     assert not found["z"].any()
-    without = merge_arrays("karcher", None, [{"w": a}, {"w": b}], max_iter=max_iter)
+    without = merge_arrays("karcher", None, [{"w": each} for each in (a, b, c)], max_iter=max_iter)
     np.testing.assert_allclose(found["w"], without["w"] / 2, rtol=1e-6)
     nothing = merge_arrays("karcher", None, [{"w": a}, {"w": zero}], weights=[0, 1])
     assert not nothing["w"].any()
