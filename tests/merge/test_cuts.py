@@ -91,7 +91,7 @@ def test_a_sample_of_a_large_model(threads: int, monkeypatch: pytest.MonkeyPatch
     ((found,),) = model_cuts(_stream([model], chunk_length=777, threads=threads), [[8000]], times={"a": 1})
     assert found.value == np.sort(_flat(model))[7999]
     names = [piece.name for piece in cuts._sample(_stream([model]), {"b": 9}, 50_000)]
-    assert len(names) == cuts._SAMPLE_RUNS and 0.8 < names.count("b") / len(names) < 1
+    assert len(names) == cuts.num_runs(1) and 0.8 < names.count("b") / len(names) < 1
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])

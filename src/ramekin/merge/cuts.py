@@ -26,6 +26,7 @@ __all__ = [
     "kept_mask",
     "magnitudes",
     "model_cuts",
+    "num_runs",
     "trim",
     "wanted_count",
 ]
@@ -35,7 +36,8 @@ Keep = Literal["round", "floor", "official"]
 Magnitudes = Callable[[Chunk], Sequence[Array]]
 """Non-negative fp32 numbers of a chunk, `(n,)` of each model."""
 
-_SAMPLE_RUNS, _SAMPLE_RUN = 512, 1 << 12
+_SAMPLE_RUN = 1 << 12
+_MIN_RUNS, _MAX_RUNS, _ALL_RUNS = 64, 256, 1 << 11  # of each model, and of all together
 _SHOWN = 3  # tensors named in a warning
 _PARTITIONED = 1 << 25  # elements of all models that are put in order in memory
 
@@ -264,9 +266,14 @@ def _repeated(rows: Rows) -> list[Floats]:
     return [np.tile(row, rows[0]) for row in rows[1]]
 
 
+def num_runs(num_models: int) -> int:
+    """How many runs of elements are a sample, of each of that many models."""
+    return min(_MAX_RUNS, max(_MIN_RUNS, _ALL_RUNS // num_models))
+
+
 def _sample(stream: ModelStream, times: Mapping[str, int], total: int) -> Iterator[Piece]:
     """Runs of elements spread evenly at random, a tensor that counts several times hit as much more often."""
-    places = np.sort(np.random.default_rng(0).integers(0, total, _SAMPLE_RUNS))
+    places = np.sort(np.random.default_rng(0).integers(0, total, num_runs(stream.num_tuned)))
     position, left = 0, list(places)
     for name in stream.names:
         numel, often = stream.numel(name), times.get(name, 1)

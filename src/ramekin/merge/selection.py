@@ -34,6 +34,7 @@ class Walk(Protocol):
 
 
 _BINS = 1 << 20
+_FLUSHED = 1 << 16  # numbers that wait to be counted
 _CORRELATED = 0.004  # samples are taken in runs, whose values are less unlike than those of single numbers
 _LAST = 0x7F800000  # the bits of infinity: one past those of the largest number
 
@@ -163,7 +164,7 @@ def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[
             key = (row, seen.times)
             waiting.setdefault(key, []).append(bins)
             waits[key] += len(bins)
-            if waits[key] >= _BINS:  # seldom, as each costs as much as there are bins
+            if waits[key] >= max(_FLUSHED, len(counts[row])):  # seldom: it costs as much as there are bins
                 flush(*key)
     for key in tuple(waiting):
         flush(*key)
