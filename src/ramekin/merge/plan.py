@@ -39,9 +39,11 @@ __all__ = [
     "Dtype",
     "MergePlan",
     "OpenMerge",
+    "OpenModels",
     "check_output",
     "check_space",
     "open_merge",
+    "open_models",
     "plan_merge",
     "used_models",
 ]
@@ -83,6 +85,25 @@ class MergePlan:
     peak_bytes: int
     """An estimate of the memory beyond the interpreter and its libraries."""
     warnings: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class OpenModels:
+    """Models that belong together, with their files open."""
+
+    base: NamedReader | None
+    tuned: tuple[NamedReader, ...]
+    names: tuple[str, ...]
+    """The unique tensors."""
+    config_folder: Path
+    """Where the configuration and the tokenizer of all are."""
+    warnings: tuple[str, ...]
+
+    @property
+    def everyone(self) -> tuple[NamedReader, ...]:
+        """The base, where there is one, and the models."""
+        return self.tuned if self.base is None else (self.base, *self.tuned)
 
 
 @final
@@ -139,9 +160,6 @@ def open_merge(
 ) -> Iterator[OpenMerge]:
     """Check everything that settings, headers and configurations tell, and keep the files open.
 
-    Products of matrices are made in one thread each while they are, as chunks are worked on side by side and
-    the same bits are wanted whatever the machine's cores.
-
     Raises:
         UsageError: the method, a setting, the dtype or the list of models is wrong.
         WeightsError: a model is damaged or does not belong with the others.
@@ -157,22 +175,10 @@ def open_merge(
         raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
     models = used_models(chosen, base, models)
     chosen.check_inputs(len(models), has_base=base is not None)
-    check_list(base, models, needs_base=chosen.needs_base)
     chosen.check(parsed, len(models))
-    for folder in _folders(base, models):
-        verify_checkpoint(folder, hashes=False)
-    hash_of = functools.cache(weights_sha256)
-    warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
-    with threadpool_limits(limits=1, user_api="blas"), opened(base, models) as (root, tuned):
-        everyone = tuned if root is None else (root, *tuned)
-        for other in everyone[1:]:
-            check_tensors(everyone[0], other)
-        labelled = _config_folders(base, models)
-        for place in labelled[1:]:
-            check_configs(labelled[0], place)
-            check_tokenizers(labelled[0], place)
+    with open_models(base, models, needs_base=chosen.needs_base) as found:
+        everyone, names = found.everyone, found.names
         reader = everyone[0].reader
-        names = unique_names(reader.names())
         tensors = {
             name: PlannedTensor(DTYPES[dtype] or reader.info(name).dtype, reader.info(name).shape)
             for name in names
@@ -194,9 +200,44 @@ def open_merge(
             ),
             bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
             peak_bytes=_peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
-            warnings=tuple(warnings),
+            warnings=found.warnings,
         )
-        yield OpenMerge(plan, chosen, parsed, step, root, tuned, names, tensors, labelled[0][1])
+        yield OpenMerge(
+            plan, chosen, parsed, step, found.base, found.tuned, names, tensors, found.config_folder
+        )
+
+
+@contextlib.contextmanager
+def open_models(base: Path | None, models: Sequence[ModelInput], *, needs_base: bool) -> Iterator[OpenModels]:
+    """Check everything that headers and configurations tell of some models, and keep their files open.
+
+    Products of matrices are made in one thread each while they are, as chunks are worked on side by side and
+    the same bits are wanted whatever the machine's cores.
+
+    Args:
+        base: the checkpoint the models were tuned from.
+        models: checkpoints and adapters.
+        needs_base: whether deltas are wanted, so that the base cannot be among the models.
+
+    Raises:
+        UsageError: the list of models is wrong.
+        WeightsError: a model is damaged or does not belong with the others.
+    """
+    check_list(base, models, needs_base=needs_base)
+    for folder in _folders(base, models):
+        verify_checkpoint(folder, hashes=False)
+    hash_of = functools.cache(weights_sha256)
+    warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
+    with threadpool_limits(limits=1, user_api="blas"), opened(base, models) as (root, tuned):
+        everyone = tuned if root is None else (root, *tuned)
+        for other in everyone[1:]:
+            check_tensors(everyone[0], other)
+        labelled = _config_folders(base, models)
+        for place in labelled[1:]:
+            check_configs(labelled[0], place)
+            check_tokenizers(labelled[0], place)
+        names = unique_names(everyone[0].reader.names())
+        yield OpenModels(root, tuned, names, labelled[0][1], tuple(warnings))
 
 
 def used_models(method: Method[Any], base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:

@@ -10,11 +10,12 @@ fp32 input that is more exact than a float32 SVD, and on one core about twice as
 768 to 768 x 2048). This module knows nothing of models or methods.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 from ramekin.merge.array import Array, namespace
 
-__all__ = ["ROUNDING", "Triplets", "isotropic", "polar", "triplets"]
+__all__ = ["ROUNDING", "Spectrum", "Triplets", "isotropic", "polar", "spectrum", "triplets"]
 
 ROUNDING = 8 * 2.0**-23
 """What a singular value must exceed, as a share of the largest, to be more than rounding of fp32 input."""
@@ -30,6 +31,15 @@ class Triplets(NamedTuple):
     """(rank,), positive."""
     right: Array
     """(rank, columns), orthonormal rows."""
+
+
+@final
+class Spectrum(NamedTuple):
+    """The singular values of a matrix, and the vectors of the leading ones, in float64."""
+
+    values: Array
+    """(rank,), positive, the largest first."""
+    leading: Triplets
 
 
 def triplets(matrix: Array, *, count: int | None = None, floor: float = 0.0) -> Triplets:
@@ -49,17 +59,41 @@ def triplets(matrix: Array, *, count: int | None = None, floor: float = 0.0) -> 
     ([2.0], [[0.0, 1.0], [0.0, 0.0]])
     """
     xp = namespace(matrix)
+
+    def counted(values: Array) -> int:
+        rank = int(xp.sum(xp.astype(values > floor, xp.int64)))
+        return rank if count is None else min(rank, count)
+
+    return spectrum(matrix, counted).leading
+
+
+def spectrum(matrix: Array, count_of: Callable[[Array], int]) -> Spectrum:
+    """All singular values of a matrix that are more than rounding, and the vectors of some.
+
+    Args:
+        matrix: (rows, columns), with what rounding to fp32 left of it.
+        count_of: how many triplets are wanted, given the singular values, the largest first.
+
+    Returns:
+        As many values as the matrix has numerical rank; none of a matrix of zeros.
+
+    >>> import numpy as np
+    >>> found = spectrum(np.diag([1.0, 3.0, 2.0, 0.0]), lambda values: 1)
+    >>> found.values.tolist(), abs(found.leading.left[:, 0]).tolist()
+    ([3.0, 2.0, 1.0], [0.0, 1.0, 0.0, 0.0])
+    """
+    xp = namespace(matrix)
     matrix = xp.astype(matrix, xp.float64)
     is_tall = matrix.shape[0] >= matrix.shape[1]
     squares, vectors = xp.linalg.eigh(matrix.T @ matrix if is_tall else matrix @ matrix.T)
     values = xp.flip(xp.sqrt(xp.where(squares > 0, squares, xp.zeros_like(squares))), axis=0)
     largest = float(values[0]) if min(matrix.shape) else 0.0
-    rank = int(xp.sum(xp.astype(values > max(floor, ROUNDING * largest), xp.int64)))
-    rank = rank if count is None else min(rank, count)
-    values, vectors = values[:rank], xp.flip(vectors, axis=1)[:, :rank]
+    values = values[: int(xp.sum(xp.astype(values > ROUNDING * largest, xp.int64)))]
+    count = count_of(values)
+    leading, vectors = values[:count], xp.flip(vectors, axis=1)[:, :count]
     if is_tall:
-        return Triplets(matrix @ vectors / values, values, vectors.T)
-    return Triplets(vectors, values, vectors.T @ matrix / values[:, None])
+        return Spectrum(values, Triplets(matrix @ vectors / leading, leading, vectors.T))
+    return Spectrum(values, Triplets(vectors, leading, vectors.T @ matrix / leading[:, None]))
 
 
 def polar(matrix: Array) -> Array:

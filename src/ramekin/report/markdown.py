@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from ramekin.report.curves import curve_names
+from ramekin.report.heat_maps import heat_map_names
 from ramekin.report.plots import drawable, plot_names
 from ramekin.report.tables import (
     Section,
@@ -18,7 +19,7 @@ from ramekin.report.tables import (
     sweep_table,
     validation_rows,
 )
-from ramekin.report.values import LossTable, Report, RunFacts, ScoreTable, Timing, ValidationTable
+from ramekin.report.values import LossTable, Report, RunFacts, ScoreTable, TextTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, count_text, duration, short_hash, superscript
 
 __all__ = ["escape", "table_markdown", "to_markdown"]
@@ -42,6 +43,12 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
     for name, curves in zip(curve_names(report), report.curves, strict=True):
         if plots is not None:
             blocks.append(f"![{escape(curves.title)}]({plots}/{name}.svg)")
+    for texts in report.text_tables:
+        blocks += [f"## {escape(texts.title)}", escape(texts.caption), _texts(texts)]
+    for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):
+        blocks += [f"## {escape(heat_map.title)}", escape(heat_map.caption)]
+        if plots is not None:
+            blocks.append(f"![{escape(heat_map.title)}]({plots}/{name}.svg)")
     for losses in report.losses:
         blocks += [f"## {escape(losses.title)}", _losses(losses)]
     for validation in report.validations:
@@ -149,6 +156,10 @@ def _losses(table: LossTable) -> str:
     ]
     grid = _grid(["Run", *(f"{clean(table.step)} {i + 1}" for i in columns)], rows)
     return "\n\n".join(part for part in (escape(table.caption), grid) if part)
+
+
+def _texts(table: TextTable) -> str:
+    return _grid(table.columns, [[escape(text) or "–" for text in row] for row in table.rows])
 
 
 def _validation(table: ValidationTable) -> str:

@@ -10,10 +10,22 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, TypeAlias
 
 from ramekin.report.curves import curves_inline
+from ramekin.report.heat_maps import heat_map_inline, heat_map_size
 from ramekin.report.lineage import lineage_svg
 from ramekin.report.plots import drawable, inline_svg
 from ramekin.report.tables import loss_columns, show, sweep_table, validation_rows
-from ramekin.report.values import Curves, LossRow, LossTable, Report, RunFacts, Sweep, Timing, ValidationTable
+from ramekin.report.values import (
+    Curves,
+    HeatMap,
+    LossRow,
+    LossTable,
+    Report,
+    RunFacts,
+    Sweep,
+    TextTable,
+    Timing,
+    ValidationTable,
+)
 from ramekin.report.wording import alerts, clean, count_text, duration, short_hash
 
 if TYPE_CHECKING:
@@ -36,6 +48,8 @@ def to_html(report: Report) -> str:
         tables=[show(table) for table in report.tables],
         sweeps=[_sweep(sweep, i) for i, sweep in enumerate(report.sweeps, 1)],
         curves=[_curves(curves, i) for i, curves in enumerate(report.curves, 1)],
+        text_tables=[_texts(table) for table in report.text_tables],
+        heat_maps=[_heat_map(heat_map, i) for i, heat_map in enumerate(report.heat_maps, 1)],
         losses=[_losses(table) for table in report.losses],
         validations=[_validation(table) for table in report.validations],
         timings=_timings(report.timings),
@@ -99,6 +113,24 @@ def _curves(curves: Curves, position: int) -> _Context:
     wide = _safe(curves_inline(curves, prefix=f"curves{position}"))
     narrow = _safe(curves_inline(curves, prefix=f"curves{position}n", narrow=True))
     return {"title": clean(curves.title), "caption": clean(curves.caption), "wide": wide, "narrow": narrow}
+
+
+def _texts(table: TextTable) -> _Context:
+    return {
+        "title": clean(table.title),
+        "caption": clean(table.caption),
+        "header": [clean(text) for text in table.columns],
+        "rows": [[clean(text) or "–" for text in row] for row in table.rows],
+    }
+
+
+def _heat_map(heat_map: HeatMap, position: int) -> _Context:
+    return {
+        "title": clean(heat_map.title),
+        "caption": clean(heat_map.caption),
+        "width": f"{96 * heat_map_size(heat_map)[0]:.0f}",
+        "picture": _safe(heat_map_inline(heat_map, prefix=f"heat{position}")),
+    }
 
 
 def _losses(table: LossTable) -> _Context:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, sweep_table, validation_rows
-from ramekin.report.values import LossTable, Report, ScoreTable, Timing, ValidationTable
+from ramekin.report.values import LossTable, Report, ScoreTable, TextTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, duration, superscript
 
 __all__ = ["print_table", "to_terminal"]
@@ -68,6 +68,9 @@ def to_terminal(report: Report, console: Console) -> None:
         console.print(Text(screen.text(f"! {alert}"), style="yellow"))
     for table in (*report.tables, *(sweep_table(sweep) for sweep in report.sweeps)):
         print_table(table, console)
+    for texts in report.text_tables:
+        _heading(console, screen, texts.title, texts.caption)
+        _print_texts(texts, console, screen)
     for losses in report.losses:
         _heading(console, screen, losses.title, losses.caption)
         _print_losses(losses, console, screen)
@@ -253,6 +256,29 @@ def _print_losses(table: LossTable, console: Console, screen: _Screen) -> None:
         drawn = [Text(_spark(row.losses[:16], top), style="dim")] if spark else []
         grid.add_row(Text(screen.text(clean(row.label))), *texts, *drawn)
     console.print(grid)
+
+
+def _print_texts(table: TextTable, console: Console, screen: _Screen) -> None:
+    """All columns, in as many tables below each other as the width asks for."""
+    lines = [[screen.text(clean(text) or "–") for text in row] for row in (table.columns, *table.rows)]
+    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(table.columns))]
+    label = min(widths[0], _LABEL_MAX)
+    parts: list[list[int]] = [[]]
+    room = console.width - label
+    for i, width in enumerate(widths[1:], 1):
+        if parts[-1] and width + 2 > room:
+            parts.append([])
+            room = console.width - label
+        parts[-1].append(i)
+        room -= width + 2
+    for part in parts:
+        grid = _empty_grid(2)
+        grid.add_column(Text(lines[0][0]), width=label, overflow="fold")
+        for i in part:
+            grid.add_column(Text(lines[0][i]), justify="right", overflow="fold")
+        for line in lines[1:]:
+            grid.add_row(Text(line[0]), *(Text(line[i]) for i in part))
+        console.print(grid)
 
 
 def _print_validation(table: ValidationTable, console: Console) -> None:

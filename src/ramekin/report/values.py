@@ -20,6 +20,7 @@ __all__ = [
     "CurveLine",
     "Curves",
     "DataOrigin",
+    "HeatMap",
     "LossPoint",
     "LossRow",
     "LossTable",
@@ -30,6 +31,7 @@ __all__ = [
     "Series",
     "Sweep",
     "TableRow",
+    "TextTable",
     "Timing",
     "ValidationTable",
     "average_cell",
@@ -270,6 +272,61 @@ class ValidationTable:
 
 @final
 @dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table of what is no score: its cells are texts already.
+
+    Raises:
+        DataError: a row has not exactly one text a column.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    """The heading over the row labels first."""
+    rows: tuple[tuple[str, ...], ...]
+    """A label first; empty texts stand for what cannot be said."""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            _require_width(row, len(self.columns), f"table '{self.title}', row '{(*row, '')[0]}'")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A picture of numbers in rows and columns, a colour each; None where there is none.
+
+    Raises:
+        DataError: a row has not one number a column, or a number or an end of the scale is not finite.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    """`values[row][column]`."""
+    low: float = 0.0
+    high: float = 1.0
+    """What the ends of the scale stand for; numbers beyond have the colour of the end."""
+    as_percent: bool = False
+    """Whether the numbers are written times a hundred."""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"heat map '{self.title}'"
+        for end in (self.low, self.high):
+            _require_finite(end, f"{where}, scale")
+        if self.low >= self.high:
+            raise DataError("a scale is upside down", where=where, got=f"{self.low} to {self.high}")
+        _require_width(self.values, len(self.rows), f"{where}, rows")
+        for label, row in zip(self.rows, self.values, strict=True):
+            _require_width(row, len(self.columns), f"{where}, row '{label}'")
+            for value in row:
+                _require_finite(value, f"{where}, row '{label}'")
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Wall-clock seconds of one stage."""
 
@@ -357,6 +414,10 @@ class Report:
     """Shown after the losses."""
     curves: tuple[Curves, ...] = ()
     """Shown after the sweeps."""
+    text_tables: tuple[TextTable, ...] = ()
+    """Shown after the curves."""
+    heat_maps: tuple[HeatMap, ...] = ()
+    """Shown after these."""
 
 
 def average_cell(cells: Sequence[Cell | None]) -> Cell | None:
@@ -389,6 +450,13 @@ def average_cell(cells: Sequence[Cell | None]) -> Cell | None:
 def _require_finite(number: float | None, where: str) -> None:
     if number is not None and not math.isfinite(number):
         raise DataError("a number of the report is not finite", where=where, got=str(number))
+
+
+def _require_width(cells: Sequence[object], expected: int, where: str) -> None:
+    if len(cells) != expected:
+        raise DataError(
+            "cells are missing or too many", where=where, expected=str(expected), got=str(len(cells))
+        )
 
 
 def _require_length(cells: Sequence[object], expected: int, where: str) -> None:

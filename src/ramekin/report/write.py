@@ -9,6 +9,7 @@ from pathlib import Path
 from ramekin.files import write_bytes, write_text
 from ramekin.report.curves import curve_names, curves_png, curves_svg
 from ramekin.report.document import to_json
+from ramekin.report.heat_maps import heat_map_names, heat_map_png, heat_map_svg
 from ramekin.report.markdown import to_markdown
 from ramekin.report.pages import to_html
 from ramekin.report.plots import drawable, plot_names, sweep_png, sweep_svg
@@ -35,6 +36,10 @@ def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
         written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
         write_bytes(written[-2], curves_svg(curves))
         write_bytes(written[-1], curves_png(curves))
+    for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):
+        written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
+        write_bytes(written[-2], heat_map_svg(heat_map))
+        write_bytes(written[-1], heat_map_png(heat_map))
     files = [(folder / "report.html", page), (folder / "report.md", text), (folder / "report.json", document)]
     for path, content in files:
         write_text(path, content)

@@ -1,0 +1,221 @@
+"""What stands out among the figures of an inspection, in plain sentences, each by a threshold given here.
+
+A sentence is said where its figure passes the threshold, and none where nothing does. They say what was
+measured and which method is made for it, not that it will score better. This module reads nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, final
+
+from ramekin.merge.inspection.figures import Figures, pairs_of
+from ramekin.merge.inspection.inspect import Inspection
+
+__all__ = [
+    "ALIKE",
+    "CONCENTRATED",
+    "COUNTS",
+    "MORE_THAN_ITS_SIZE",
+    "OPPOSED",
+    "OPPOSITE",
+    "SHARED",
+    "STARVED",
+    "UNEQUAL",
+    "readings",
+]
+
+OPPOSITE = -0.5
+"""The cosine below which two deltas point opposite ways in a layer."""
+ALIKE = 0.9
+"""The cosine above which two whole deltas are nearly one."""
+COUNTS = 0.01
+"""The share of a model's squared length that a layer must have for its angles to be spoken of."""
+CONCENTRATED = 0.5
+"""The share of a model's squared length that is much for one layer."""
+MORE_THAN_ITS_SIZE = 2.0
+"""How many times the layer's share of the elements that share must be."""
+UNEQUAL = 3.0
+"""How many times as long the longest delta is as the shortest."""
+STARVED = 0.1
+"""The share of the density below which trimming leaves hardly anything of a layer."""
+OPPOSED = 0.6
+"""The share of elements changed by both models that have opposite signs; half of them by chance."""
+SHARED = 0.25
+"""How far an overlap of subspaces is from chance (0) to equality (1)."""
+_NAMED = 3  # layers or pairs that a sentence names
+
+
+@final
+class _Found(NamedTuple):
+    where: str
+    value: float
+
+
+def readings(found: Inspection) -> tuple[str, ...]:
+    """The sentences, the most far-reaching first; none where nothing stands out."""
+    rules: Sequence[Callable[[Inspection], Iterator[str]]] = (
+        _without_delta,
+        _unequal,
+        _alike,
+        _opposite,
+        _opposed,
+        _concentrated,
+        _untrimmed,
+        _starved,
+        _shared,
+    )
+    return tuple(sentence for rule in rules for sentence in rule(found))
+
+
+def _without_delta(found: Inspection) -> Iterator[str]:
+    same = [label for label, model in zip(found.labels, found.whole.models, strict=True) if not model.length]
+    if same:
+        equals = "equals" if len(same) == 1 else "equal"
+        yield f"{_and(same)} {equals} the base in every element: there is nothing to merge."
+
+
+def _unequal(found: Inspection) -> Iterator[str]:
+    lengths = [
+        (model.length, label)
+        for label, model in zip(found.labels, found.whole.models, strict=True)
+        if model.length
+    ]
+    if not lengths:
+        return
+    (longest, most), (shortest, least) = max(lengths), min(lengths)
+    if longest >= UNEQUAL * shortest:
+        yield (
+            f"The lengths of the deltas differ {longest / shortest:.3g} times, from {least} to {most}, which "
+            "will dominate a plain sum: weights, or metagpt."
+        )
+
+
+def _alike(found: Inspection) -> Iterator[str]:
+    for (one, other), pair in zip(pairs_of(len(found.labels)), found.whole.pairs, strict=True):
+        if pair.cosine is not None and pair.cosine >= ALIKE:
+            yield (
+                f"{found.labels[one]} and {found.labels[other]} have nearly the same delta "
+                f"(cosine {_decimal(pair.cosine)}): merging both counts it twice."
+            )
+
+
+def _opposite(found: Inspection) -> Iterator[str]:
+    for place, (one, other) in enumerate(pairs_of(len(found.labels))):
+        layers = [
+            _Found(layer, cosine)
+            for layer, each in found.layers.items()
+            if (cosine := each.pairs[place].cosine) is not None
+            and cosine <= OPPOSITE
+            and all((each.models[model].energy or 0.0) >= COUNTS for model in (one, other))
+        ]
+        if layers:
+            yield (
+                f"{found.labels[one]} and {found.labels[other]} point opposite ways in "
+                f"{_listed(layers, 'cosine')}."
+            )
+
+
+def _opposed(found: Inspection) -> Iterator[str]:
+    for (one, other), pair in zip(pairs_of(len(found.labels)), found.whole.pairs, strict=True):
+        share = pair.conflict / pair.both_changed if pair.both_changed else 0.0
+        if share >= OPPOSED:
+            yield (
+                f"{found.labels[one]} and {found.labels[other]} change {_percent(share)} of the elements "
+                "that both change to opposite sides (50 % by chance): ties_merging, which elects a sign."
+            )
+
+
+def _concentrated(found: Inspection) -> Iterator[str]:
+    for place, label in enumerate(found.labels):
+        for layer, each in found.layers.items():
+            energy, size = each.models[place].energy or 0.0, each.elements / max(1, found.whole.elements)
+            if energy >= CONCENTRATED and energy >= MORE_THAN_ITS_SIZE * size:
+                yield (
+                    f"{_percent(energy)} of the squared length of {label}'s delta is in {layer}, which has "
+                    f"{_percent(size)} of the elements."
+                )
+
+
+def _untrimmed(found: Inspection) -> Iterator[str]:
+    for label, cut, model in zip(found.labels, found.cuts, found.whole.models, strict=True):
+        if found.density < 1 and cut.value == 0 and model.length:
+            yield (
+                f"ties_merging with density {found.density:g} would trim nothing of {label}: only "
+                f"{_percent(model.changed)} of its elements are not the base's; a smaller density trims."
+            )
+
+
+def _starved(found: Inspection) -> Iterator[str]:
+    for place, label in enumerate(found.labels):
+        cut = found.cuts[place].value
+        if found.density == 1 or not cut:
+            continue
+        layers = [
+            _Found(layer, each.models[place].kept)
+            for layer, each in found.layers.items()
+            if each.models[place].kept < STARVED * found.density
+            and each.models[place].length
+            and each.elements * found.density >= 1
+        ]
+        if layers:
+            yield (
+                f"ties_merging with density {found.density:g} would keep almost nothing of {label} in "
+                f"{_listed(layers, 'kept', as_percent=True)}: scope=tensor keeps the same share everywhere."
+            )
+
+
+def _shared(found: Inspection) -> Iterator[str]:
+    layers = [
+        (layer, *averages)
+        for layer, each in found.layers.items()
+        if (averages := _overlap(each)) is not None and _excess(*averages) >= SHARED
+    ]
+    if not layers:
+        return
+    layers.sort(key=lambda each: -_excess(each[1], each[2]))
+    named = _and([layer for layer, _, _ in layers[:_NAMED]] + _more(len(layers)))
+    _, overlap, chance = layers[0]
+    yield (
+        f"The deltas share subspaces far above chance in {named} (overlap {_decimal(overlap)} against "
+        f"{_decimal(chance)} by chance in {layers[0][0]}): tsv_merge or iso_c."
+    )
+
+
+def _overlap(each: Figures) -> tuple[float, float] | None:
+    """The mean over the pairs of overlap and chance; None where there is none to speak of."""
+    known = [
+        (pair.overlap, pair.overlap_by_chance)
+        for pair in each.pairs
+        if pair.overlap is not None and pair.overlap_by_chance is not None
+    ]
+    if not known:
+        return None
+    return sum(overlap for overlap, _ in known) / len(known), sum(chance for _, chance in known) / len(known)
+
+
+def _excess(overlap: float, chance: float) -> float:
+    """From 0 at chance to 1 for equal subspaces."""
+    return (overlap - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+def _listed(layers: Sequence[_Found], what: str, *, as_percent: bool = False) -> str:
+    """The layers with the smallest values, and how many more."""
+    show = _percent if as_percent else _decimal
+    first = sorted(layers, key=lambda each: each.value)[:_NAMED]
+    return _and([f"{each.where} ({what} {show(each.value)})" for each in first] + _more(len(layers)))
+
+
+def _more(count: int) -> list[str]:
+    left = count - _NAMED
+    return [f"{left} more layer{'s' * (left > 1)}"] if left > 0 else []
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
