@@ -1,14 +1,14 @@
-"""`ramekin merge`."""
+"""`ramekin merge` and `ramekin merge inspect`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, carry_out, refuse_several
+from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, carry_out, command, refuse_several
 from ramekin.errors import UsageError
 
-__all__ = ["merge"]
+__all__ = ["inspect", "merge"]
 
 
 def merge(
@@ -44,3 +44,18 @@ def merge(
         values = convert(document if isinstance(document, dict) else {}, where=str(mergekit))
     settings = compose("merge", MergeConfig, words or (), config_file=config, values=values)
     carry_out("merge", settings, dry_run=dry_run, as_json=as_json)
+
+
+inspect = command(
+    "merge_inspect",
+    "InspectConfig",
+    """Show what the deltas of models are like before they are merged: lengths, angles, conflicts, subspaces.
+
+    Example: ramekin merge inspect base=google/flan-t5-base models=[runs/rte,runs/cola] output=runs/inspection
+
+    Tables are printed; output=DIR also gets report.html with heat maps, inspection.json and tensors.csv.
+    density= is what TIES would keep; spectra=false leaves out the singular values, which take most of the
+    time.
+    """,
+    module="merge_inspect_schema",
+)

@@ -65,3 +65,8 @@ class StoppableVerbs(TyperGroup):
         """The verb that was named."""
         with stopped_by_signals():
             return super().invoke(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that the first word names, or the first two: `merge inspect` is beside `merge`."""
+        both = " ".join(args[:2])
+        return super().resolve_command(ctx, [both, *args[2:]] if both in self.commands else args)

@@ -77,7 +77,7 @@ def command(
         from ramekin.recipes.compose import compose
 
         if not of_several:
-            refuse_several(verb)
+            refuse_several(verb.replace("_", " "))
         asked = [*first, *(_renamed(word, renamed) for word in words or ())]
         schemas = importlib.import_module(f"ramekin.recipes.{module}")
         settings = compose(verb, getattr(schemas, schema), asked, config_file=config)

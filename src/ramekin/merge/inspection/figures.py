@@ -23,7 +23,7 @@ class LargestElement:
 
     value: float
     tensor: str
-    index: int
+    place: int
     """In the flattened tensor."""
 
 

@@ -145,22 +145,28 @@ def _untrimmed(found: Inspection) -> Iterator[str]:
 
 
 def _starved(found: Inspection) -> Iterator[str]:
-    for place, label in enumerate(found.labels):
-        cut = found.cuts[place].value
-        if found.density == 1 or not cut:
-            continue
-        layers = [
-            _Found(layer, each.models[place].kept)
-            for layer, each in found.layers.items()
-            if each.models[place].kept < STARVED * found.density
-            and each.models[place].length
-            and each.elements * found.density >= 1
+    """One sentence for all models, the layers of which the most models lose nearly all first."""
+    hit: dict[str, list[str]] = {}
+    for place, (label, cut) in enumerate(zip(found.labels, found.cuts, strict=True)):
+        for layer, each in found.layers.items():
+            model = each.models[place]
+            is_large = each.elements * found.density >= 1
+            if cut.value and is_large and model.length and model.kept < STARVED * found.density:
+                hit.setdefault(layer, []).append(label)
+    if hit:
+        layers = sorted(hit, key=lambda layer: -len(hit[layer]))
+        everyone = [
+            label for label, model in zip(found.labels, found.whole.models, strict=True) if model.length
         ]
-        if layers:
-            yield (
-                f"ties_merging with density {found.density:g} would keep almost nothing of {label} in "
-                f"{_listed(layers, 'kept', as_percent=True)}: scope=tensor keeps the same share everywhere."
-            )
+        named = [
+            f"{layer} ({'all' if hit[layer] == everyone and len(everyone) > 1 else _and(hit[layer])})"
+            for layer in layers[:_NAMED]
+        ]
+        yield (
+            f"ties_merging with density {found.density:g} would keep less than "
+            f"{_percent(STARVED * found.density)} of {_and(named + _more(len(layers)))}: "
+            "scope=tensor keeps the same share everywhere."
+        )
 
 
 def _shared(found: Inspection) -> Iterator[str]:
@@ -197,11 +203,10 @@ def _excess(overlap: float, chance: float) -> float:
     return (overlap - chance) / (1 - chance) if chance < 1 else 0.0
 
 
-def _listed(layers: Sequence[_Found], what: str, *, as_percent: bool = False) -> str:
+def _listed(layers: Sequence[_Found], what: str) -> str:
     """The layers with the smallest values, and how many more."""
-    show = _percent if as_percent else _decimal
     first = sorted(layers, key=lambda each: each.value)[:_NAMED]
-    return _and([f"{each.where} ({what} {show(each.value)})" for each in first] + _more(len(layers)))
+    return _and([f"{each.where} ({what} {_decimal(each.value)})" for each in first] + _more(len(layers)))
 
 
 def _more(count: int) -> list[str]:
