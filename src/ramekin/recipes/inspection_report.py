@@ -15,12 +15,19 @@ __all__ = ["cosines", "inspection_report", "tensor_rows"]
 _CONFLICTS = ("Opposite signs %", "by magnitude %", "trimmed %")
 
 
-def inspection_report(found: "Inspection", facts: RunFacts) -> Report:
-    """The report: the readings first, then tables of models, pairs, layers and kinds, and pictures."""
+def inspection_report(found: "Inspection", base: str, facts: RunFacts) -> Report:
+    """The report: the readings first, then tables of models, pairs, layers and kinds, and pictures.
+
+    Args:
+        found: what was measured.
+        base: what the base is called.
+        facts: of the run.
+    """
     from ramekin.merge.inspection.readings import readings
 
+    count = len(found.labels)
     return Report(
-        title=f"{len(found.labels)} models tuned from {_end(found.base)}",
+        title=f"{count} model{'s' * (count > 1)} tuned from {base}",
         summary=(_lead(found), *readings(found)),
         text_tables=tuple(_tables(found)),
         heat_maps=tuple(_heat_maps(found)),
@@ -84,15 +91,15 @@ def _notes(found: "Inspection") -> tuple[str, ...]:
         "A delta is a model minus the base, in fp32; every tensor counts once. Opposite signs: two deltas "
         "that are not zero and differ in sign, as a share of all elements; by magnitude, each element counts "
         "as much as the magnitudes there. Trimming keeps the largest "
-        f"{_percent(found.density)} % of each whole model, by an exact cut, as ties_merging does."
+        f"{100 * found.density:g} % of each whole model, by an exact cut, as ties_merging does."
     ]
     if found.has_spectra:
         notes.append(
             "Stable rank: squared Frobenius norm by squared spectral norm. Entropy rank: exp of the entropy "
             "of the singular values' shares. Overlap: mean squared cosine of the principal angles between "
             "the leading left (and right) singular vectors, as many as hold 90 % of the squared singular "
-            f"values, at most {found.rank}; chance is its mean for random subspaces. Ranks and overlaps of several "
-            "matrices are plain means; singular values are exact to the rounding of fp32 input, by "
+            f"values, at most {found.rank}; chance is its mean for random subspaces. Ranks and overlaps of "
+            "several matrices are plain means; singular values are exact to the rounding of fp32 input, by "
             "eigenvalues in float64."
         )
     return tuple(notes)
@@ -302,17 +309,21 @@ def _index(place: int, shape: Sequence[int]) -> str:
     return str(places)
 
 
-def _end(name: str) -> str:
-    return name.rstrip("/").rpartition("/")[2] or name
-
-
 def _percent(share: float | None) -> str:
     if share is None:
         return ""
     percent = 100 * share
     if percent >= 99.95:
         return f"{percent:.0f}"
-    return f"{percent:.1f}" if percent >= 10 else f"{percent:.2f}" if percent >= 1 else f"{percent:.3g}"
+    return (
+        f"{percent:.1f}"
+        if percent >= 10
+        else f"{percent:.2f}"
+        if percent >= 1
+        else f"{percent:#.3g}"
+        if percent
+        else "0"
+    )
 
 
 def _decimal(value: float | None) -> str:

@@ -100,7 +100,7 @@ def _inspected(config: InspectConfig, folder: Path | None, progress: AbstractPro
     facts = RunFacts(warnings=found.warnings)
     if folder is not None:
         facts = _facts(config, base, models, found, started)
-    report = inspection_report(found, facts)
+    report = inspection_report(found, config.base, facts)
     if folder is None:
         return Outcome(values, report_text(report))
     write_text(folder / "inspection.json", json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")

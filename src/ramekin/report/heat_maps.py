@@ -195,7 +195,8 @@ def _scale(figure: "Figure", heat_map: HeatMap, left: float, bottom: float) -> N
     for place in range(steps):
         low = heat_map.low + place * step
         colour = cell_colour(heat_map, low + step / 2)[0]
-        axes.add_patch(Rectangle((0, low), 1, step * 1.05, facecolor=colour, linewidth=0))
+        # An edge of the same colour, lest the paper be seen between neighbours.
+        axes.add_patch(Rectangle((0, low), 1, step, facecolor=colour, edgecolor=colour, linewidth=0.5))
     for value in (heat_map.low, (heat_map.low + heat_map.high) / 2, heat_map.high):
         axes.text(
             1.5, value, _number(heat_map, value), color=COLOURS["muted"], fontsize=8, va="center", ha="left"

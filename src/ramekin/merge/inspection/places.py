@@ -93,19 +93,23 @@ def ordered_kinds(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def short_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as short as they can be told apart by: the end of a path, without what all have in common.
+    """Names as short as they can be told apart by: the ends of paths, without what all have in common.
 
     >>> short_names(["runs/rte", "runs/cola"])
     ('rte', 'cola')
     >>> short_names(["hub/flan-t5-base_glue-rte_lora-16", "hub/flan-t5-base_glue-cola_lora-16"])
     ('rte', 'cola')
-    >>> short_names(["a/final", "b/final"]), short_names(["runs/rte"])
-    (('a', 'b'), ('rte',))
+    >>> short_names(["a/final", "b/final"]), short_names(["runs/rte"]), short_names(["x/lora/rte", "rte"])
+    (('a', 'b'), ('rte',), ('lora/rte', 'rte'))
     """
-    ends = tuple(name.rstrip("/").rpartition("/")[2] or name for name in names)
+    paths = [name.split("/") for name in names]
+    tails = (
+        tuple("/".join(path[-depth:]) for path in paths)
+        for depth in range(1, max(map(len, paths), default=0))
+    )
+    whole = next((each for each in tails if len(set(each)) == len(each) and all(each)), tuple(names))
     if len(names) < 2:
-        return ends
-    whole = ends if len(set(ends)) == len(ends) else tuple(names)
+        return whole
     start = re.sub(r"[^-_/]*$", "", _common_start(whole))
     stop = re.sub(r"^[^-_/]*", "", _common_start([each[::-1] for each in whole])[::-1])
     cut = tuple(each[len(start) : len(each) - len(stop)] for each in whole)

@@ -61,6 +61,7 @@ def readings(found: Inspection) -> tuple[str, ...]:
         _concentrated,
         _untrimmed,
         _starved,
+        _shared_by_pairs,
         _shared,
     )
     return tuple(sentence for rule in rules for sentence in rule(found))
@@ -145,10 +146,14 @@ def _untrimmed(found: Inspection) -> Iterator[str]:
 
 
 def _starved(found: Inspection) -> Iterator[str]:
-    """One sentence for all models, the layers of which the most models lose nearly all first."""
+    """One sentence for all models, the layers and kinds of which the most models lose nearly all first."""
     hit: dict[str, list[str]] = {}
+    groups = {
+        **found.layers,
+        **{kind: each for kind, each in found.kinds.items() if kind not in found.layers},
+    }
     for place, (label, cut) in enumerate(zip(found.labels, found.cuts, strict=True)):
-        for layer, each in found.layers.items():
+        for layer, each in groups.items():
             model = each.models[place]
             is_large = each.elements * found.density >= 1
             if cut.value and is_large and model.length and model.kept < STARVED * found.density:
@@ -166,6 +171,23 @@ def _starved(found: Inspection) -> Iterator[str]:
             f"ties_merging with density {found.density:g} would keep less than "
             f"{_percent(STARVED * found.density)} of {_and(named + _more(len(layers)))}: "
             "scope=tensor keeps the same share everywhere."
+        )
+
+
+def _shared_by_pairs(found: Inspection) -> Iterator[str]:
+    pairs = []
+    for (one, other), pair in zip(pairs_of(len(found.labels)), found.whole.pairs, strict=True):
+        if pair.overlap is None or pair.overlap_by_chance is None:
+            continue
+        excess = _excess(pair.overlap, pair.overlap_by_chance)
+        if excess >= SHARED:
+            against = f"{_decimal(pair.overlap)} against {_decimal(pair.overlap_by_chance)} by chance"
+            pairs.append((-excess, f"{found.labels[one]} and {found.labels[other]} ({against})"))
+    if pairs:
+        named = [text for _, text in sorted(pairs)[:_NAMED]]
+        yield (
+            f"The dominant subspaces of {_and(named + _more(len(pairs)))} overlap far above chance: "
+            "tsv_merge or iso_c."
         )
 
 
@@ -211,7 +233,7 @@ def _listed(layers: Sequence[_Found], what: str) -> str:
 
 def _more(count: int) -> list[str]:
     left = count - _NAMED
-    return [f"{left} more layer{'s' * (left > 1)}"] if left > 0 else []
+    return [f"{left} more"] if left > 0 else []
 
 
 def _and(names: Sequence[str]) -> str:
