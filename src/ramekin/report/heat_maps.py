@@ -28,6 +28,8 @@ _RISING: Final = ((0xF8, 0xF1, 0xE7), (0xE9, 0xA9, 0x63), (0x8C, 0x3A, 0x08))
 _DIVERGING: Final = ((0x2B, 0x5A, 0x9C), (0xF8, 0xF1, 0xE7), (0xA8, 0x45, 0x0C))
 _DARK, _LIGHT = "#1c1713", "#fffdf9"
 _NOTHING: Final = "#cfc8bf"
+_LUMINANCE: Final = (0.2126, 0.7152, 0.0722)
+_EITHER: Final = 0.19  # the luminance on which both inks are read equally well
 _WRITTEN: Final = 10  # columns of numbers that have room in their cells
 _BROAD, _THIN, _ROW, _SQUARE = 0.66, 0.3, 0.26, 0.62  # inches
 _LETTER: Final = 0.076  # inches, of a label
@@ -83,8 +85,8 @@ def cell_colour(heat_map: HeatMap, value: float | None) -> tuple[str, str]:
     first, second = stops[int(place) : int(place) + 2] if place < 2 else stops[1:]
     along = place - int(place) if place < 2 else 1.0
     mixed = [round(a + (b - a) * along) for a, b in zip(first, second, strict=True)]
-    light = 0.299 * mixed[0] + 0.587 * mixed[1] + 0.114 * mixed[2]
-    return "#{:02x}{:02x}{:02x}".format(*mixed), _DARK if light > 140 else _LIGHT
+    luminance = sum(share * (part / 255) ** 2.2 for share, part in zip(_LUMINANCE, mixed, strict=True))
+    return "#{:02x}{:02x}{:02x}".format(*mixed), _DARK if luminance > _EITHER else _LIGHT
 
 
 def _drawing(heat_map: HeatMap, *, titled: bool) -> Draw:
