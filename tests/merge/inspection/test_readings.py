@@ -111,3 +111,15 @@ def test_shared_subspaces(read) -> None:
     assert said[0].startswith("The dominant subspaces of one and two (") and "iso_c" in said[0]
     assert said[1].startswith("The deltas share subspaces far above chance in ")
     assert 0 < SHARED < 1
+
+
+def test_of_many_the_strongest_are_named(read) -> None:
+    one = noise(read.start, 1)
+    deltas = {f"m{i}": {name: delta + noise(read.start, 2 + i, 0.002 * i)[name] for name, delta in one.items()}
+              for i in range(4)}  # fmt: skip
+    said = [each for each in read(deltas, with_spectra=False)]
+    assert (
+        len(said) == 4
+        and said[0].startswith("m0 and m1 ")
+        and said[3].startswith("The like holds 3 more times")
+    )

@@ -4,7 +4,7 @@ A sentence is said where its figure passes the threshold, and none where nothing
 measured and which method is made for it, not that it will score better. This module reads nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, final
 
 from ramekin.merge.inspection.figures import Figures, pairs_of
@@ -36,12 +36,12 @@ MORE_THAN_ITS_SIZE = 2.0
 UNEQUAL = 3.0
 """How many times as long the longest delta is as the shortest."""
 STARVED = 0.1
-"""The share of the density below which trimming leaves hardly anything of a layer."""
+"""The share of what trimming could keep below which it leaves hardly anything of a layer."""
 OPPOSED = 0.6
 """The share of elements changed by both models that have opposite signs; half of them by chance."""
 SHARED = 0.25
 """How far an overlap of subspaces is from chance (0) to equality (1)."""
-_NAMED = 3  # layers or pairs that a sentence names
+_NAMED = 3  # layers or pairs that a sentence names, and sentences of one kind
 
 
 @final
@@ -91,15 +91,19 @@ def _unequal(found: Inspection) -> Iterator[str]:
 
 
 def _alike(found: Inspection) -> Iterator[str]:
-    for (one, other), pair in zip(pairs_of(len(found.labels)), found.whole.pairs, strict=True):
-        if pair.cosine is not None and pair.cosine >= ALIKE:
-            yield (
-                f"{found.labels[one]} and {found.labels[other]} have nearly the same delta "
-                f"(cosine {_decimal(pair.cosine)}): merging both counts it twice."
-            )
+    yield from _strongest(
+        (
+            -pair.cosine,
+            f"{found.labels[one]} and {found.labels[other]} have nearly the same delta "
+            f"(cosine {_decimal(pair.cosine)}): merging both counts it twice.",
+        )
+        for (one, other), pair in zip(pairs_of(len(found.labels)), found.whole.pairs, strict=True)
+        if pair.cosine is not None and pair.cosine >= ALIKE
+    )
 
 
 def _opposite(found: Inspection) -> Iterator[str]:
+    said = []
     for place, (one, other) in enumerate(pairs_of(len(found.labels))):
         layers = [
             _Found(layer, cosine)
@@ -109,31 +113,37 @@ def _opposite(found: Inspection) -> Iterator[str]:
             and all((each.models[model].energy or 0.0) >= COUNTS for model in (one, other))
         ]
         if layers:
-            yield (
-                f"{found.labels[one]} and {found.labels[other]} point opposite ways in "
-                f"{_listed(layers, 'cosine')}."
-            )
+            names = f"{found.labels[one]} and {found.labels[other]}"
+            least = min(layer.value for layer in layers)
+            said.append((least, f"{names} point opposite ways in {_listed(layers, 'cosine')}."))
+    yield from _strongest(said)
 
 
 def _opposed(found: Inspection) -> Iterator[str]:
-    for (one, other), pair in zip(pairs_of(len(found.labels)), found.whole.pairs, strict=True):
-        share = pair.conflict / pair.both_changed if pair.both_changed else 0.0
-        if share >= OPPOSED:
-            yield (
-                f"{found.labels[one]} and {found.labels[other]} change {_percent(share)} of the elements "
-                "that both change to opposite sides (50 % by chance): ties_merging, which elects a sign."
-            )
+    shares = [pair.conflict / pair.both_changed if pair.both_changed else 0.0 for pair in found.whole.pairs]
+    yield from _strongest(
+        (
+            -share,
+            f"{found.labels[one]} and {found.labels[other]} change {_percent(share)} of the elements "
+            "that both change to opposite sides (50 % by chance): ties_merging, which elects a sign.",
+        )
+        for (one, other), share in zip(pairs_of(len(found.labels)), shares, strict=True)
+        if share >= OPPOSED
+    )
 
 
 def _concentrated(found: Inspection) -> Iterator[str]:
+    said = []
     for place, label in enumerate(found.labels):
         for layer, each in found.layers.items():
             energy, size = each.models[place].energy or 0.0, each.elements / max(1, found.whole.elements)
             if energy >= CONCENTRATED and energy >= MORE_THAN_ITS_SIZE * size:
-                yield (
+                sentence = (
                     f"{_percent(energy)} of the squared length of {label}'s delta is in {layer}, which has "
                     f"{_percent(size)} of the elements."
                 )
+                said.append((-energy, sentence))
+    yield from _strongest(said)
 
 
 def _untrimmed(found: Inspection) -> Iterator[str]:
@@ -156,7 +166,8 @@ def _starved(found: Inspection) -> Iterator[str]:
         for layer, each in groups.items():
             model = each.models[place]
             is_large = each.elements * found.density >= 1
-            if cut.value and is_large and model.length and model.kept < STARVED * found.density:
+            could = min(found.density, model.changed)
+            if cut.value and is_large and model.length and model.kept < STARVED * could:
                 hit.setdefault(layer, []).append(label)
     if hit:
         layers = sorted(hit, key=lambda layer: -len(hit[layer]))
@@ -206,6 +217,14 @@ def _shared(found: Inspection) -> Iterator[str]:
         f"The deltas share subspaces far above chance in {named} (overlap {_decimal(overlap)} against "
         f"{_decimal(chance)} by chance in {layers[0][0]}): tsv_merge or iso_c."
     )
+
+
+def _strongest(said: Iterable[tuple[float, str]]) -> Iterator[str]:
+    """The sentences with the smallest numbers, and how many more there are."""
+    ordered = [sentence for _, sentence in sorted(said)]
+    yield from ordered[:_NAMED]
+    if len(ordered) > _NAMED:
+        yield f"The like holds {len(ordered) - _NAMED} more times; the tables tell."
 
 
 def _overlap(each: Figures) -> tuple[float, float] | None:
