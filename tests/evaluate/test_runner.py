@@ -282,7 +282,7 @@ def test_the_option_of_the_highest_probability_is_the_answer(model, tokenizer, r
                 pairs = [(option, example.inputs) for option in example.options]
             expected = [log_prob(model, tokenizer, *pair, input_eos=mode != "t0") for pair in pairs]
             assert list(found.option_scores) == list(example.options)
-            assert list(found.option_scores.values()) == pytest.approx(expected, abs=1e-4)
+            assert list(found.option_scores.values()) == pytest.approx(expected, rel=2e-5, abs=1e-4)
             assert found.prediction == example.options[expected.index(max(expected))]
             assert (found.inputs, found.target) == (example.inputs, example.targets)
             assert found.correct == (found.prediction == example.targets)

@@ -76,9 +76,10 @@ def test_have_the_same_bits_whatever_the_chunks(
 @given(seed=st.integers(0, 100), cut=st.integers(1, 4), count=st.integers(1, 6))
 def test_blocks_of_the_true_length_have_the_same_bits_in_any_chunk(seed: int, cut: int, count: int) -> None:
     values = np.random.default_rng(seed).standard_normal((count, 5 * BLOCK + 77)).astype(np.float32)
-    whole = gram_module._blocks(list(values))
-    parts = [
-        gram_module._blocks(list(values[:, : cut * BLOCK])),
-        gram_module._blocks(list(values[:, cut * BLOCK :])),
-    ]
+
+    def blocks(rows: np.ndarray) -> np.ndarray:
+        return gram_module.block_products(list(rows), list(rows))
+
+    whole = blocks(values)
+    parts = [blocks(values[:, : cut * BLOCK]), blocks(values[:, cut * BLOCK :])]
     assert np.array_equal(np.concatenate(parts), whole)

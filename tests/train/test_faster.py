@@ -44,7 +44,8 @@ def assert_same(ours, expected):
     assert ours[1].keys() == expected[1].keys()
     for name, gradient in expected[1].items():
         assert not ours[1][name].is_sparse
-        assert (ours[1][name] - gradient).norm() <= 1e-5 * gradient.norm(), name
+        # fp32 rounds at 6e-8 an addition; kernels with wider registers add in another order, 1.2e-5 seen.
+        assert (ours[1][name] - gradient).norm() <= 3e-5 * gradient.norm(), name
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

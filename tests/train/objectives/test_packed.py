@@ -86,7 +86,7 @@ def test_with_the_parts_that_a_cpu_computes_faster(make_items, make_pairs, model
         losses, gradients = losses_and_gradients(model, OBJECTIVES[objective], rows, 11)
     torch.testing.assert_close(losses, expected[0], rtol=1e-6, atol=0)
     for name, each in expected[1].items():
-        assert (gradients[name] - each).norm() <= 1e-5 * each.norm(), name
+        assert (gradients[name] - each).norm() <= 3e-5 * each.norm(), name
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
