@@ -50,7 +50,7 @@ def losses_and_gradients(model, objective, batches, count):
     return found, {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def assert_packed_is_unpacked(model, objective, rows, *, loss=1e-6, gradient=1e-5):
+def assert_packed_is_unpacked(model, objective, rows, *, loss=1e-6, gradient=3e-5):
     items = [item for row in rows for item in row]
     packed, ours = losses_and_gradients(model, objective, [collate_rows(rows)], len(items))
     alone, expected = losses_and_gradients(model, objective, [collate([item]) for item in items], len(items))
