@@ -62,7 +62,9 @@ def test_blocks_are_in_the_order_of_their_numbers() -> None:
         (["m1", "m2"], ("m1", "m2")),
         (["x/rte/final", "x/cola/final"], ("rte", "cola")),
         (["../lora/rte", "../lora/cola", "rte"], ("lora/rte", "lora/cola", "rte")),
-        (["lr-0.1", "lr-0.25"], ("0.1", "0.25")),
+        (["lr-0.1", "lr-0.25"], ("lr-0.1", "lr-0.25")),
+        (["tuned-1", "tuned-2"], ("tuned-1", "tuned-2")),
+        (["step-1-a", "step-2-b"], ("1-a", "2-b")),
     ],
 )
 def test_short_names_tell_models_apart(names: list[str], short: tuple[str, ...]) -> None:

@@ -95,6 +95,8 @@ def ordered_kinds(names: Iterable[str]) -> tuple[str, ...]:
 def short_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names as short as they can be told apart by: the ends of paths, without what all have in common.
 
+    Nothing is cut where numbers alone would be left.
+
     >>> short_names(["runs/rte", "runs/cola"])
     ('rte', 'cola')
     >>> short_names(["hub/flan-t5-base_glue-rte_lora-16", "hub/flan-t5-base_glue-cola_lora-16"])
@@ -113,7 +115,9 @@ def short_names(names: Sequence[str]) -> tuple[str, ...]:
     start = re.sub(r"[^-_/]*$", "", _common_start(whole))
     stop = re.sub(r"^[^-_/]*", "", _common_start([each[::-1] for each in whole])[::-1])
     cut = tuple(each[len(start) : len(each) - len(stop)] for each in whole)
-    shortened = all(cut) and all(len(start) + len(stop) < len(each) for each in whole)
+    shortened = all(re.search("[^\\W\\d]", each) for each in cut) and all(
+        len(start) + len(stop) < len(each) for each in whole
+    )
     return cut if shortened and len(set(cut)) == len(cut) else whole
 
 

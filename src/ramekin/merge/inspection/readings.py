@@ -18,6 +18,7 @@ __all__ = [
     "OPPOSED",
     "OPPOSITE",
     "SHARED",
+    "SIZE",
     "STARVED",
     "UNEQUAL",
     "readings",
@@ -35,6 +36,8 @@ MORE_THAN_ITS_SIZE = 2.0
 """How many times the layer's share of the elements that share must be."""
 UNEQUAL = 3.0
 """How many times as long the longest delta is as the shortest."""
+SIZE = 0.01
+"""The share of the elements that a layer must have for its trimming to be spoken of."""
 STARVED = 0.1
 """The share of what trimming could keep below which it leaves hardly anything of a layer."""
 OPPOSED = 0.6
@@ -165,7 +168,7 @@ def _starved(found: Inspection) -> Iterator[str]:
     for place, (label, cut) in enumerate(zip(found.labels, found.cuts, strict=True)):
         for layer, each in groups.items():
             model = each.models[place]
-            is_large = each.elements * found.density >= 1
+            is_large = each.elements >= SIZE * found.whole.elements
             could = min(found.density, model.changed)
             if cut.value and is_large and model.length and model.kept < STARVED * could:
                 hit.setdefault(layer, []).append(label)
@@ -212,10 +215,11 @@ def _shared(found: Inspection) -> Iterator[str]:
         return
     layers.sort(key=lambda each: -_excess(each[1], each[2]))
     named = _and([layer for layer, _, _ in layers[:_NAMED]] + _more(len(layers)))
-    _, overlap, chance = layers[0]
+    first, overlap, chance = layers[0]
+    where = f" in {first}" if len(layers) > 1 else ""
     yield (
         f"The deltas share subspaces far above chance in {named} (overlap {_decimal(overlap)} against "
-        f"{_decimal(chance)} by chance in {layers[0][0]}): tsv_merge or iso_c."
+        f"{_decimal(chance)} by chance{where}): tsv_merge or iso_c."
     )
 
 
