@@ -388,7 +388,7 @@ def test_every_shipped_configuration_opens_with_its_command() -> None:
     from ramekin.recipes.groups import CONF
 
     for path in CONF.rglob("*.yaml"):
-        if path.parent.name in ("method", "adapter", "post"):
+        if path.parent.name in ("method", "adapter"):
             continue
         first = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
         assert any(line.startswith("# ramekin ") for line in first), path
