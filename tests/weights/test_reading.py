@@ -16,7 +16,13 @@ from ramekin.weights import reading
 from ramekin.weights.adapter_folder import Adapter
 from ramekin.weights.change import AbstractChange, Decomposed, LowRank, Rescaled
 from ramekin.weights.dtypes import all_finite, rounded
-from ramekin.weights.reading import AbstractTensorReader, AdapterReader, ArrayReader, CheckpointReader
+from ramekin.weights.reading import (
+    AbstractTensorReader,
+    AdapterReader,
+    ArrayReader,
+    CheckpointReader,
+    HeldReader,
+)
 from ramekin.weights.writing import CheckpointWriter, PlannedTensor, header_bytes, planned_bytes
 
 Tensors = dict[str, torch.Tensor]
@@ -356,3 +362,25 @@ def test_several_threads_may_read_at_once(tmp_path: Path) -> None:
         found = pool.map(lambda job: _read(reader, job[0], job[1], job[1] + 10), jobs)
         for (name, start), read in zip(jobs, found, strict=True):
             assert torch.equal(read, tensors[name].bfloat16().float()[start : start + 10])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_held_reader_gives_what_the_checkpoint_has_and_reads_it_once(
+    tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {"a": torch.randn(7, 11), "b": torch.randn(5)}
+    save_file({name: each.to(dtype) for name, each in tensors.items()}, tmp_path / "model.safetensors")
+    plain, held = CheckpointReader(tmp_path), HeldReader(CheckpointReader(tmp_path))
+    assert held.names() == plain.names() and held.where == plain.where
+    assert held.info("a") == plain.info("a")
+    for start, stop in [(0, 77), (3, 40), (76, 77), (5, 5)]:
+        assert np.array_equal(held.read("a", start, stop), plain.read("a", start, stop))
+    out = np.zeros(50, dtype=np.float32)
+    view = held.read("a", 10, 20, out=out)
+    assert np.shares_memory(view, out) and np.array_equal(view, plain.read("a", 10, 20))
+    held.read("a", 0, 77)[:] = 0  # what is handed out is the caller's
+    held.close()
+    monkeypatch.setattr(CheckpointReader, "read", None)
+    assert np.array_equal(held.read("a", 0, 77), tensors["a"].to(dtype).float().numpy().reshape(-1))
+    with pytest.raises(TypeError):
+        held.read("b", 0, 5)

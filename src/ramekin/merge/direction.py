@@ -1,11 +1,13 @@
-"""Merges in memory: of arrays, or of checkpoints with the scaling factor still open.
+"""Merges in memory: of arrays, of checkpoints, or with the scaling factor still open.
 
 A `Direction` holds the base and what the method adds to it, both read once; every scaling factor after that
 touches no file, and gives bit for bit the numbers that a merge to disk would write. It holds two models in
 memory, so it is for models that fit; `run.merge_factors` is for those that do not.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -16,17 +18,26 @@ import numpy.typing as npt
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.array import Array
 from ramekin.merge.check import check_tensors
-from ramekin.merge.inputs import ModelInput
+from ramekin.merge.inputs import ModelInput, ReaderOf
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter, places
-from ramekin.merge.plan import Dtype, open_merge
+from ramekin.merge.plan import Dtype, OpenMerge, open_merge
 from ramekin.merge.post import parse_post
 from ramekin.merge.run import Progress, Walk, Walking, walk
-from ramekin.merge.stream import Chunk, ModelStream, NamedReader
+from ramekin.merge.stream import Chunk, ModelStream, NamedReader, num_threads
 from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite, rounded
-from ramekin.weights.reading import ArrayReader
+from ramekin.weights.reading import ArrayReader, CheckpointReader
 
-__all__ = ["Direction", "merge_arrays", "merge_direction", "merge_tensors"]
+__all__ = [
+    "Direction",
+    "MergedTensors",
+    "merge_arrays",
+    "merge_direction",
+    "merge_into",
+    "merge_tensors",
+]
+
+_PART = 1 << 17  # elements of a tensor formed at a time, so that they stay in the cache
 
 
 @final
@@ -46,19 +57,48 @@ class Direction:
     """What the method measured; JSON values."""
     warnings: tuple[str, ...]
 
+    bytes_read: int
+    """Of the models, in all passes."""
+
     def scaled(self, factor: float | Parameter) -> dict[str, Floats]:
         """The merged tensors, base + factor * direction, by name, fp32.
 
         Raises:
             WeightsError: a merged value is not finite in its dtype.
         """
+        tensors = _empty({name: self.direction[name].shape for name in self.dtypes})
+        self.scaled_into(tensors, factor)
+        return tensors
+
+    def scaled_into(self, tensors: Mapping[str, Floats], factor: float | Parameter) -> None:
+        """Write the merged tensors over those of a model.
+
+        Args:
+            tensors: contiguous fp32 arrays by name, of the shapes of the base's.
+            factor: the scaling factor, one or by tensor.
+
+        Raises:
+            WeightsError: a merged value is not finite in its dtype; then the tensors are of no use.
+        """
         parameter = factor if isinstance(factor, Parameter) else Parameter.of(factor)
         depth = places(dict.fromkeys(self.sources.values()))
         factors = {name: parameter.at(name, place) for name, place in depth.items()}
-        return {
-            name: _finite(name, self.base[name] + self.direction[name] * factors[self.sources[name]], dtype)
-            for name, dtype in self.dtypes.items()
-        }
+
+        def form(part: tuple[str, int, int]) -> None:
+            name, start, stop = part
+            out = _flat(tensors[name], name)[start:stop]
+            # The two operations of `run.Walk.scaled`, which round twice.
+            np.multiply(self.direction[name].reshape(-1)[start:stop], factors[self.sources[name]], out=out)
+            np.add(self.base[name].reshape(-1)[start:stop], out, out=out)
+            out[:] = _finite(name, out, self.dtypes[name])
+
+        parts = [
+            (name, start, min(start + _PART, self.direction[name].size))
+            for name in self.dtypes
+            for start in range(0, self.direction[name].size, _PART)
+        ]
+        with ThreadPoolExecutor(num_threads(), thread_name_prefix="scale") as pool:
+            deque(pool.map(form, parts), maxlen=0)
 
 
 def merge_direction(
@@ -69,6 +109,7 @@ def merge_direction(
     settings: Mapping[str, object],
     dtype: Dtype = "same",
     progress: Progress | None = None,
+    reader_of: ReaderOf = CheckpointReader,
 ) -> Direction:
     """Read the models once and keep the base and the direction the method goes in.
 
@@ -79,12 +120,15 @@ def merge_direction(
         settings: the method's; its scaling factor is of no effect.
         dtype: what the merged numbers are rounded to; `same` is the base's.
         progress: told the bytes read so far and in all.
+        reader_of: how checkpoints are opened.
 
     Raises:
         UsageError: the method has no scaling factor, or as `run.merge` does.
         WeightsError: as `run.merge` does.
     """
-    with open_merge(method, base=base, models=models, settings=settings, dtype=dtype) as opened:
+    with open_merge(
+        method, base=base, models=models, settings=settings, dtype=dtype, reader_of=reader_of
+    ) as opened:
         if not opened.method.scaled:
             raise UsageError(
                 f"{method} has no scaling_factor", fix="sweep a method that has one, or use merge"
@@ -95,8 +139,8 @@ def merge_direction(
 
         def keep(name: str, chunk: Chunk, combined: Array) -> None:
             assert chunk.base is not None  # scaled methods need a base
-            _put(bases[name], chunk, walked.stream.take(chunk.base))
-            _put(directions[name], chunk, walked.stream.take(combined))
+            _put(bases[name], name, chunk, walked.stream.take(chunk.base))
+            _put(directions[name], name, chunk, walked.stream.take(combined))
 
         for _ in walked.over(opened.names, keep):
             pass
@@ -107,7 +151,20 @@ def merge_direction(
             {name: planned.dtype for name, planned in opened.tensors.items()},
             walked.prepared.figures(),
             (*opened.plan.warnings, *walked.prepared.warnings),
+            walked.stream.bytes_read,
         )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MergedTensors:
+    """What a merge in memory tells beside its tensors."""
+
+    figures: Mapping[str, object]
+    """What the method measured; JSON values."""
+    warnings: tuple[str, ...]
+    bytes_read: int
+    """Of the models, in all passes."""
 
 
 def merge_tensors(
@@ -126,8 +183,44 @@ def merge_tensors(
         WeightsError: as `run.merge` does.
     """
     with open_merge(method, base=base, models=models, settings=settings, dtype=dtype) as opened:
-        merged = _merged(walk(opened, Walking(progress=progress)), opened.names)
-        return {name: _finite(name, merged[name], planned.dtype) for name, planned in opened.tensors.items()}
+        tensors = _empty({name: planned.shape for name, planned in opened.tensors.items()})
+        _merged_into(tensors, opened, progress)
+        return tensors
+
+
+def merge_into(
+    tensors: Mapping[str, Floats],
+    method: str,
+    *,
+    base: Path | None,
+    models: Sequence[ModelInput],
+    settings: Mapping[str, object],
+    post: Mapping[str, object] | None = None,
+    dtype: Dtype = "same",
+    progress: Progress | None = None,
+    reader_of: ReaderOf = CheckpointReader,
+) -> MergedTensors:
+    """Write the tensors of one merge over those of a model: the numbers that `run.merge` writes to a file.
+
+    Args:
+        tensors: contiguous fp32 arrays by name, of the shapes of the base's.
+        method: see `run.merge` for it and the others.
+        base: the base's folder.
+        models: the models.
+        settings: the method's.
+        post: a step after the method.
+        dtype: what the merged numbers are rounded to.
+        progress: told the bytes read so far and in all.
+        reader_of: how checkpoints are opened.
+
+    Raises:
+        UsageError: as `run.merge` does.
+        WeightsError: as `run.merge` does; then the tensors are of no use.
+    """
+    with open_merge(
+        method, base=base, models=models, settings=settings, post=post, dtype=dtype, reader_of=reader_of
+    ) as opened:
+        return _merged_into(tensors, opened, progress)
 
 
 def merge_arrays(
@@ -180,24 +273,44 @@ def merge_arrays(
     )
     sources = {name: name for name in names}
     walked = Walk(chosen, parsed, parse_post(post), stream, chosen.prepare(stream, parsed), sources)
-    return {name: _finite(name, tensor, "F32") for name, tensor in _merged(walked, names).items()}
+    tensors = _empty({name: stream.shape(name) for name in names})
+    _fill(tensors, walked, dict.fromkeys(names, "F32"))
+    return tensors
 
 
-def _merged(walked: Walk, names: Sequence[str]) -> dict[str, Floats]:
-    """The merged tensors by name, fp32."""
+def _merged_into(
+    tensors: Mapping[str, Floats], opened: OpenMerge, progress: Progress | None
+) -> MergedTensors:
+    walked = walk(opened, Walking(progress=progress))
+    _fill(tensors, walked, {name: planned.dtype for name, planned in opened.tensors.items()})
+    return MergedTensors(
+        walked.prepared.figures(),
+        (*opened.plan.warnings, *walked.prepared.warnings),
+        walked.stream.bytes_read,
+    )
+
+
+def _fill(tensors: Mapping[str, Floats], walked: Walk, dtypes: Mapping[str, str]) -> None:
+    """Write the merged tensors, chunk by chunk."""
     factor: Parameter | None = getattr(walked.settings, "scaling_factor", None)
-    merged = _empty({name: walked.stream.shape(walked.sources[name]) for name in names})
 
     def keep(name: str, chunk: Chunk, combined: Array) -> None:
-        _put(merged[name], chunk, walked.stream.take(walked.scaled(chunk, combined, factor)))
+        values = walked.stream.take(walked.scaled(chunk, combined, factor))
+        _put(tensors[name], name, chunk, _finite(name, values, dtypes[name]))
 
-    for _ in walked.over(names, keep):
+    for _ in walked.over(list(dtypes), keep):
         pass
-    return merged
 
 
-def _put(tensor: Floats, chunk: Chunk, values: Floats) -> None:
-    tensor.reshape(-1)[chunk.start : chunk.start + values.size] = values.reshape(-1)
+def _put(tensor: Floats, name: str, chunk: Chunk, values: Floats) -> None:
+    _flat(tensor, name)[chunk.start : chunk.start + values.size] = values.reshape(-1)
+
+
+def _flat(tensor: Floats, name: str) -> Floats:
+    """A view of all values."""
+    if tensor.dtype != np.float32 or not tensor.flags.c_contiguous:
+        raise UsageError("tensors are written in place only where they are contiguous fp32", where=name)
+    return tensor.reshape(-1)
 
 
 def _empty(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Floats]:

@@ -6,7 +6,7 @@ it. This module knows the layout of folders and nothing of methods.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from ramekin.weights.reading import AbstractTensorReader, AdapterReader, Checkpo
 
 __all__ = [
     "ModelInput",
+    "ReaderOf",
     "check_copies",
     "embedding_counts",
     "embedding_name",
@@ -37,6 +38,9 @@ __all__ = [
     "output_sources",
     "unique_names",
 ]
+
+ReaderOf = Callable[[Path], AbstractTensorReader]
+"""How a checkpoint's folder is opened."""
 
 _COMPARED = 1 << 18  # elements compared at a time
 
@@ -66,32 +70,36 @@ class ModelInput:
 
 @contextlib.contextmanager
 def opened(
-    base: Path | None, models: Sequence[ModelInput]
+    base: Path | None, models: Sequence[ModelInput], *, reader_of: ReaderOf = CheckpointReader
 ) -> Iterator[tuple[NamedReader | None, tuple[NamedReader, ...]]]:
     """Open the base and the models; only headers and adapters are read. Closed when the block ends."""
     with contextlib.ExitStack() as stack:
         root = None
         if base is not None:
-            root = NamedReader(f"the base ({base})", stack.enter_context(CheckpointReader(base)))
+            root = NamedReader(f"the base ({base})", stack.enter_context(reader_of(base)))
         tuned = [
-            NamedReader(model.label, stack.enter_context(open_model(model, base=base))) for model in models
+            NamedReader(model.label, stack.enter_context(open_model(model, base=base, reader_of=reader_of)))
+            for model in models
         ]
         yield root, tuple(tuned)
 
 
-def open_model(model: ModelInput, *, base: Path | None) -> AbstractTensorReader:
+def open_model(
+    model: ModelInput, *, base: Path | None, reader_of: ReaderOf = CheckpointReader
+) -> AbstractTensorReader:
     """A reader of a checkpoint, or of an adapter on its base.
 
     Args:
         model: what to open.
         base: the merge's base, for adapters that name none.
+        reader_of: how checkpoints are opened.
 
     Raises:
         UsageError: an adapter without a base.
         WeightsError: a folder without weights, a damaged file, an adapter that does not fit its base.
     """
     if not model.is_adapter:
-        return CheckpointReader(model.folder)
+        return reader_of(model.folder)
     folder = model.base_folder or base
     if folder is None:
         raise UsageError(
@@ -101,7 +109,7 @@ def open_model(model: ModelInput, *, base: Path | None) -> AbstractTensorReader:
         )
     from ramekin.weights.adapter_folder import read_adapter  # needs torch
 
-    return AdapterReader(CheckpointReader(folder), read_adapter(model.folder), folder=model.folder)
+    return AdapterReader(reader_of(folder), read_adapter(model.folder), folder=model.folder)
 
 
 def embedding_name(names: Iterable[str]) -> str | None:

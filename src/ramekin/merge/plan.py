@@ -23,7 +23,7 @@ from ramekin.merge.check import (
     check_tensors,
     check_tokenizers,
 )
-from ramekin.merge.inputs import ModelInput, opened, unique_names
+from ramekin.merge.inputs import ModelInput, ReaderOf, opened, unique_names
 from ramekin.merge.method import Method
 from ramekin.merge.methods import find_method
 from ramekin.merge.post import Svc, parse_post
@@ -31,6 +31,7 @@ from ramekin.merge.settings import settings_to_json
 from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
 from ramekin.weights.lineage import weights_sha256
+from ramekin.weights.reading import CheckpointReader
 from ramekin.weights.verify import verify_checkpoint
 from ramekin.weights.writing import PlannedTensor, planned_bytes
 
@@ -157,6 +158,7 @@ def open_merge(
     post: Mapping[str, object] | None = None,
     dtype: Dtype,
     outputs: Sequence[Path] = (),
+    reader_of: ReaderOf = CheckpointReader,
 ) -> Iterator[OpenMerge]:
     """Check everything that settings, headers and configurations tell, and keep the files open.
 
@@ -176,7 +178,7 @@ def open_merge(
     models = used_models(chosen, base, models)
     chosen.check_inputs(len(models), has_base=base is not None)
     chosen.check(parsed, len(models))
-    with open_models(base, models, needs_base=chosen.needs_base) as found:
+    with open_models(base, models, needs_base=chosen.needs_base, reader_of=reader_of) as found:
         everyone, names = found.everyone, found.names
         reader = everyone[0].reader
         tensors = {
@@ -208,7 +210,13 @@ def open_merge(
 
 
 @contextlib.contextmanager
-def open_models(base: Path | None, models: Sequence[ModelInput], *, needs_base: bool) -> Iterator[OpenModels]:
+def open_models(
+    base: Path | None,
+    models: Sequence[ModelInput],
+    *,
+    needs_base: bool,
+    reader_of: ReaderOf = CheckpointReader,
+) -> Iterator[OpenModels]:
     """Check everything that headers and configurations tell of some models, and keep their files open.
 
     Products of matrices are made in one thread each while they are, as chunks are worked on side by side and
@@ -218,6 +226,7 @@ def open_models(base: Path | None, models: Sequence[ModelInput], *, needs_base: 
         base: the checkpoint the models were tuned from.
         models: checkpoints and adapters.
         needs_base: whether deltas are wanted, so that the base cannot be among the models.
+        reader_of: how checkpoints are opened.
 
     Raises:
         UsageError: the list of models is wrong.
@@ -228,7 +237,10 @@ def open_models(base: Path | None, models: Sequence[ModelInput], *, needs_base: 
         verify_checkpoint(folder, hashes=False)
     hash_of = functools.cache(weights_sha256)
     warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
-    with threadpool_limits(limits=1, user_api="blas"), opened(base, models) as (root, tuned):
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        opened(base, models, reader_of=reader_of) as (root, tuned),
+    ):
         everyone = tuned if root is None else (root, *tuned)
         for other in everyone[1:]:
             check_tensors(everyone[0], other)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.weights.dtypes import FILE_DTYPES, Floats, widen
+from ramekin.weights.dtypes import FILE_DTYPES, Floats, narrow, widen
 from ramekin.weights.header import TensorInfo
 from ramekin.weights.layout import Layout, open_layout
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ramekin.weights.adapter_folder import Adapter
     from ramekin.weights.change import AbstractChange
 
-__all__ = ["AbstractTensorReader", "AdapterReader", "ArrayReader", "CheckpointReader"]
+__all__ = ["AbstractTensorReader", "AdapterReader", "ArrayReader", "CheckpointReader", "HeldReader"]
 
 _BLOCK = 1 << 16  # elements converted at a time, and of the rows of an adapter's change made at a time
 
@@ -160,6 +160,51 @@ class CheckpointReader(AbstractTensorReader):
                         "cannot read a weights file", where=str(path), got=error.strerror or str(error)
                     ) from error
             return self._descriptors[file]
+
+
+@final
+class HeldReader(AbstractTensorReader):
+    """A checkpoint whose tensors stay in memory from when they are first read, in the file's dtype.
+
+    Args:
+        reader: of the checkpoint.
+    """
+
+    def __init__(self, reader: CheckpointReader) -> None:
+        self._reader = reader
+        self._held: dict[str, npt.NDArray[Any]] = {}
+        self._reading = threading.Lock()
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return self._reader.where
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the tensors, sorted."""
+        return self._reader.names()
+
+    def info(self, name: str) -> TensorInfo:
+        """The dtype, shape and place of a tensor."""
+        return self._reader.info(name)
+
+    def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
+        """A slice of the flattened tensor, in fp32; the whole tensor is read where it has not been yet."""
+        info = self.info(name)
+        values = _slot(info, start, stop, out)
+        with self._reading:
+            if name not in self._held:
+                self._held[name] = narrow(self._reader.read(name, 0, info.numel), info.dtype)
+        kept = self._held[name][start:stop]
+        if info.dtype == "F32":
+            values[:] = kept
+        else:
+            widen(kept.view(np.uint16), info.dtype, out=values)
+        return values
+
+    def close(self) -> None:
+        """Close the files; what was read stays."""
+        self._reader.close()
 
 
 @final
