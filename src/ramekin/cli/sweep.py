@@ -28,7 +28,11 @@ def sweep(
     Example: ramekin sweep fuse method=task_arithmetic 'method.scaling_factor=range(0,1.1,0.1)'
     modelpool=Seq2SeqLMPool/flan-t5-base_glue taskpool=flan-t5_glue_text_generation output=runs/lambda
 
-    Each point has a folder below OUTPUT, named by its values; what is finished is not done again.
+    Example: ramekin sweep merge method=task_arithmetic 'method.scaling_factor=range(0,1.1,0.1)'
+    base=google/flan-t5-base models=[runs/rte,runs/cola] tasks=[glue/rte,glue/cola] output=runs/lambda
+
+    A merge that is given tasks is formed in memory and evaluated, its models read once for all points; without
+    tasks each point is a checkpoint. Each point has a folder below OUTPUT, named by its values; what is finished is not done again.
     """
     from ramekin.cli.progress import terminal_progress
     from ramekin.recipes.sweep import SweepRequest, execute, plan

@@ -17,15 +17,15 @@ from ramekin.errors import UsageError
 from ramekin.evaluate.mode import MODES
 from ramekin.files import refuse_existing, write_json
 from ramekin.recipes.data import TaskExamples, evaluation_sets
+from ramekin.recipes.evaluated_merge import EvaluatedMerge, evaluated_merge_report
 from ramekin.recipes.merge import method_settings, model_input, plan_text, run_merge
 from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.results import columns_of, counters_of, evaluation_sets_of, finish, machine, score_row
-from ramekin.recipes.runs import command_line, fresh_folder, run_folder
+from ramekin.recipes.results import evaluation_sets_of, finish
+from ramekin.recipes.runs import fresh_folder, run_folder
 from ramekin.recipes.schema import FuseConfig, PoolMember
-from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput
@@ -106,7 +106,20 @@ def _fuse(
             return Outcome(result, str(result))
         evaluation = _evaluate(config, model, places, base, sets, run, progress)
     result = fusionbench_report(evaluation)
-    report = _report(config, started, base, models, merged, sets, evaluation, merge_seconds)
+    report = evaluated_merge_report(
+        EvaluatedMerge(
+            method=config.method,
+            suite=config.taskpool.name,
+            base=base,
+            base_name=config.modelpool.models[_BASE].pretrained_model_name_or_path or base.name,
+            models=models,
+            sets=sets,
+            evaluation=evaluation,
+            started=started,
+            merge_seconds=merge_seconds,
+            warnings=merged.warnings if merged is not None else (),
+        )
+    )
     write_json(save_path or run / "program_report.json", result)
     outcome = finish(run, report, evaluation)
     shown = f"{outcome.text()}\n{save_path or run / 'program_report.json'}:\n{json.dumps(result)}"
@@ -211,54 +224,3 @@ def _tokenizer_folder(config: FuseConfig, places: Places, base: Path, progress: 
     if has_tokenizer(base) or config.modelpool.tokenizer is None:
         return base
     return locate(config.modelpool.tokenizer.pretrained_model_name_or_path, places, progress)
-
-
-def _report(
-    config: FuseConfig,
-    started: str,
-    base: Path,
-    models: Sequence["ModelInput"],
-    merged: "MergeReport | None",
-    sets: Sequence[TaskExamples],
-    evaluation: Any,
-    merge_seconds: float,
-) -> Report:
-    from ramekin.weights.lineage import weights_sha256
-
-    method = config.method["name"]
-    label = base.name if merged is None else method
-    pool = config.modelpool.models[_BASE].pretrained_model_name_or_path or base.name
-    facts = [CheckpointFact(pool, parameters=evaluation.all_parameters, sha256=weights_sha256(base))]
-    facts += [CheckpointFact(m.name, "", (pool,), sha256=weights_sha256(m.folder)) for m in models]
-    if merged is not None:
-        facts.append(
-            CheckpointFact(method, method, (pool, *(m.name for m in models)), evaluation.all_parameters)
-        )
-    settings = ", ".join(f"{key}={value}" for key, value in method_settings(config.method).items())
-    return Report(
-        title=f"{label} on {config.taskpool.name}",
-        summary=(f"{len(models)} models merged by {method}" + (f" ({settings})." if settings else "."),)
-        if merged is not None
-        else (),
-        tables=(
-            ScoreTable(
-                config.taskpool.name,
-                columns_of(evaluation),
-                (score_row(label, evaluation),),
-                caption=f"Scored by the rules of '{evaluation.mode.name}'.",
-            ),
-        ),
-        timings=(Timing("merge", merge_seconds), Timing("answer", evaluation.seconds)),
-        facts=RunFacts(
-            command=command_line(),
-            seed=config.seed,
-            started=started,
-            machine=machine(),
-            parameters=evaluation.all_parameters,
-            versions=evaluation.versions,
-            data=tuple(each.origin for each in sets),
-            checkpoints=tuple(facts),
-            counters=counters_of(evaluation),
-            warnings=merged.warnings if merged is not None else (),
-        ),
-    )

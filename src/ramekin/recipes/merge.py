@@ -10,21 +10,21 @@ from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.schema import MergeConfig
+from ramekin.recipes.schema import AbstractMergeConfig, MergeConfig
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput
     from ramekin.merge.plan import MergePlan
     from ramekin.merge.run import MergeReport
 
-__all__ = ["execute", "method_settings", "model_input", "plan", "plan_text", "run_merge"]
+__all__ = ["execute", "merge_inputs", "method_settings", "model_input", "plan", "plan_text", "run_merge"]
 
 
 def plan(config: MergeConfig) -> Outcome:
     """What would be read and written, from the headers alone; an unfit pair of models is found here."""
     from ramekin.merge.plan import plan_merge
 
-    base, models = _inputs(config, places_of(config), SilentProgress())
+    base, models = merge_inputs(config, SilentProgress())
     planned = plan_merge(
         config.method["name"],
         base=base,
@@ -40,7 +40,7 @@ def plan(config: MergeConfig) -> Outcome:
 
 def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
     """Merge and write the checkpoint."""
-    base, models = _inputs(config, places_of(config), progress)
+    base, models = merge_inputs(config, progress)
     report = run_merge(
         config.method,
         base,
@@ -146,9 +146,11 @@ def _output(config: MergeConfig) -> Path:
     return config.output
 
 
-def _inputs(
-    config: MergeConfig, places: Places, progress: AbstractProgress
+def merge_inputs(
+    config: AbstractMergeConfig, progress: AbstractProgress
 ) -> tuple[Path | None, list["ModelInput"]]:
+    """The folders of the base and of the models that a configuration names."""
+    places = places_of(config)
     base = locate(config.base, places, progress) if config.base is not None else None
     return base, [model_input(name, config.base, places, progress) for name in config.models]
 

@@ -32,6 +32,7 @@ from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
+    "AbstractMergeConfig",
     "BaseConfig",
     "EvaluateConfig",
     "FuseConfig",
@@ -212,9 +213,8 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]B)", re.IGNORECASE)
 _UNITS: Final[Mapping[str, int]] = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
-@final
-class MergeConfig(AbstractVerbConfig):
-    """`ramekin merge`."""
+class AbstractMergeConfig(AbstractVerbConfig):
+    """What is merged, and how."""
 
     method: MethodConfig
     base: str | None = None
@@ -222,6 +222,12 @@ class MergeConfig(AbstractVerbConfig):
     post: Annotated[dict[str, Any] | None, AfterValidator(_known_post)] = None
     """A step after the method: `post=svc post.alpha=0.1`."""
     dtype: Literal["same", "float32", "bfloat16", "float16"] = "same"
+
+
+@final
+class MergeConfig(AbstractMergeConfig):
+    """`ramekin merge`."""
+
     max_shard_size: Annotated[str | None, AfterValidator(_is_a_size)] = None
     """The most that a file of the output holds, such as `5GB`; None writes one file."""
     verify: bool = False

@@ -25,7 +25,7 @@ from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.runs import config_text, fresh_folder
 from ramekin.recipes.settings import AbstractVerbConfig
-from ramekin.recipes.sweeps.jobs import RECORDS, SCHEMAS, PointJob, check_jobs, composed
+from ramekin.recipes.sweeps.jobs import RECORDS, SCHEMAS, PointJob, carried_out, check_jobs, composed
 from ramekin.recipes.sweeps.points import Points, SweepPoint, is_key, sweep_points
 from ramekin.recipes.sweeps.records import (
     PointRecord,
@@ -38,7 +38,6 @@ from ramekin.recipes.sweeps.records import (
 from ramekin.recipes.sweeps.report import PointResult, sweep_report, text_table
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.workers import workers
-from ramekin.registry import unknown_name
 from ramekin.report.write import write_report
 
 __all__ = ["SweepRequest", "execute", "failed_points", "plan", "run_points", "write_rows"]
@@ -186,24 +185,21 @@ def _is_unfinished(output: Path) -> bool:
 
 def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob]]:
     """The points and their jobs, all of them checked."""
-    if request.verb not in SCHEMAS:
-        raise UsageError(unknown_name("verb to sweep", request.verb, SCHEMAS))
+    verb = carried_out(request.verb, request.words, request.config_file)
     outputs = [word for word in request.words if is_key(word, "output")]
     points = sweep_points([word for word in request.words if not is_key(word, "output")])
-    check_jobs([_job(request, point, Path()) for point in points.points])
+    check_jobs([_job(request, verb, point, Path()) for point in points.points])
     # Through the configuration, so that a file may say it, and a word be written as the verb takes it.
     first = [*points.points[0].words, *outputs]
-    output = compose(request.verb, SCHEMAS[request.verb], first, config_file=request.config_file).output
+    output = compose(verb, SCHEMAS[verb], first, config_file=request.config_file).output
     folder = output or fresh_folder(f"sweep-{request.verb}")
-    return points, folder, [_job(request, point, folder) for point in points.points]
+    return points, folder, [_job(request, verb, point, folder) for point in points.points]
 
 
-def _job(request: SweepRequest, point: SweepPoint, folder: Path) -> PointJob:
+def _job(request: SweepRequest, verb: str, point: SweepPoint, folder: Path) -> PointJob:
     record = folder / RECORDS / f"{point.name}.json"
     parallel = request.workers != 1
-    return PointJob(
-        request.verb, point.words, request.config_file, record, folder / point.name, one_thread=parallel
-    )
+    return PointJob(verb, point.words, request.config_file, record, folder / point.name, one_thread=parallel)
 
 
 def _make_bases(jobs: Sequence[PointJob], progress: AbstractProgress) -> None:

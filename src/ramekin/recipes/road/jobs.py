@@ -9,36 +9,32 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from ramekin.evaluate.mode import MODES
 from ramekin.files import write_json
 from ramekin.recipes.adapter_config import AdapterConfig
-from ramekin.recipes.data import evaluation_sets, training_examples
+from ramekin.recipes.data import training_examples
+from ramekin.recipes.examination import Examination, examine
 from ramekin.recipes.fine_tuning import adapter_recipe, loss_row
-from ramekin.recipes.merge import method_settings
+from ramekin.recipes.in_place import InPlaceModel
 from ramekin.recipes.places import Places
-from ramekin.recipes.results import counters_of, evaluation_sets_of, write_predictions_of
+from ramekin.recipes.results import counters_of, write_predictions_of
 from ramekin.report.values import Cell, Counter, LossRow
 from ramekin.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from ramekin.evaluate.evaluation import Evaluation
-    from ramekin.evaluate.runner import EncodedEvalSet
     from ramekin.merge.inputs import ModelInput
     from ramekin.weights.opening import Opened
 
 __all__ = [
     "EvaluateJob",
     "Evaluated",
-    "Examination",
     "FineTuneJob",
     "FineTuned",
     "Kind",
     "SweepJob",
-    "forget_readings",
     "run_evaluation",
     "run_fine_tuning",
     "run_sweep",
@@ -77,20 +73,6 @@ class FineTuned:
     trainable_parameters: int
     lost: Mapping[str, int]
     """What was truncated or unknown, by kind."""
-
-
-@final
-@dataclass(frozen=True)
-class Examination:
-    """What every model of a road is evaluated on, and how."""
-
-    tasks: tuple[str, ...]
-    split: str
-    rows: int
-    mode: str
-    seed: int
-    tokenizer: Path
-    places: Places
 
 
 @final
@@ -144,6 +126,7 @@ def run_fine_tuning(job: FineTuneJob) -> FineTuned:
 
 def _fine_tune(job: FineTuneJob) -> None:
     from ramekin.tensors.encode import encode
+    from ramekin.tensors.tokenizer import load_tokenizer
     from ramekin.train.loop import finetune
     from ramekin.weights.adapter import attach_adapter, save_adapter
     from ramekin.weights.checkpoint import save_checkpoint
@@ -152,10 +135,10 @@ def _fine_tune(job: FineTuneJob) -> None:
     (data,) = training_examples(
         [job.task], split="train", templates="first", limit=job.rows, places=job.places
     )
-    opened = _open(job.base)
+    opened, tokenizer = _open(job.base), load_tokenizer(job.base)
     encoded = encode(
         data.examples,
-        _tokenizer(job.base),
+        tokenizer,
         max_input_tokens=job.recipe.max_input_tokens,
         max_target_tokens=job.recipe.max_target_tokens,
     )
@@ -163,7 +146,7 @@ def _fine_tune(job: FineTuneJob) -> None:
     seed = job.recipe.seed
     model: Any = opened.model
     if is_lora:
-        model = attach_adapter(model, adapter_recipe(job.adapter, _tokenizer(job.base)), seed=seed)
+        model = attach_adapter(model, adapter_recipe(job.adapter, tokenizer), seed=seed)
     working = job.output.with_name(f"{job.output.name}.unfinished")
     trained = finetune(model, encoded.items, job.recipe, run_dir=working, resume=True)
     lineage = Lineage(
@@ -210,7 +193,7 @@ def run_evaluation(job: EvaluateJob) -> Evaluated:
     kept = _kept(job.output)
     if kept is None:
         opened = _open(job.folder, base=job.base)
-        kept = _keep(job.label, _evaluate(opened.model, job.examination), job.output)
+        kept = _keep(job.label, examine(opened.model, job.examination), job.output)
     return kept
 
 
@@ -220,20 +203,12 @@ def run_sweep(job: SweepJob) -> tuple[Evaluated, ...]:
     found = [_kept(folder) for folder in folders]
     if all(found):
         return tuple(each for each in found if each is not None)
-    import torch
-
-    from ramekin.merge.direction import merge_direction
-    from ramekin.weights.seq2seq import set_tensors
-
-    direction = merge_direction(
-        job.method["name"], base=job.base, models=job.models, settings=method_settings(job.method)
-    )
-    model = _open(job.base).model
+    # What is swept is the scaling factor alone, for which the models need not stay in memory.
+    merged = InPlaceModel(job.base, job.models, device="cpu", in_memory=False)
     results = []
     for factor, folder in zip(job.factors, folders, strict=True):
-        merged = {name: torch.from_numpy(each) for name, each in direction.scaled(factor).items()}
-        set_tensors(model, merged)
-        results.append(_keep(f"{factor:g}", _evaluate(model, job.examination), folder))
+        merged.merge({**job.method, "scaling_factor": factor})
+        results.append(_keep(f"{factor:g}", examine(merged.model, job.examination), folder))
     return tuple(results)
 
 
@@ -241,48 +216,6 @@ def _open(folder: Path, base: Path | None = None) -> "Opened":
     from ramekin.weights.opening import open_model
 
     return open_model(folder, base=base)
-
-
-def forget_readings() -> None:
-    """Drop what this process keeps of earlier roads: a path may hold something else by now."""
-    _tokenizer.cache_clear()
-    _encoded.cache_clear()
-
-
-@lru_cache(maxsize=4)
-def _tokenizer(folder: Path) -> Any:
-    from ramekin.tensors.tokenizer import load_tokenizer
-
-    return load_tokenizer(folder)
-
-
-@lru_cache(maxsize=2)
-def _encoded(examination: Examination) -> "tuple[EncodedEvalSet, ...]":
-    """The rows of an examination as tokens: read and encoded once a process."""
-    from ramekin.evaluate.runner import encode_sets
-
-    mode = MODES[examination.mode]
-    sets = evaluation_sets(
-        examination.tasks,
-        split=examination.split,
-        templates="first",
-        limit=examination.rows,
-        places=examination.places,
-        mode=mode,
-    )
-    return encode_sets(evaluation_sets_of(sets), _tokenizer(examination.tokenizer), mode=mode)
-
-
-def _evaluate(model: Any, examination: Examination) -> "Evaluation":
-    from ramekin.evaluate.runner import evaluate_encoded
-
-    return evaluate_encoded(
-        model,
-        _tokenizer(examination.tokenizer),
-        _encoded(examination),
-        mode=MODES[examination.mode],
-        seed=examination.seed,
-    )
 
 
 def _keep(label: str, evaluation: "Evaluation", folder: Path) -> Evaluated:

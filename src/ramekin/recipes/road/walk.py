@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from ramekin.evaluate.mode import MODES
 from ramekin.recipes.bases.made import MadeBase, make_base
 from ramekin.recipes.bases.world import WORLD_BASES, ensure_world_base, refuse_another
-from ramekin.recipes.data import TaskExamples, evaluation_sets, training_examples
+from ramekin.recipes.data import TaskExamples, training_examples
+from ramekin.recipes.examination import Examination, examined_rows
 from ramekin.recipes.merge import run_merge
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.progress import AbstractProgress
@@ -24,12 +24,10 @@ from ramekin.recipes.results import short_name
 from ramekin.recipes.road.jobs import (
     Evaluated,
     EvaluateJob,
-    Examination,
     FineTuned,
     FineTuneJob,
     Kind,
     SweepJob,
-    forget_readings,
     run_evaluation,
     run_fine_tuning,
     run_sweep,
@@ -82,25 +80,17 @@ class Walk:
 
 def walk(config: RunConfig, folder: Path, progress: AbstractProgress) -> Walk:
     """Walk the road, leaving checkpoints and predictions in `folder`."""
-    forget_readings()
     road, places = config.recipe, places_of(config)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     base = _base(config, road, places, folder, progress)
     found = Walk(road, base, road.base.name, started)
     found.timings.append(Timing("make the base", time.perf_counter() - clock))
-    validation = evaluation_sets(
-        road.tasks,
-        split=road.split,
-        templates="first",
-        limit=road.eval_rows,
-        places=places,
-        mode=MODES[road.mode],
-    )
-    found.origins = tuple(each.origin for each in validation)
     examination = Examination(
-        road.tasks, road.split, road.eval_rows, road.mode, config.seed, base.folder, places
+        road.tasks, road.split, road.mode, base.folder, places, limit=road.eval_rows, seed=config.seed
     )
+    validation = examined_rows(examination)
+    found.origins = tuple(each.origin for each in validation)
     with workers(road.workers) as pool:
         with _timed(found, "fine-tune"):
             jobs = _fine_tunings(config, base.folder, places, folder)

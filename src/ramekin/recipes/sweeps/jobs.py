@@ -9,15 +9,21 @@ from ramekin.errors import UsageError
 from ramekin.recipes import schema
 from ramekin.recipes.compose import compose
 from ramekin.recipes.settings import AbstractVerbConfig
+from ramekin.recipes.trial_schema import TrialConfig
+from ramekin.registry import unknown_name
+from ramekin.text.strict_yaml import read_yaml
 
-__all__ = ["RECORDS", "SCHEMAS", "PointJob", "check_jobs", "composed"]
+__all__ = ["RECORDS", "SCHEMAS", "VERBS", "PointJob", "carried_out", "check_jobs", "composed"]
 
 SCHEMAS: Final[Mapping[str, type[AbstractVerbConfig]]] = {
     "train": schema.TrainConfig,
     "evaluate": schema.EvaluateConfig,
     "merge": schema.MergeConfig,
     "fuse": schema.FuseConfig,
+    "trial": TrialConfig,
 }
+"""What a point can carry out."""
+VERBS: Final = ("train", "evaluate", "merge", "fuse")
 """The verbs that can be swept."""
 RECORDS: Final = "points"
 """The folder of the records of finished points."""
@@ -55,6 +61,20 @@ def composed(job: PointJob) -> AbstractVerbConfig:
     """
     words = [*job.words, *job.whereabouts, f"output={_quoted(job.output)}"]
     return compose(job.verb, SCHEMAS[job.verb], words, config_file=job.config_file)
+
+
+def carried_out(verb: str, words: Sequence[str], config_file: Path | None) -> str:
+    """What the points of a verb carry out: a merge that is given tasks is tried out, in memory.
+
+    Raises:
+        UsageError: the verb cannot be swept, or there is no such file.
+    """
+    if verb not in VERBS:
+        raise UsageError(unknown_name("verb to sweep", verb, VERBS))
+    data = read_yaml(config_file) if verb == "merge" and config_file is not None else None
+    keys = [word.partition("=")[0].lstrip("+") for word in words]
+    keys += list(data) if isinstance(data, Mapping) else []
+    return "trial" if verb == "merge" and {"task", "tasks"} & set(keys) else verb
 
 
 def check_jobs(jobs: Sequence[PointJob]) -> None:

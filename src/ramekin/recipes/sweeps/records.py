@@ -22,6 +22,7 @@ from ramekin.recipes.states import changed_files, kept_files, task_files, weight
 from ramekin.recipes.sweeps.jobs import PointJob, composed
 from ramekin.recipes.training.folders import FREE_OF_TRAINING
 from ramekin.recipes.training.inputs import refuse_changed
+from ramekin.recipes.trial_schema import TrialConfig
 from ramekin.registry import dotted
 from ramekin.report.document import from_json, to_json
 from ramekin.report.values import Report
@@ -81,7 +82,7 @@ def read_record(job: PointJob) -> PointRecord | None:
 def files_read(config: AbstractVerbConfig) -> Sequence[Mapping[str, Any]]:
     """The files of what is about to be scored, as they are; a training keeps those of its own."""
     match config:
-        case EvaluateConfig():
+        case EvaluateConfig() | TrialConfig():
             asked = [(name, config.split) for name in config.task_names]
         case FuseConfig():
             asked = [(name, config.taskpool.split) for name in config.taskpool.tasks]

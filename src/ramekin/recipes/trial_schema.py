@@ -1,0 +1,27 @@
+"""The configuration of a merge that is tried out: a point of `ramekin sweep merge` with tasks."""
+
+from typing import Self, final
+
+from pydantic import model_validator
+
+from ramekin.recipes.schema import AbstractMergeConfig
+from ramekin.recipes.settings import AbstractTaskVerbConfig, ModeName, PositiveInt
+
+__all__ = ["TrialConfig"]
+
+
+@final
+class TrialConfig(AbstractMergeConfig, AbstractTaskVerbConfig):
+    """A merge in memory and the tasks it is evaluated on."""
+
+    split: str = "validation"
+    mode: ModeName = "fusionbench"
+    limit: PositiveInt | None = None
+    batch_tokens: PositiveInt = 8192
+    max_input_tokens: PositiveInt = 512
+
+    @model_validator(mode="after")
+    def _has_a_task(self) -> Self:
+        if not self.task_names:
+            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
+        return self
