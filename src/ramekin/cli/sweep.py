@@ -31,8 +31,9 @@ def sweep(
     Example: ramekin sweep merge method=task_arithmetic 'method.scaling_factor=range(0,1.1,0.1)'
     base=google/flan-t5-base models=[runs/rte,runs/cola] tasks=[glue/rte,glue/cola] output=runs/lambda
 
-    A merge that is given tasks is formed in memory and evaluated, its models read once for all points; without
-    tasks each point is a checkpoint. Each point has a folder below OUTPUT, named by its values; what is finished is not done again.
+    A merge that is given tasks is formed in memory and evaluated, its models read once for all points;
+    without tasks each point is a checkpoint. Each point has a folder below OUTPUT, named by its values; what
+    is finished is not done again. cluster=ray carries the points out on a Ray cluster, one a worker.
     """
     from ramekin.cli.progress import terminal_progress
     from ramekin.recipes.sweep import SweepRequest, execute, plan

@@ -10,6 +10,7 @@ import importlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -37,7 +38,8 @@ from ramekin.recipes.sweeps.records import (
 )
 from ramekin.recipes.sweeps.report import PointResult, sweep_report, text_table
 from ramekin.recipes.tiny import in_small
-from ramekin.recipes.workers import workers
+from ramekin.recipes.workers import AbstractWorkers, workers
+from ramekin.registry import unknown_name
 from ramekin.report.write import write_report
 
 __all__ = ["SweepRequest", "execute", "failed_points", "plan", "run_points", "write_rows"]
@@ -52,7 +54,24 @@ class SweepRequest:
     words: tuple[str, ...]
     config_file: Path | None = None
     workers: int = 1
-    """0 takes one a core."""
+    """0 takes one a core; on a cluster, 1 too takes all that it has room for."""
+
+    @property
+    def cluster(self) -> str | None:
+        """Where the points are carried out, if not here: `ray`.
+
+        Raises:
+            UsageError: no such cluster.
+        """
+        found = [word.partition("=")[2] for word in self.words if is_key(word, "cluster")]
+        if found and found[-1] not in ("ray", "null"):
+            raise UsageError(unknown_name("cluster", found[-1], ("ray",)))
+        return "ray" if found and found[-1] == "ray" else None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The words that are the verb's."""
+        return tuple(word for word in self.words if not is_key(word, "cluster"))
 
 
 def plan(request: SweepRequest) -> Outcome:
@@ -72,7 +91,7 @@ def execute(request: SweepRequest, progress: AbstractProgress) -> Outcome:
     """
     points, folder, jobs = _asked(request)
     with folder_lock(folder):
-        found, failures = run_points(points, jobs, request.workers, progress)
+        found, failures = run_points(points, jobs, request.workers, progress, cluster=request.cluster)
         done = Points(points.keys, tuple(p for p, each in zip(points.points, found, strict=True) if each))
         results = [each for each in found if each is not None]
         outcome = _written(request.verb, done, results, folder) if results else None
@@ -82,9 +101,21 @@ def execute(request: SweepRequest, progress: AbstractProgress) -> Outcome:
 
 
 def run_points(
-    points: Points, jobs: Sequence[PointJob], num_workers: int, progress: AbstractProgress
+    points: Points,
+    jobs: Sequence[PointJob],
+    num_workers: int,
+    progress: AbstractProgress,
+    *,
+    cluster: str | None = None,
 ) -> tuple[list[PointResult | None], Sequence["_Failure"]]:
     """The results of all points in their order; those that are finished are only read.
+
+    Args:
+        points: what is swept.
+        jobs: one a point.
+        num_workers: how many are carried out side by side; 0 takes one a core.
+        progress: told of each that is finished.
+        cluster: `ray` carries them out on a Ray cluster.
 
     Returns:
         The results, None of a point whose data or numbers are at fault, and what was wrong with those.
@@ -101,9 +132,9 @@ def run_points(
         progress.say(f"{len(done)} of {len(jobs)} points are finished already")
     with progress.stage("sweep", len(jobs)) as stage:
         stage.advance(len(done))
-        if len(left) > 1 and num_workers != 1:
+        if len(left) > 1 and (num_workers != 1 or cluster):
             _make_bases([jobs[position] for position in left], progress)
-        with workers(num_workers if len(left) > 1 else 1) as pool:
+        with _pool([jobs[position] for position in left], num_workers, cluster) as pool:
             for place, result in pool.run(_attempt, [jobs[position] for position in left]):
                 name = points.points[left[place]].name
                 if isinstance(result, PointRecord):
@@ -116,6 +147,18 @@ def run_points(
         PointResult(point, done[position].values, done[position].report) if position in done else None
         for position, point in enumerate(points.points)
     ], failures
+
+
+def _pool(
+    jobs: Sequence[PointJob], num_workers: int, cluster: str | None
+) -> AbstractContextManager[AbstractWorkers]:
+    """Where points are carried out."""
+    if cluster is None or not jobs:
+        return workers(num_workers if len(jobs) > 1 else 1)
+    from ramekin.recipes.ray_workers import ray_workers
+
+    on_gpus = composed(jobs[0]).device != "cpu"
+    return ray_workers(num_workers if num_workers > 1 else 0, num_jobs=len(jobs), on_gpus=on_gpus)
 
 
 @final
@@ -185,9 +228,9 @@ def _is_unfinished(output: Path) -> bool:
 
 def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob]]:
     """The points and their jobs, all of them checked."""
-    verb = carried_out(request.verb, request.words, request.config_file)
-    outputs = [word for word in request.words if is_key(word, "output")]
-    points = sweep_points([word for word in request.words if not is_key(word, "output")])
+    verb = carried_out(request.verb, request.asked, request.config_file)
+    outputs = [word for word in request.asked if is_key(word, "output")]
+    points = sweep_points([word for word in request.asked if not is_key(word, "output")])
     check_jobs([_job(request, verb, point, Path()) for point in points.points])
     # Through the configuration, so that a file may say it, and a word be written as the verb takes it.
     first = [*points.points[0].words, *outputs]
@@ -198,7 +241,7 @@ def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob]]:
 
 def _job(request: SweepRequest, verb: str, point: SweepPoint, folder: Path) -> PointJob:
     record = folder / RECORDS / f"{point.name}.json"
-    parallel = request.workers != 1
+    parallel = request.workers != 1 or request.cluster is not None
     return PointJob(verb, point.words, request.config_file, record, folder / point.name, one_thread=parallel)
 
 

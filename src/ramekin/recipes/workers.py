@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +19,7 @@ from typing import TypeVar, final
 
 from ramekin.errors import ResourceError
 
-__all__ = ["Workers", "num_cores", "workers"]
+__all__ = ["AbstractWorkers", "Workers", "num_cores", "workers"]
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -49,9 +50,25 @@ def workers(count: int) -> Iterator["Workers"]:
             raise
 
 
-@final
-class Workers:
+class AbstractWorkers(ABC):
     """Where jobs are run."""
+
+    @abstractmethod
+    def run(self, function: Callable[[J], R], jobs: Sequence[J]) -> Iterator[tuple[int, R]]:
+        """The position and result of each job, in the order they finish.
+
+        Args:
+            function: of a module, so that it can be sent to another process.
+            jobs: plain values.
+
+        Raises:
+            ResourceError: a worker was lost.
+        """
+
+
+@final
+class Workers(AbstractWorkers):
+    """Processes of this machine, or this one."""
 
     def __init__(self, pool: ProcessPoolExecutor | None, count: int) -> None:
         self._pool = pool
