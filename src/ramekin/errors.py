@@ -36,6 +36,7 @@ class RamekinError(Exception, ABC):
         expected: what would have been right.
         got: what was there instead.
         fix: the next step for the user.
+        kind: a stable name of the fault for programs, where it has one.
     """
 
     exit_code: ClassVar[int] = 1
@@ -50,8 +51,10 @@ class RamekinError(Exception, ABC):
         expected: str | None = None,
         got: str | None = None,
         fix: str | None = None,
+        kind: str | None = None,
     ) -> None:
         self.what, self.where, self.expected, self.got, self.fix = what, where, expected, got, fix
+        self.kind = kind
         super().__init__(str(self))
 
     def __str__(self) -> str:

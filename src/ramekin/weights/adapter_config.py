@@ -38,11 +38,15 @@ def read_adapter_config(folder: Path) -> dict[str, object]:
     """
     path = Path(folder) / ADAPTER_CONFIG
     if not path.is_file():
-        raise WeightsError("the folder holds no adapter", where=str(folder), expected=ADAPTER_CONFIG)
+        raise WeightsError(
+            "the folder holds no adapter", where=str(folder), expected=ADAPTER_CONFIG, kind="no-weights"
+        )
     config = read_json(path)
     if not isinstance(config.get("base_model_name_or_path"), str | None):
         raise WeightsError(
-            "the name of the adapter's base is not text", where=f"{path}#base_model_name_or_path"
+            "the name of the adapter's base is not text",
+            where=f"{path}#base_model_name_or_path",
+            kind="adapter-parts",
         )
     return config
 
@@ -74,4 +78,5 @@ def variant_error(path: Path, key: str, value: object, expected: str) -> Weights
         expected=expected,
         got=repr(value)[:80],
         fix="merge it into its base with the tool it was trained with, and use the whole model",
+        kind="adapter-variant",
     )

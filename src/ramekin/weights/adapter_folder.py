@@ -8,26 +8,22 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, final
+from typing import final
 
 from torch import Tensor
 
-from ramekin.errors import WeightsError
 from ramekin.weights.adapter_config import read_adapter_config
+from ramekin.weights.adapter_header import AdapterKind, adapter_kind, read_recorded_base
 from ramekin.weights.change import AbstractChange
 from ramekin.weights.data import check_finite, read_tensors
 from ramekin.weights.header import read_header
 from ramekin.weights.ia3 import check_ia3, ia3_changes
 from ramekin.weights.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_weights
-from ramekin.weights.lineage import read_lineage
 from ramekin.weights.lowrank import check_lora, low_rank_changes
 from ramekin.weights.soft_prompt import check_prompt, prompt_vectors
 from ramekin.weights.verify import check_digest, verify_small_files
 
 __all__ = ["Adapter", "AdapterKind", "adapter_of", "read_adapter"]
-
-AdapterKind: TypeAlias = Literal["lora", "dora", "ia3", "prompt"]
-"""The adapters that can be opened; rsLoRA is a `lora`."""
 
 
 @final
@@ -57,6 +53,7 @@ def read_adapter(folder: Path, *, verify: bool = True) -> Adapter:
     manifest = verify_small_files(folder) if verify else None
     config = read_adapter_config(folder)
     _check(folder / ADAPTER_CONFIG, config)
+    recorded = read_recorded_base(folder)
     path = adapter_weights(folder)
     digest = hashlib.sha256() if manifest is not None else None
     tensors: dict[str, Tensor] = {}
@@ -65,12 +62,7 @@ def read_adapter(folder: Path, *, verify: bool = True) -> Adapter:
         tensors[name] = tensor.float()
     if manifest is not None and digest is not None:
         check_digest(folder, ADAPTER_WEIGHTS, digest.hexdigest(), manifest)
-    lineage = read_lineage(folder)
-    parents = () if lineage is None else lineage.parents
-    base_sha256 = next((parent.sha256 for parent in parents if parent.role == "base"), None)
-    recorded = None if lineage is None else lineage.base
-    base = cast("str | None", config.get("base_model_name_or_path")) or recorded or None
-    return adapter_of(path, tensors, config, base=base, base_sha256=base_sha256)
+    return adapter_of(path, tensors, config, base=recorded.base, base_sha256=recorded.base_sha256)
 
 
 def adapter_of(
@@ -104,13 +96,5 @@ def adapter_of(
 
 
 def _check(path: Path, config: Mapping[str, object]) -> None:
-    checks = {"LORA": check_lora, "IA3": check_ia3, "PROMPT_TUNING": check_prompt}
-    kind = config.get("peft_type")
-    if not isinstance(kind, str) or kind not in checks:
-        raise WeightsError(
-            "this kind of adapter is not supported",
-            where=f"{path}#peft_type",
-            expected=f"one of {', '.join(checks)}",
-            got=repr(kind)[:80],
-        )
-    checks[kind](path, config)
+    checks = {"lora": check_lora, "dora": check_lora, "ia3": check_ia3, "prompt": check_prompt}
+    checks[adapter_kind(path, config)](path, config)

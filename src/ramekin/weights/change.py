@@ -18,6 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ramekin.weights.adapter_header import fits, scaled_sides
+
 __all__ = ["AbstractChange", "Decomposed", "LowRank", "Rescaled"]
 
 
@@ -42,8 +44,7 @@ class AbstractChange(ABC):
     @final
     def fits(self, shape: Sequence[int]) -> bool:
         """Whether it can change a tensor of this shape."""
-        own = self.shape
-        return len(shape) == 2 and all(o is None or o == s for o, s in zip(own, shape, strict=True))
+        return fits(self.shape, shape)
 
 
 @final
@@ -122,8 +123,7 @@ class Rescaled(AbstractChange):
     @property
     def shape(self) -> tuple[int | None, int | None]:
         """The side that is scaled; the other may have any length."""
-        out, width = self.vector.shape
-        return (out, None) if width == 1 else (None, width)
+        return scaled_sides(self.vector.shape)
 
     def merged(self, weight: Tensor) -> Tensor:
         """The product."""

@@ -126,6 +126,7 @@ def read_plain_config(folder: Path) -> dict[str, object]:
             "the checkpoint has no config.json",
             where=str(path),
             fix="the folder is half-written or not a checkpoint: copy or download it again",
+            kind="no-config",
         )
     raw = read_json(path)
     for key in _FOREIGN_CODE:
@@ -134,6 +135,7 @@ def read_plain_config(folder: Path) -> dict[str, object]:
                 "the checkpoint needs code or a format of its own, which is never run",
                 where=f"{path}#{key}",
                 fix="use a plain checkpoint of a supported model type",
+                kind="foreign-code",
             )
     return dict(raw)
 
@@ -161,11 +163,17 @@ def check_config(raw: Config, *, where: str, error: type[RamekinError] = Weights
                 where=f"{where}#{key}",
                 expected=wanted,
                 got=repr(value)[:80],
+                kind="configuration-value",
             )
     missing = [key for key in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")]
     missing = [key for key in missing if key not in config]
     if missing:
-        raise error("the configuration lacks a size", where=f"{where}#{missing[0]}", expected="an integer")
+        raise error(
+            "the configuration lacks a size",
+            where=f"{where}#{missing[0]}",
+            expected="an integer",
+            kind="configuration-value",
+        )
     config.setdefault("num_decoder_layers", config["num_layers"])
     config.setdefault("feed_forward_proj", "relu" if model_type == "t5" else "gated-gelu")
     config.setdefault("pad_token_id", 0)

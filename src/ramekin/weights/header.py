@@ -67,6 +67,11 @@ class TensorInfo:
         return self.stop - self.start
 
     @property
+    def ndim(self) -> int:
+        """The number of its sizes."""
+        return len(self.shape)
+
+    @property
     def numel(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
@@ -104,7 +109,10 @@ def read_header(path: Path) -> Header:
             raw = file.read(length)
     except OSError as error:
         raise WeightsError(
-            "cannot read a weights file", where=str(path), got=error.strerror or str(error)
+            "cannot read a weights file",
+            where=str(path),
+            got=error.strerror or str(error),
+            kind="damaged-file",
         ) from error
     if len(raw) != length:
         raise _bad(path, "the file was cut while it was read", expected=f"{length} header bytes")
@@ -119,7 +127,10 @@ def read_header(path: Path) -> Header:
 
 def _bad(path: Path, what: str, *, tensor: str | None = None, **met: str) -> WeightsError:
     where = str(path) if tensor is None else f"{path}#{tensor}"
-    return WeightsError(f"not a whole safetensors file, {what}", where=where, **met)
+    fix = "copy, download or make the checkpoint again"
+    return WeightsError(
+        f"not a whole safetensors file, {what}", where=where, fix=fix, kind="damaged-file", **met
+    )
 
 
 def _header_length(path: Path, prefix: bytes, file_size: int) -> int:

@@ -91,6 +91,7 @@ def adapter_weights(folder: Path) -> Path:
             "the adapter has no safetensors weights",
             where=str(path),
             fix="pickled adapters are not opened: save it again as safetensors with the tool that made it",
+            kind="no-weights",
         )
     return path
 
@@ -119,16 +120,32 @@ def read_json(path: Path) -> dict[str, object]:
     """
     try:
         if path.stat().st_size > _MAX_JSON_BYTES:
-            raise WeightsError("a JSON file is too long", where=str(path), got=f"{path.stat().st_size} bytes")
+            raise WeightsError(
+                "a JSON file is too long",
+                where=str(path),
+                got=f"{path.stat().st_size} bytes",
+                kind="damaged-json",
+            )
         value = json.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise WeightsError(
-            "cannot read a file of the checkpoint", where=str(path), got=error.strerror or str(error)
+            "cannot read a file of the checkpoint",
+            where=str(path),
+            got=error.strerror or str(error),
+            kind="damaged-json",
         ) from error
     except (ValueError, RecursionError) as error:
-        raise WeightsError("a file of the checkpoint is not JSON", where=str(path), got=str(error)) from error
+        raise WeightsError(
+            "a file of the checkpoint is not JSON",
+            where=str(path),
+            got=str(error),
+            fix="copy or download it again",
+            kind="damaged-json",
+        ) from error
     if not isinstance(value, dict):
-        raise WeightsError("a file of the checkpoint is not a JSON object", where=str(path))
+        raise WeightsError(
+            "a file of the checkpoint is not a JSON object", where=str(path), kind="damaged-json"
+        )
     return value
 
 
@@ -136,7 +153,7 @@ def _open_shards(folder: Path) -> Layout:
     index = folder / INDEX
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise WeightsError("the shard index has no weight_map", where=str(index))
+        raise WeightsError("the shard index has no weight_map", where=str(index), kind="shard-index")
     shards = sorted({_plain_sibling(index, name, shard) for name, shard in weight_map.items()})
     for shard in shards:
         if not (folder / shard).is_file():
@@ -145,6 +162,7 @@ def _open_shards(folder: Path) -> Layout:
                 where=str(folder / shard),
                 expected=f"the file that {INDEX} names",
                 fix="copy or download the checkpoint again",
+                kind="missing-shard",
             )
     headers = {shard: read_header(folder / shard) for shard in shards}
     _check_index(index, weight_map, headers)
@@ -164,6 +182,7 @@ def _plain_sibling(index: Path, name: str, shard: object) -> str:
             where=f"{index}#{name}",
             expected="the plain name of a sibling",
             got=repr(shard)[:120],
+            kind="shard-index",
         )
     return shard
 
@@ -172,7 +191,11 @@ def _check_index(index: Path, weight_map: Mapping[str, str], headers: Mapping[st
     for name, shard in weight_map.items():
         if name not in headers[shard].tensors:
             raise WeightsError(
-                "a shard lacks a tensor", where=f"{index.parent / shard}#{name}", expected=f"as {INDEX} says"
+                "a shard lacks a tensor",
+                where=f"{index.parent / shard}#{name}",
+                expected=f"as {INDEX} says",
+                fix="copy or download the checkpoint again",
+                kind="shard-index",
             )
     for shard, header in headers.items():
         for name in header.tensors:
@@ -181,12 +204,13 @@ def _check_index(index: Path, weight_map: Mapping[str, str], headers: Mapping[st
                     "a shard holds a tensor that the index does not place there",
                     where=f"{index.parent / shard}#{name}",
                     fix="remove the shard or repair the index",
+                    kind="shard-index",
                 )
 
 
 def _no_weights(folder: Path) -> WeightsError:
     if not folder.is_dir():
-        return WeightsError("there is no such checkpoint folder", where=str(folder))
+        return WeightsError("there is no such checkpoint folder", where=str(folder), kind="no-folder")
     pickles = _pickles(path.name for path in folder.iterdir())
     if pickles:
         return WeightsError(
@@ -194,15 +218,21 @@ def _no_weights(folder: Path) -> WeightsError:
             where=str(folder / pickles[0]),
             expected=WEIGHTS,
             fix="convert it to safetensors where you trust it, or use a revision that has safetensors",
+            kind="pickled-weights",
         )
     if is_adapter(folder):
         return WeightsError(
             "this folder holds an adapter, not a whole model",
             where=str(folder),
             fix="open it with its base",
+            kind="adapter-as-base",
         )
     return WeightsError(
-        "the folder holds no weights", where=str(folder), expected=f"{WEIGHTS} or {INDEX}, with config.json"
+        "the folder holds no weights",
+        where=str(folder),
+        expected=f"{WEIGHTS} or {INDEX}, with config.json",
+        fix="name the folder of a finished checkpoint",
+        kind="no-weights",
     )
 
 

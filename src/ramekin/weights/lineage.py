@@ -9,7 +9,7 @@ files and hashes; it opens no tensors.
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -30,6 +30,7 @@ __all__ = [
     "current_versions",
     "read_lineage",
     "read_manifest",
+    "recorded_sha256",
     "weights_sha256",
     "write_manifest",
 ]
@@ -158,12 +159,16 @@ def read_manifest(folder: Path) -> Manifest | None:
             expected=str(_FORMAT),
             got=repr(raw.get("format"))[:40],
             fix="update ramekin",
+            kind="unlike-manifest",
         )
     try:
         return Manifest(_lineage_of(raw["lineage"]), _files_of(raw["files"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
-            "the checkpoint's manifest is damaged", where=str(path), got=repr(error)[:120]
+            "the checkpoint's manifest is damaged",
+            where=str(path),
+            got=repr(error)[:120],
+            kind="unlike-manifest",
         ) from error
 
 
@@ -178,11 +183,26 @@ def weights_sha256(folder: Path) -> str:
 
     Taken from the manifest where there is one, else computed by reading the weights.
     """
-    folder = Path(folder)
+    hashes = [known or sha256_file(path) for path, known in _weight_files(Path(folder))]
+    return _joined(hashes)
+
+
+def recorded_sha256(folder: Path) -> str | None:
+    """`weights_sha256` as far as a manifest tells it without reading the weights; else None."""
+    files = _weight_files(Path(folder))
+    hashes = [known for _, known in files if known is not None]
+    return _joined(hashes) if len(hashes) == len(files) else None
+
+
+def _weight_files(folder: Path) -> list[tuple[Path, str | None]]:
+    """The files that hold the weights, each with the hash that the manifest records of it."""
     names = [ADAPTER_WEIGHTS] if is_adapter(folder) else sorted(open_layout(folder).headers)
     manifest = read_manifest(folder)
     listed = {} if manifest is None else manifest.files
-    hashes = [listed[name].sha256 if name in listed else sha256_file(folder / name) for name in names]
+    return [(folder / name, listed[name].sha256 if name in listed else None) for name in names]
+
+
+def _joined(hashes: Sequence[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 

@@ -2,22 +2,27 @@
 
 The scale is alpha / rank, or alpha / √rank (rsLoRA: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732).
 Variants whose merge is anything but LoRA's sum or DoRA's rows (biases, trained embeddings, initialisations
-that change the base) are refused. This module needs neither PEFT nor a model.
+that change the base) are refused. This module needs neither PEFT nor a model, and torch only where tensors
+of torch's are asked for.
 """
 
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
 from ramekin.errors import WeightsError
 from ramekin.weights.adapter_config import PREFIX, refuse_switched_on, variant_error
-from ramekin.weights.change import Decomposed, LowRank
 from ramekin.weights.layout import ADAPTER_CONFIG
 
-__all__ = ["check_lora", "low_rank_changes"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ramekin.weights.change import Decomposed, LowRank
+
+__all__ = ["LoraLayer", "check_lora", "lora_layers", "low_rank_changes"]
 
 _A, _B, _MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 _DIMENSIONS = {_A: 2, _B: 2, _MAGNITUDE: 1}
@@ -45,6 +50,33 @@ _FREE_KEYS = frozenset(
 )
 
 
+class _Shaped(Protocol):
+    """A numpy array or a torch tensor."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def ndim(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Shaped)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LoraLayer(Generic[T]):
+    """What an adapter's file holds of one layer, as numpy arrays or as torch tensors."""
+
+    a: T
+    """`(rank, in)`."""
+    b: T
+    """`(out, rank)`."""
+    scale: float
+    """The factor of `b @ a`; alpha and the rank are already in it."""
+    magnitude: T | None
+    """`(out,)`, DoRA's lengths of the rows."""
+
+
 def check_lora(path: Path, config: Mapping[str, object]) -> None:
     """Refuse a configuration of LoRA that cannot be merged exactly.
 
@@ -63,23 +95,37 @@ def check_lora(path: Path, config: Mapping[str, object]) -> None:
 
 
 def low_rank_changes(
-    path: Path, tensors: Mapping[str, Tensor], config: Mapping[str, object]
-) -> dict[str, LowRank | Decomposed]:
-    """The change of every tensor, under its name in a checkpoint file.
+    path: Path, tensors: "Mapping[str, Tensor]", config: Mapping[str, object]
+) -> "dict[str, LowRank | Decomposed]":
+    """The change of every tensor, under its name in a checkpoint file; see `lora_layers`."""
+    from ramekin.weights.change import Decomposed, LowRank  # needs torch
+
+    changes: dict[str, LowRank | Decomposed] = {}
+    for name, layer in lora_layers(path, tensors, config).items():
+        low_rank = LowRank(layer.a.contiguous(), layer.b.contiguous(), layer.scale)
+        lengths = layer.magnitude
+        changes[name] = low_rank if lengths is None else Decomposed(low_rank, lengths.contiguous())
+    return changes
+
+
+def lora_layers(
+    path: Path, tensors: Mapping[str, T], config: Mapping[str, object]
+) -> dict[str, LoraLayer[T]]:
+    """A and B of every layer, under the name of the tensor they change.
 
     Args:
         path: the adapter's file, for messages.
-        tensors: A, B and DoRA's magnitudes by their names in the file, fp32.
+        tensors: A, B and DoRA's magnitudes by their names in the file.
         config: the content of adapter_config.json.
 
     Raises:
         WeightsError: a tensor is none of these of a linear layer, or a layer's do not fit each other.
     """
-    layers: dict[str, dict[str, Tensor]] = {}
+    layers: dict[str, dict[str, T]] = {}
     known = [_A, _B, _MAGNITUDE] if config.get("use_dora") else [_A, _B]
     for name, tensor in tensors.items():
         suffix = next((s for s in known if name.endswith(s)), None)
-        if suffix is None or not name.startswith(PREFIX) or tensor.dim() != _DIMENSIONS[suffix]:
+        if suffix is None or not name.startswith(PREFIX) or tensor.ndim != _DIMENSIONS[suffix]:
             raise WeightsError(
                 "the adapter holds a tensor that is not the A or B of a linear layer",
                 where=f"{path}#{name}",
@@ -88,29 +134,12 @@ def low_rank_changes(
         layers.setdefault(name.removeprefix(PREFIX).removesuffix(suffix), {})[suffix] = tensor
     if not layers:
         raise WeightsError("the adapter holds no tensors", where=str(path))
-    return {f"{layer}.weight": _change(path, layer, found, config) for layer, found in sorted(layers.items())}
+    return {f"{layer}.weight": _layer(path, layer, found, config) for layer, found in sorted(layers.items())}
 
 
-def _change(
-    path: Path, layer: str, found: Mapping[str, Tensor], config: Mapping[str, object]
-) -> LowRank | Decomposed:
-    low_rank = _low_rank(path, layer, found, config)
-    if not config.get("use_dora"):
-        return low_rank
-    magnitude = found.get(_MAGNITUDE)
-    if magnitude is None or magnitude.shape[0] != low_rank.shape[0]:
-        raise WeightsError(
-            "a layer's DoRA lacks the lengths of its rows",
-            where=f"{path}#{layer}",
-            expected=f"{_MAGNITUDE.lstrip('.')} [{low_rank.shape[0]}]",
-            got="none" if magnitude is None else str(list(magnitude.shape)),
-        )
-    return Decomposed(low_rank, magnitude.contiguous())
-
-
-def _low_rank(path: Path, layer: str, found: Mapping[str, Tensor], config: Mapping[str, object]) -> LowRank:
+def _layer(path: Path, layer: str, found: Mapping[str, T], config: Mapping[str, object]) -> LoraLayer[T]:
     where = f"{path}#{layer}"
-    a, b = found.get(_A), found.get(_B)
+    a, b, magnitude = found.get(_A), found.get(_B), found.get(_MAGNITUDE)
     if a is None or b is None:
         raise WeightsError("the adapter holds one of A and B without the other", where=where)
     rank = _number(path, "r", _patterned(path, config, "rank_pattern", layer, config.get("r")))
@@ -123,7 +152,14 @@ def _low_rank(path: Path, layer: str, found: Mapping[str, Tensor], config: Mappi
         )
     alpha = _patterned(path, config, "alpha_pattern", layer, config.get("lora_alpha"))
     scale = _number(path, "lora_alpha", alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return LowRank(a.contiguous(), b.contiguous(), scale)
+    if config.get("use_dora") and (magnitude is None or magnitude.shape[0] != b.shape[0]):
+        raise WeightsError(
+            "a layer's DoRA lacks the lengths of its rows",
+            where=where,
+            expected=f"{_MAGNITUDE.lstrip('.')} [{b.shape[0]}]",
+            got="none" if magnitude is None else str(list(magnitude.shape)),
+        )
+    return LoraLayer(a, b, scale, magnitude)
 
 
 def _number(path: Path, key: str, value: object) -> float:

@@ -1,19 +1,19 @@
 """From a name to a model ready to run: whole checkpoints and adapters alike.
 
-This module joins `locate`, `seq2seq` and `adapter`; it computes nothing itself.
+This module joins `locate`, `seq2seq`, `adapter` and `adapter_base`; it computes nothing itself.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from ramekin.errors import WeightsError
 from ramekin.weights.adapter import merge_adapter
-from ramekin.weights.adapter_folder import Adapter, read_adapter
+from ramekin.weights.adapter_base import check_base, locate_base
+from ramekin.weights.adapter_folder import read_adapter
 from ramekin.weights.beside import has_tokenizer
 from ramekin.weights.layout import is_adapter
-from ramekin.weights.lineage import Lineage, read_lineage, weights_sha256
-from ramekin.weights.locate import is_hub_name, locate_checkpoint
+from ramekin.weights.lineage import Lineage, read_lineage
+from ramekin.weights.locate import locate_checkpoint
 from ramekin.weights.seq2seq import Precision, load_model
 
 if TYPE_CHECKING:
@@ -74,43 +74,3 @@ def open_model(
     merge_adapter(model, adapter, where=str(folder))
     tokenizer_folder = folder if has_tokenizer(folder) else base_folder
     return Opened(model, folder, base_folder, tokenizer_folder, read_lineage(folder))
-
-
-def locate_base(
-    folder: Path, adapter: Adapter, *, base: str | Path | None = None, hub_root: Path | None = None
-) -> Path:
-    """The folder of an adapter's base: `base` if given, else the one it records.
-
-    Raises:
-        WeightsError: the adapter records no base, there is nothing of that name, or it is another model.
-    """
-    name = base if base is not None else adapter.base
-    if name is None:
-        raise WeightsError("the adapter records no base", where=str(folder), fix="name it: base=…")
-    base_folder = locate_checkpoint(name, hub_root=hub_root)
-    check_base(folder, adapter, name=str(name), base_folder=base_folder)
-    return base_folder
-
-
-def check_base(folder: Path, adapter: Adapter, *, name: str, base_folder: Path) -> None:
-    """Refuse a base that is not the one an adapter was trained on.
-
-    The recorded hash decides where there is one; without it, two different hub ids are two models, while a
-    local folder may hold any of them (the shapes are checked when the adapter is merged).
-
-    Raises:
-        WeightsError: it is another model; both are named.
-    """
-    if adapter.base_sha256 is not None:
-        other = weights_sha256(base_folder) != adapter.base_sha256
-    else:
-        recorded = adapter.base
-        other = recorded is not None and is_hub_name(recorded) and is_hub_name(name) and recorded != name
-    if other:
-        raise WeightsError(
-            "the adapter was trained on another base",
-            where=str(folder),
-            expected=f"'{adapter.base}'",
-            got=f"'{name}' ({base_folder})",
-            fix=f"open it with base={adapter.base}",
-        )

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramekin.errors import UsageError, WeightsError
+from ramekin.weights.adapter_header import misfit, misfit_error, prompt_error
 from ramekin.weights.dtypes import FILE_DTYPES, Floats, narrow, widen
 from ramekin.weights.header import TensorInfo
 from ramekin.weights.layout import Layout, open_layout
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from ramekin.weights.adapter_folder import Adapter
     from ramekin.weights.change import AbstractChange
 
-__all__ = ["AbstractTensorReader", "AdapterReader", "ArrayReader", "CheckpointReader", "HeldReader"]
+__all__ = [
+    "AbstractTensorReader",
+    "AdapterReader",
+    "ArrayReader",
+    "CheckpointReader",
+    "HeldReader",
+    "dtype_error",
+]
 
 _BLOCK = 1 << 16  # elements converted at a time, and of the rows of an adapter's change made at a time
 
@@ -102,7 +110,8 @@ class CheckpointReader(AbstractTensorReader):
         self._descriptors: dict[str, int] = {}
         self._opening = threading.Lock()
         for name in self._names:
-            _check_dtype(self._layout, name)
+            if self._layout.info(name).dtype not in FILE_DTYPES:
+                raise dtype_error(self._layout, name)
 
     @classmethod
     def open(cls, folder: Path) -> "CheckpointReader":
@@ -272,23 +281,10 @@ class AdapterReader(AbstractTensorReader):
         self._base, self._owns_base = base, owns_base
         self._changes: Mapping[str, AbstractChange] = _changes_of(adapter, folder)
         self._where = f"{folder} on {base.where}"
-        known = set(base.names())
+        shapes = {name: base.info(name).shape for name in base.names()}
         for name, change in self._changes.items():
-            if name not in known:
-                raise WeightsError(
-                    "the adapter changes a tensor its base does not have",
-                    where=f"{folder}#{name}",
-                    got=f"base {base.where}",
-                    fix="name the base this adapter was trained on",
-                )
-            if not change.fits(base.info(name).shape):
-                raise WeightsError(
-                    "the adapter does not fit its base",
-                    where=f"{folder}#{name}",
-                    expected=f"{list(base.info(name).shape)} as in {base.where}",
-                    got=f"{list(change.shape)}",
-                    fix="name the base this adapter was trained on",
-                )
+            if misfit(name, change.shape, shapes):
+                raise misfit_error(name, change.shape, shapes, folder=folder, base=base.where)
 
     @property
     def where(self) -> str:
@@ -324,15 +320,16 @@ class AdapterReader(AbstractTensorReader):
             self._base.close()
 
 
-def _check_dtype(layout: Layout, name: str) -> None:
-    if layout.info(name).dtype not in FILE_DTYPES:
-        raise WeightsError(
-            "a tensor of this dtype cannot be merged",
-            where=layout.where(name),
-            expected=" or ".join(FILE_DTYPES),
-            got=layout.info(name).dtype,
-            fix="convert the checkpoint to float32 or bfloat16",
-        )
+def dtype_error(layout: Layout, name: str) -> WeightsError:
+    """The error for a tensor whose dtype is not one of `FILE_DTYPES`."""
+    return WeightsError(
+        "a tensor of this dtype cannot be merged",
+        where=layout.where(name),
+        expected=" or ".join(FILE_DTYPES),
+        got=layout.info(name).dtype,
+        fix="convert the checkpoint to float32 or bfloat16",
+        kind="dtype",
+    )
 
 
 def _slot(info: TensorInfo, start: int, stop: int, out: Floats | None) -> Floats:
@@ -362,10 +359,5 @@ def _read_into(descriptor: int, values: npt.NDArray[Any], offset: int, where: st
 def _changes_of(adapter: "Adapter", folder: Path) -> "Mapping[str, AbstractChange]":
     """The adapter's changes, refused where it has none."""
     if adapter.kind == "prompt":
-        raise UsageError(
-            "a soft prompt has no weights to merge",
-            where=str(folder),
-            expected="a LoRA, DoRA or IA3 adapter, or a whole model",
-            fix="leave it out",
-        )
+        raise prompt_error(folder)
     return adapter.changes

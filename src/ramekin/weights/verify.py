@@ -68,13 +68,14 @@ def check_digest(folder: Path, name: str, sha256: str, manifest: Manifest) -> No
             expected=f"sha256 {recorded.sha256[:16]}…",
             got=f"{sha256[:16]}…",
             fix=_AGAIN,
+            kind="unlike-manifest",
         )
 
 
 def _check_structure(folder: Path) -> Manifest | None:
     """Files present, sizes right, headers sound; no tensor data is read."""
     if not folder.is_dir():
-        raise WeightsError("there is no such checkpoint folder", where=str(folder))
+        raise WeightsError("there is no such checkpoint folder", where=str(folder), kind="no-folder")
     manifest = read_manifest(folder)
     if manifest is not None:
         _check_files(folder, manifest)
@@ -100,6 +101,7 @@ def _check_size(path: Path, record: FileRecord) -> None:
             where=str(path),
             expected=f"{record.size} bytes, as {MANIFEST} says",
             fix=_AGAIN,
+            kind="unlike-manifest",
         )
     size = path.stat().st_size
     if size == record.size:
@@ -112,6 +114,7 @@ def _check_size(path: Path, record: FileRecord) -> None:
         expected=f"{record.size} bytes, as {MANIFEST} says",
         got=str(size),
         fix=_AGAIN,
+        kind="unlike-manifest",
     )
 
 
@@ -126,4 +129,5 @@ def _foreign(folder: Path, name: str) -> WeightsError:
         "a file in the checkpoint folder is not in its manifest",
         where=str(folder / name),
         fix="move it elsewhere; a checkpoint holds what its manifest lists",
+        kind="unlike-manifest",
     )
