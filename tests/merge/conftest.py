@@ -70,7 +70,8 @@ class World:
         folder = self.root / name
         folder.mkdir(parents=True)
         tied = "lm_head.weight" not in tensors
-        made = config_to_save(t5_config(**SIZES), tied=tied, scaled=tied, dtype="float32")  # type: ignore[arg-type]
+        sizes = {**SIZES, "vocab_size": len(tensors.get("shared.weight", range(40)))}
+        made = config_to_save(t5_config(**sizes), tied=tied, scaled=tied, dtype="float32")  # type: ignore[arg-type]
         (folder / "config.json").write_text(json.dumps({**made, **(config or {})}))
         if shards == 1:
             save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

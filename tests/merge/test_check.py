@@ -6,7 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.merge.check import check_adapter_base, check_list
+from ramekin.merge.check import check_list
+from ramekin.merge.check_model import check_adapter_base
+from ramekin.merge.findings import raise_errors
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.plan import plan_merge
 
@@ -36,13 +38,13 @@ A, B = ModelInput("a", Path("runs/a")), ModelInput("b", Path("runs/b"))
 )
 def test_the_list_of_models(base: Path | None, models: list[ModelInput], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check_list(base, models, needs_base=True)
+        raise_errors(check_list(base, models, needs_base=True))
 
 
 def test_one_adapter_on_two_bases_is_two_models() -> None:
     models = [ModelInput("a", Path("ad"), Path("x")), ModelInput("b", Path("ad"), Path("y"))]
-    check_list(None, models, needs_base=False)
-    check_list(Path("runs/b"), [A, B], needs_base=False)
+    assert not [*check_list(None, models, needs_base=False)]
+    assert not [*check_list(Path("runs/b"), [A, B], needs_base=False)]
 
 
 def _plan(world, base: Path | None, *models: ModelInput, method: str = "task_arithmetic"):
@@ -216,11 +218,11 @@ def test_the_hash_of_the_base_decides(world, family) -> None:
     adapter = _adapter(world, "ad", base="someone/else")
     right = Parent("base", weights_sha256(family[0]), "base")
     write_manifest(adapter.folder, Lineage(kind="adapter", operation="finetune", parents=(right,)))
-    assert check_adapter_base(adapter, family[0], hash_of=weights_sha256) == ()
-    assert check_adapter_base(adapter, None, hash_of=weights_sha256) == ()
+    assert not [*check_adapter_base(adapter, family[0], hash_of=weights_sha256)]
+    assert not [*check_adapter_base(adapter, None, hash_of=weights_sha256)]
     other = world.save("other", seed=9)
     with pytest.raises(WeightsError, match="trained on another base"):
-        check_adapter_base(adapter, other, hash_of=weights_sha256)
+        raise_errors(check_adapter_base(adapter, other, hash_of=weights_sha256))
 
 
 def test_an_adapter_on_another_base_than_the_merges(world, family) -> None:

@@ -179,7 +179,10 @@ def test_one_for_each_model_or_one_for_all() -> None:
 def test_for_another_number_of_models() -> None:
     with pytest.raises(UsageError) as caught:
         for_models(parse_per_model("k", [1, 2]), 3, key="weights")
-    assert str(caught.value) == "weights must be one number, or one for each model: expected 3 numbers, got 2"
+    assert str(caught.value) == (
+        "weights must be one number, or one for each model: expected 3 numbers, got 2; fix: give method.weights "
+        "one number, or as many as there are models"
+    )
     with pytest.raises(UsageError) as caught:
         parse_per_model("k", [])
     assert str(caught.value) == "k: expected a number for each model, got an empty list"

@@ -1,22 +1,34 @@
-"""`ramekin merge` and `ramekin merge inspect`."""
+"""`ramekin merge`, `ramekin merge check` and `ramekin merge inspect`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from ramekin.cli.words import AsJson, ConfigFile, Debug, DryRun, Words, carry_out, command, refuse_several
+from ramekin.cli.words import (
+    AsJson,
+    ConfigFile,
+    Debug,
+    DryRun,
+    Words,
+    carry_out,
+    command,
+    emit,
+    refuse_several,
+)
 from ramekin.errors import UsageError
 
-__all__ = ["inspect", "merge"]
+__all__ = ["check", "inspect", "merge"]
+
+Mergekit: TypeAlias = Annotated[
+    Path | None, typer.Option("--mergekit", help="A configuration of mergekit, read as it is.")
+]
 
 
 def merge(
     words: Words = None,
     config: ConfigFile = None,
-    mergekit: Annotated[
-        Path | None, typer.Option("--mergekit", help="A configuration of mergekit, read as it is.")
-    ] = None,
+    mergekit: Mergekit = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -27,23 +39,60 @@ def merge(
     models=[runs/rte,runs/cola] output=runs/ties
 
     25 methods, from simple_average to tsv_merge: docs/merging.md lists them with their settings, which may
-    differ by model, layer and depth. --dry-run reads headers only and shows the plan.
+    differ by model, layer and depth. --dry-run reads headers only and shows the plan; ramekin merge check
+    shows everything that stands in the way.
     """
     from ramekin.recipes.compose import compose
     from ramekin.recipes.schema import MergeConfig
 
     refuse_several("merge")
-    values = None
-    if mergekit is not None:
-        from ramekin.recipes.mergekit import convert
-        from ramekin.text.strict_yaml import read_yaml
-
-        if config is not None:
-            raise UsageError("two files that say what to merge", fix="give --config or --mergekit")
-        document = read_yaml(mergekit)
-        values = convert(document if isinstance(document, dict) else {}, where=str(mergekit))
+    values = _values(mergekit, config)
     settings = compose("merge", MergeConfig, words or (), config_file=config, values=values)
     carry_out("merge", settings, dry_run=dry_run, as_json=as_json)
+
+
+def check(
+    words: Words = None,
+    config: ConfigFile = None,
+    mergekit: Mergekit = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Check models before they are merged: everything that stands in the way, from their headers alone.
+
+    Example: ramekin merge check base=google/flan-t5-base models=[runs/rte,runs/cola] method=ties_merging
+
+    Takes what ramekin merge takes; method and output may be left out. No weight is read, nothing is written.
+    Each error, warning and notice names the models, the tensor or key, and what to do; docs/merging.md lists
+    their kinds. Exits with 0 if there are no errors, else with the code that the merge would exit with: 2 if
+    the list or the settings are wrong, 4 if the models are.
+    """
+    from ramekin.cli.progress import terminal_progress
+    from ramekin.recipes.compose import compose
+    from ramekin.recipes.merge_check import check as checked
+    from ramekin.recipes.merge_check_schema import CheckConfig
+
+    refuse_several("merge check")
+    values = _values(mergekit, config)
+    settings = compose("merge_check", CheckConfig, words or (), config_file=config, values=values)
+    with terminal_progress() as progress:
+        outcome, code = checked(settings, progress)
+    emit(outcome.to_json(), outcome.text(), as_json=as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+def _values(mergekit: Path | None, config: Path | None) -> dict[str, Any] | None:
+    """What mergekit's file says, in our words."""
+    if mergekit is None:
+        return None
+    from ramekin.recipes.mergekit import convert
+    from ramekin.text.strict_yaml import read_yaml
+
+    if config is not None:
+        raise UsageError("two files that say what to merge", fix="give --config or --mergekit")
+    document = read_yaml(mergekit)
+    return convert(document if isinstance(document, dict) else {}, where=str(mergekit))
 
 
 inspect = command(

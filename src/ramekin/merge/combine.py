@@ -56,6 +56,7 @@ def shares(weights: Sequence[float], *, where: str = "weights") -> tuple[float, 
             where=where,
             got=", ".join(f"{weight:g}" for weight in weights),
             fix="give other weights, or set normalize=false",
+            kind="weights-sum-to-zero",
         )
     return tuple(weight / total for weight in weights)
 

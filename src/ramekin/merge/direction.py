@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.array import Array
-from ramekin.merge.check import check_tensors
-from ramekin.merge.inputs import ModelInput, ReaderOf
+from ramekin.merge.check import Compared, compare
+from ramekin.merge.findings import raise_errors
+from ramekin.merge.inputs import ModelInput, ReaderOf, unique_names
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter, places
 from ramekin.merge.plan import Dtype, OpenMerge, open_merge
@@ -264,8 +265,13 @@ def merge_arrays(
     chosen.check_inputs(len(readers), has_base=root is not None)
     chosen.check(parsed, len(readers))
     everyone = readers if root is None else [root, *readers]
-    for other in everyone[1:]:
-        check_tensors(everyone[0], other)
+    first, *others = (
+        Compared(
+            each.label, {name: each.reader.info(name).shape for name in unique_names(each.reader.names())}
+        )
+        for each in everyone
+    )
+    raise_errors(finding for other in others for finding in compare(first, other))
     names = everyone[0].reader.names()
     how = walking or Walking()
     stream = ModelStream(

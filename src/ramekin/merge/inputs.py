@@ -29,6 +29,7 @@ from ramekin.weights.reading import AbstractTensorReader, AdapterReader, Checkpo
 __all__ = [
     "ModelInput",
     "ReaderOf",
+    "base_of",
     "check_copies",
     "embedding_counts",
     "embedding_name",
@@ -100,16 +101,27 @@ def open_model(
     """
     if not model.is_adapter:
         return reader_of(model.folder)
+    folder = base_of(model, base)
+    from ramekin.weights.adapter_folder import read_adapter  # needs torch
+
+    return AdapterReader(reader_of(folder), read_adapter(model.folder), folder=model.folder)
+
+
+def base_of(model: ModelInput, base: Path | None) -> Path:
+    """The folder of the base that an adapter is opened on: its own, or the merge's.
+
+    Raises:
+        UsageError: there is none.
+    """
     folder = model.base_folder or base
     if folder is None:
         raise UsageError(
             "an adapter cannot be merged without its base",
             where=model.label,
             fix="name the base checkpoint: base=…",
+            kind="adapter-without-base",
         )
-    from ramekin.weights.adapter_folder import read_adapter  # needs torch
-
-    return AdapterReader(reader_of(folder), read_adapter(model.folder), folder=model.folder)
+    return folder
 
 
 def embedding_name(names: Iterable[str]) -> str | None:

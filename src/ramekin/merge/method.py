@@ -64,6 +64,8 @@ class Method(Generic[S]):
     """How often `prepare` reads everything."""
     check: Callable[[S, int], None] = lambda settings, num_models: None
     """Refuses settings that do not fit the number of models."""
+    divides_weights: Callable[[S], bool] = lambda settings: getattr(settings, "normalize", False) is True
+    """Whether `weights` are divided by their sum, which then cannot be 0."""
     foreign: Callable[[Mapping[str, object], str], Mapping[str, object]] | None = None
     """Turns words of another tool, where a preset allows them, into ours."""
 
@@ -89,19 +91,23 @@ class Method(Generic[S]):
             UsageError: no base where it needs one, or too few or too many models.
         """
         if self.needs_base and not has_base:
-            raise UsageError(f"{self.name} needs the base the models were tuned from", fix="add base=…")
+            raise UsageError(
+                f"{self.name} needs the base the models were tuned from", fix="add base=…", kind="base-needed"
+            )
         least = max(self.min_models, 0 if has_base else 1)
         if num_models < least:
             raise UsageError(
                 f"{self.name} was given {num_models or 'no'} model{'s' * (num_models != 1)}",
                 expected=f"at least {least}",
                 fix="add models=[…]",
+                kind="too-few-models",
             )
         if self.max_models is not None and num_models > self.max_models:
             raise UsageError(
                 f"{self.name} was given {num_models} models",
                 expected=f"at most {self.max_models}",
                 fix="leave out the others, or use a method for many models",
+                kind="too-many-models",
             )
 
 

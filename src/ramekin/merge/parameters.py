@@ -79,6 +79,7 @@ class Parameter:
             where=name,
             expected=" or ".join(repr(pattern) for pattern, _ in self.rules),
             fix="end the patterns with '.*': VALUE for all others",
+            kind="pattern",
         )
 
     @property
@@ -171,6 +172,8 @@ def for_models(values: PerModel, num_models: int, *, key: str) -> PerModel:
             f"{key} must be one number, or one for each model",
             expected=f"{num_models} numbers",
             got=str(len(values)),
+            fix=f"give method.{key} one number, or as many as there are models",
+            kind="values-per-model",
         )
     return values
 

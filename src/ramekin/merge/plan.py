@@ -16,13 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from ramekin.errors import ResourceError, UsageError
 from ramekin.files import refuse_existing
-from ramekin.merge.check import (
-    check_adapter_base,
-    check_configs,
-    check_list,
-    check_tensors,
-    check_tokenizers,
-)
+from ramekin.merge.check_method import check_method, check_settings
+from ramekin.merge.examine import examine
+from ramekin.merge.findings import raise_errors, warnings_of
 from ramekin.merge.inputs import ModelInput, ReaderOf, opened, unique_names
 from ramekin.merge.method import Method
 from ramekin.merge.methods import find_method
@@ -32,7 +28,6 @@ from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
 from ramekin.weights.lineage import weights_sha256
 from ramekin.weights.reading import CheckpointReader
-from ramekin.weights.verify import verify_checkpoint
 from ramekin.weights.writing import PlannedTensor, planned_bytes
 
 __all__ = [
@@ -168,18 +163,14 @@ def open_merge(
     """
     chosen = find_method(method)
     parsed, step = chosen.parse(settings), parse_post(post)
-    if step is not None and not chosen.scaled:
-        raise UsageError(
-            f"{method} adds no direction to a base that a step after it could change",
-            fix="leave out post, or use a method that has a scaling_factor",
-        )
     if dtype not in DTYPES:
         raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
     models = used_models(chosen, base, models)
-    chosen.check_inputs(len(models), has_base=base is not None)
-    chosen.check(parsed, len(models))
+    labels = [model.label for model in models]
+    raise_errors(check_method(chosen, parsed, step, labels, has_base=base is not None))
     with open_models(base, models, needs_base=chosen.needs_base, reader_of=reader_of) as found:
         everyone, names = found.everyone, found.names
+        raise_errors(check_settings(chosen, parsed, names, labels))
         reader = everyone[0].reader
         tensors = {
             name: PlannedTensor(DTYPES[dtype] or reader.info(name).dtype, reader.info(name).shape)
@@ -232,24 +223,15 @@ def open_models(
         UsageError: the list of models is wrong.
         WeightsError: a model is damaged or does not belong with the others.
     """
-    check_list(base, models, needs_base=needs_base)
-    for folder in _folders(base, models):
-        verify_checkpoint(folder, hashes=False)
-    hash_of = functools.cache(weights_sha256)
-    warnings = [text for model in models for text in check_adapter_base(model, base, hash_of=hash_of)]
+    findings = examine(base, models, needs_base=needs_base, hash_of=functools.cache(weights_sha256)).findings
+    raise_errors(findings)
     with (
         threadpool_limits(limits=1, user_api="blas"),
         opened(base, models, reader_of=reader_of) as (root, tuned),
     ):
         everyone = tuned if root is None else (root, *tuned)
-        for other in everyone[1:]:
-            check_tensors(everyone[0], other)
-        labelled = _config_folders(base, models)
-        for place in labelled[1:]:
-            check_configs(labelled[0], place)
-            check_tokenizers(labelled[0], place)
         names = unique_names(everyone[0].reader.names())
-        yield OpenModels(root, tuned, names, labelled[0][1], tuple(warnings))
+        yield OpenModels(root, tuned, names, _config_folder(base, models), warnings_of(findings))
 
 
 def used_models(method: Method[Any], base: Path | None, models: Sequence[ModelInput]) -> Sequence[ModelInput]:
@@ -303,14 +285,12 @@ def _folders(base: Path | None, models: Sequence[ModelInput]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _config_folders(base: Path | None, models: Sequence[ModelInput]) -> list[tuple[str, Path]]:
-    """The folders whose config.json describes each model, with labels; an adapter's is its base's."""
-    found = [] if base is None else [(f"the base ({base})", base)]
-    for model in models:
-        folder = (model.base_folder or base) if model.is_adapter else model.folder
-        assert folder is not None  # an adapter without a base was refused when it was opened
-        found.append((model.label, folder))
-    return found
+def _config_folder(base: Path | None, models: Sequence[ModelInput]) -> Path:
+    """The folder whose configuration and tokenizer are the output's: the base's, or the first model's."""
+    first = models[0] if base is None else None
+    folder = base if first is None else first.base_folder if first.is_adapter else first.folder
+    assert folder is not None  # an adapter without a base was refused
+    return folder
 
 
 def _peak_bytes(

@@ -10,14 +10,23 @@ from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.schema import AbstractMergeConfig, MergeConfig
+from ramekin.recipes.schema import AbstractModelsConfig, MergeConfig
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput
     from ramekin.merge.plan import MergePlan
     from ramekin.merge.run import MergeReport
 
-__all__ = ["execute", "merge_inputs", "method_settings", "model_input", "plan", "plan_text", "run_merge"]
+__all__ = [
+    "adapter_base",
+    "execute",
+    "merge_inputs",
+    "method_settings",
+    "model_input",
+    "plan",
+    "plan_text",
+    "run_merge",
+]
 
 
 def plan(config: MergeConfig) -> Outcome:
@@ -147,7 +156,7 @@ def _output(config: MergeConfig) -> Path:
 
 
 def merge_inputs(
-    config: AbstractMergeConfig, progress: AbstractProgress
+    config: AbstractModelsConfig, progress: AbstractProgress
 ) -> tuple[Path | None, list["ModelInput"]]:
     """The folders of the base and of the models that a configuration names."""
     places = places_of(config)
@@ -158,14 +167,37 @@ def merge_inputs(
 def model_input(name: str, base: str | None, places: Places, progress: AbstractProgress) -> Any:
     """A model by name as what `merge` takes; an adapter with the folder of its base."""
     from ramekin.merge.inputs import ModelInput
-    from ramekin.weights.layout import is_adapter
 
     folder: Path = locate(name, places, progress)
-    if not is_adapter(folder):
-        return ModelInput(name, folder)
-    from ramekin.weights import opening
-    from ramekin.weights.adapter_folder import read_adapter
+    return ModelInput(name, folder, adapter_base(folder, base, places, progress, hashed=True))
 
-    base_folder = locate_base(folder, base, places, progress)
-    found = opening.locate_base(folder, read_adapter(folder), base=base_folder, hub_root=places.hub_root)
-    return ModelInput(name, folder, found)
+
+def adapter_base(
+    folder: Path, base: str | None, places: Places, progress: AbstractProgress, *, hashed: bool
+) -> Path | None:
+    """The folder of an adapter's base; None for a checkpoint.
+
+    Args:
+        folder: of a checkpoint or an adapter.
+        base: the name of the base, where one is named.
+        places: where names are looked up.
+        progress: told when a base is being made.
+        hashed: whether a base without a manifest is hashed to compare it with what the adapter records.
+
+    Raises:
+        WeightsError: the base is not found, or is not the one that the adapter was trained on.
+    """
+    from ramekin.weights import adapter_base as bases
+    from ramekin.weights.adapter_header import read_recorded_base
+    from ramekin.weights.layout import is_adapter
+    from ramekin.weights.lineage import recorded_sha256, weights_sha256
+
+    if not is_adapter(folder):
+        return None
+    return bases.locate_base(
+        folder,
+        read_recorded_base(folder),
+        base=locate_base(folder, base, places, progress),
+        hub_root=places.hub_root,
+        hash_of=weights_sha256 if hashed else recorded_sha256,
+    )

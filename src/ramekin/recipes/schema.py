@@ -33,6 +33,7 @@ from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
     "AbstractMergeConfig",
+    "AbstractModelsConfig",
     "BaseConfig",
     "EvaluateConfig",
     "FuseConfig",
@@ -213,10 +214,9 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]B)", re.IGNORECASE)
 _UNITS: Final[Mapping[str, int]] = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
-class AbstractMergeConfig(AbstractVerbConfig):
-    """What is merged, and how."""
+class AbstractModelsConfig(AbstractVerbConfig):
+    """What is merged, and how, but for the method."""
 
-    method: MethodConfig
     base: str | None = None
     models: tuple[str, ...]
     post: Annotated[dict[str, Any] | None, AfterValidator(_known_post)] = None
@@ -224,9 +224,8 @@ class AbstractMergeConfig(AbstractVerbConfig):
     dtype: Literal["same", "float32", "bfloat16", "float16"] = "same"
 
 
-@final
-class MergeConfig(AbstractMergeConfig):
-    """`ramekin merge`."""
+class AbstractMergeConfig(AbstractModelsConfig):
+    """What is merged, and how it is written, but for the method."""
 
     max_shard_size: Annotated[str | None, AfterValidator(_is_a_size)] = None
     """The most that a file of the output holds, such as `5GB`; None writes one file."""
@@ -237,6 +236,13 @@ class MergeConfig(AbstractMergeConfig):
     def shard_bytes(self) -> int | None:
         """`max_shard_size` in bytes."""
         return None if self.max_shard_size is None else _bytes_of(self.max_shard_size)
+
+
+@final
+class MergeConfig(AbstractMergeConfig):
+    """`ramekin merge`."""
+
+    method: MethodConfig
 
 
 @final

@@ -4,16 +4,17 @@ from typing import Self, final
 
 from pydantic import model_validator
 
-from ramekin.recipes.schema import AbstractMergeConfig
+from ramekin.recipes.schema import AbstractModelsConfig, MethodConfig
 from ramekin.recipes.settings import AbstractTaskVerbConfig, ModeName, PositiveInt
 
 __all__ = ["TrialConfig"]
 
 
 @final
-class TrialConfig(AbstractMergeConfig, AbstractTaskVerbConfig):
+class TrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
     """A merge in memory and the tasks it is evaluated on."""
 
+    method: MethodConfig
     split: str = "validation"
     mode: ModeName = "fusionbench"
     limit: PositiveInt | None = None

@@ -31,6 +31,7 @@ __all__ = [
     "read_lineage",
     "read_manifest",
     "recorded_sha256",
+    "weight_files",
     "weights_sha256",
     "write_manifest",
 ]
@@ -183,23 +184,35 @@ def weights_sha256(folder: Path) -> str:
 
     Taken from the manifest where there is one, else computed by reading the weights.
     """
-    hashes = [known or sha256_file(path) for path, known in _weight_files(Path(folder))]
+    hashes = [known or sha256_file(path) for path, known in _recorded(Path(folder))]
     return _joined(hashes)
 
 
 def recorded_sha256(folder: Path) -> str | None:
     """`weights_sha256` as far as a manifest tells it without reading the weights; else None."""
-    files = _weight_files(Path(folder))
+    files = _recorded(Path(folder))
     hashes = [known for _, known in files if known is not None]
     return _joined(hashes) if len(hashes) == len(files) else None
 
 
-def _weight_files(folder: Path) -> list[tuple[Path, str | None]]:
-    """The files that hold the weights, each with the hash that the manifest records of it."""
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that hold the weights of a checkpoint or an adapter, in order.
+
+    Raises:
+        WeightsError: there are none, or a header or the shard index is damaged.
+    """
+    folder = Path(folder)
     names = [ADAPTER_WEIGHTS] if is_adapter(folder) else sorted(open_layout(folder).headers)
+    return tuple(folder / name for name in names)
+
+
+def _recorded(folder: Path) -> list[tuple[Path, str | None]]:
+    """The files that hold the weights, each with the hash that the manifest records of it."""
     manifest = read_manifest(folder)
     listed = {} if manifest is None else manifest.files
-    return [(folder / name, listed[name].sha256 if name in listed else None) for name in names]
+    return [
+        (path, listed[path.name].sha256 if path.name in listed else None) for path in weight_files(folder)
+    ]
 
 
 def _joined(hashes: Sequence[str]) -> str:

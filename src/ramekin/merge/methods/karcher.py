@@ -147,4 +147,5 @@ METHOD = Method(
     needs_base=False,
     num_measure_passes=lambda settings: 1,
     check=lambda settings, num_models: check_weights(settings.weights, num_models),
+    divides_weights=lambda settings: True,
 )

@@ -1,0 +1,117 @@
+"""The recipe behind `ramekin merge check`: models by name, everything that stands in the way of a merge."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ramekin.errors import RamekinError
+from ramekin.recipes.merge import adapter_base, method_settings
+from ramekin.recipes.merge_check_schema import CheckConfig
+from ramekin.recipes.models import locate
+from ramekin.recipes.outcome import Outcome
+from ramekin.recipes.places import places_of
+from ramekin.recipes.progress import AbstractProgress
+
+if TYPE_CHECKING:
+    from ramekin.merge.findings import Finding
+    from ramekin.merge.preflight import Preflight
+
+__all__ = ["FORMAT", "check"]
+
+FORMAT = "ramekin.merge-check/1"
+_TENSORS = 3
+
+
+def check(config: CheckConfig, progress: AbstractProgress) -> tuple[Outcome, int]:
+    """Everything that headers tell of a merge, and the exit code of the merge: 0 where nothing stops it.
+
+    A model that is not found is a finding, too, and the others are checked.
+    """
+    from ramekin.merge.findings import finding_of
+    from ramekin.merge.inputs import ModelInput
+    from ramekin.merge.plan import check_output
+    from ramekin.merge.preflight import preflight
+
+    places = places_of(config)
+    before: list[Finding] = []
+    base: Path | None = None
+    try:
+        base = None if config.base is None else locate(config.base, places, progress)
+    except RamekinError as error:
+        before.append(finding_of(error, models=(f"the base ({config.base})",), otherwise="not-found"))
+    models: list[ModelInput] = []
+    missing: list[str] = []
+    for name in config.models:
+        try:
+            folder = locate(name, places, progress)
+        except RamekinError as error:
+            before.append(finding_of(error, models=(f"'{name}'",), otherwise="not-found"))
+            missing.append(f"'{name}'")
+            continue
+        own = None
+        try:
+            own = adapter_base(
+                folder, config.base if base is not None else None, places, progress, hashed=False
+            )
+        except RamekinError as error:
+            before.append(finding_of(error, models=(f"'{name}' ({folder})",), otherwise="not-found"))
+            missing.append(f"'{name}'")
+            continue
+        models.append(ModelInput(name, folder, own))
+    if config.output is not None:
+        try:
+            check_output(config.output, base, models, overwrite=config.overwrite)
+        except RamekinError as error:
+            before.append(finding_of(error, models=(), otherwise="output"))
+    method = config.method
+    found = preflight(
+        None if method is None else method["name"],
+        base=base,
+        models=models,
+        settings=None if method is None else method_settings(method),
+        post=config.post,
+        dtype=config.dtype,
+        before=before,
+        unopened=missing,
+    )
+    return Outcome({"format": FORMAT, **found.to_json()}, _text(found)), found.exit_code
+
+
+def _text(found: "Preflight") -> str:
+    """The findings for people: a block each, the numbers first."""
+    counts = [
+        _counted(found.count(each), each) for each in ("error", "warning", "notice") if found.count(each)
+    ]
+    return "\n\n".join(
+        [f"{', '.join(counts) or 'nothing found'}: {_compared(found)}", *map(_block, found.findings)]
+    )
+
+
+def _compared(found: "Preflight") -> str:
+    """What was compared, in a line."""
+    models = _counted(len(found.models), "model") + ("" if found.base is None else " and their base")
+    method = f" for {found.method}" if found.method is not None else ""
+    tensors = f"{found.tensors} tensors of {found.parameters:,} parameters, {', '.join(found.dtypes)}"
+    return f"{models}{method}, {tensors}; headers read in {found.seconds:.2f} s"
+
+
+def _block(finding: "Finding") -> str:
+    lines = [f"{finding.severity}: {finding.what} [{finding.kind}]"]
+    told = (
+        ("models", "; ".join(finding.models)),
+        ("where", finding.where),
+        ("tensors", _listed(finding.tensors) if len(finding.tensors) > 1 else None),
+        ("expected", finding.expected),
+        ("got", finding.got),
+        ("fix", finding.fix),
+    )
+    return "\n".join([*lines, *(f"  {key:<9} {value}" for key, value in told if value)])
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > _TENSORS else ""
+    return ", ".join(names[:_TENSORS]) + more
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
