@@ -1,4 +1,4 @@
-"""`ramekin merge`, `ramekin merge check` and `ramekin merge inspect`."""
+"""`ramekin merge`, and its check, inspection and search."""
 
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -18,7 +18,7 @@ from ramekin.cli.words import (
 )
 from ramekin.errors import UsageError
 
-__all__ = ["check", "inspect", "merge"]
+__all__ = ["check", "inspect", "merge", "search"]
 
 Mergekit: TypeAlias = Annotated[
     Path | None, typer.Option("--mergekit", help="A configuration of mergekit, read as it is.")
@@ -107,4 +107,22 @@ inspect = command(
     time.
     """,
     module="merge_inspect_schema",
+)
+
+search = command(
+    "merge_search",
+    "SearchConfig",
+    """Search the settings of a method that score best on some tasks, and write that merge.
+
+    Example: ramekin merge search method=task_arithmetic over={scaling_factor:[0,1.5]}
+    base=google/flan-t5-base models=[runs/rte,runs/cola] tasks=[glue/rte,glue/cola] output=runs/search
+
+    Example: ramekin merge search method=task_arithmetic method.scaling_factor=1 over={weights:[0,1]}
+    strategy=cma_es points=100 base=... models=[...] tasks=[...] output=runs/search
+
+    strategy=grid, nelder_mead or cma_es tries at most points= merges, each formed in a loaded model. The
+    models are read once. weights= are searched model by model, by_model=[...] says what else is.
+    held_out=SPLIT scores the best on rows that had no say. A search that was stopped goes on.
+    """,
+    module="merge_search_schema",
 )

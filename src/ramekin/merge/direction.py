@@ -30,6 +30,7 @@ from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite, rounded
 from ramekin.weights.reading import ArrayReader, CheckpointReader
 
 __all__ = [
+    "NOT_FINITE",
     "Direction",
     "MergedTensors",
     "merge_arrays",
@@ -37,6 +38,9 @@ __all__ = [
     "merge_into",
     "merge_tensors",
 ]
+
+NOT_FINITE = "merged-not-finite"
+"""The kind of the error where a merge has no finite value."""
 
 _PART = 1 << 17  # elements of a tensor formed at a time, so that they stay in the cache
 
@@ -331,5 +335,6 @@ def _finite(name: str, tensor: Floats, dtype: str) -> Floats:
             where=name,
             expected=f"finite {FILE_DTYPES[dtype].torch_name} values",
             fix="a smaller scaling factor or weight, or dtype=float32",
+            kind=NOT_FINITE,
         )
     return values

@@ -5,6 +5,7 @@ share the loaded model, the models to be merged, and the prompts as tokens.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,34 +20,24 @@ from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.results import finish, short_name
 from ramekin.recipes.runs import fresh_folder, run_folder
-from ramekin.recipes.trial_schema import TrialConfig
+from ramekin.recipes.trial_schema import AbstractTrialConfig, TrialConfig
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput
 
-__all__ = ["examination_of", "execute", "opened_for", "plan"]
+__all__ = ["examination_of", "execute", "merge_plan_of", "opened_for", "plan"]
 
 
 def plan(config: TrialConfig) -> Outcome:
     """What would be merged and asked; reads headers and rows, loads no weights."""
-    from ramekin.merge.plan import plan_merge
-
     base, models = merge_inputs(config, SilentProgress())
-    planned = plan_merge(
-        config.method["name"],
-        base=base,
-        models=models,
-        output=(),
-        settings=method_settings(config.method),
-        post=config.post,
-        dtype=config.dtype,
-    )
+    merged = merge_plan_of(config, base, models)
     sets = examined_rows(examination_of(config, base or models[0].folder))
-    lines = [plan_text(planned), "then evaluate:"]
+    lines = [merged.text(), "then evaluate:"]
     for each in sets:
         lines += each.preview(MODES[config.mode])
     rows = {each.task.name: len(each.examples) for each in sets}
-    return Outcome({"merge": dataclasses.asdict(planned), "rows": rows}, "\n".join(lines))
+    return Outcome({"merge": merged.to_json(), "rows": rows}, "\n".join(lines))
 
 
 def execute(config: TrialConfig, progress: AbstractProgress) -> Outcome:
@@ -56,7 +47,7 @@ def execute(config: TrialConfig, progress: AbstractProgress) -> Outcome:
 
 
 def opened_for(
-    config: TrialConfig, progress: AbstractProgress
+    config: AbstractTrialConfig, progress: AbstractProgress
 ) -> tuple[Path | None, list["ModelInput"], InPlaceModel]:
     """The base, the models, and the model of this process that they are merged into."""
     base, models = merge_inputs(config, progress)
@@ -64,11 +55,27 @@ def opened_for(
         return base, models, shared_model(base, models, device=pick_device(config.device))
 
 
-def examination_of(config: TrialConfig, tokenizer: Path) -> Examination:
-    """What the merged model is asked."""
+def merge_plan_of(config: AbstractTrialConfig, base: Path | None, models: Sequence["ModelInput"]) -> Outcome:
+    """What one merge would read, from the headers alone; an unfit pair of models is found here."""
+    from ramekin.merge.plan import plan_merge
+
+    planned = plan_merge(
+        config.method["name"],
+        base=base,
+        models=models,
+        output=(),
+        settings=method_settings(config.method),
+        post=config.post,
+        dtype=config.dtype,
+    )
+    return Outcome(dataclasses.asdict(planned), plan_text(planned))
+
+
+def examination_of(config: AbstractTrialConfig, tokenizer: Path, *, split: str | None = None) -> Examination:
+    """What the merged model is asked; of another split than the configuration's where one is given."""
     return Examination(
         config.task_names,
-        config.split,
+        split or config.split,
         config.mode,
         tokenizer,
         places_of(config),

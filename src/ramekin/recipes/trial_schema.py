@@ -7,12 +7,11 @@ from pydantic import model_validator
 from ramekin.recipes.schema import AbstractModelsConfig, MethodConfig
 from ramekin.recipes.settings import AbstractTaskVerbConfig, ModeName, PositiveInt
 
-__all__ = ["TrialConfig"]
+__all__ = ["AbstractTrialConfig", "TrialConfig"]
 
 
-@final
-class TrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
-    """A merge in memory and the tasks it is evaluated on."""
+class AbstractTrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
+    """Merges in memory and the tasks they are evaluated on."""
 
     method: MethodConfig
     split: str = "validation"
@@ -26,3 +25,8 @@ class TrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
         if not self.task_names:
             raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
         return self
+
+
+@final
+class TrialConfig(AbstractTrialConfig):
+    """A merge in memory, evaluated."""

@@ -1,0 +1,1 @@
+"""Searches of a merge's settings: what may be tried, and in which order."""
