@@ -25,7 +25,7 @@ from ramekin.weights.adapter_header import (
 )
 from ramekin.weights.config import CONFIG, SUPPORTED, read_plain_config, says_tied
 from ramekin.weights.dtypes import FILE_DTYPES
-from ramekin.weights.layout import HEAD, Layout
+from ramekin.weights.layout import HEAD, Layout, open_layout
 from ramekin.weights.reading import dtype_error
 from ramekin.weights.verify import verify_checkpoint
 
@@ -70,15 +70,18 @@ class Opened:
         return {name: self.layout.info(name).dtype for name in self.names}
 
 
-def check_folder(folder: Path, labels: Sequence[str]) -> Iterator[Finding]:
+def check_folder(folder: Path, labels: Sequence[str], *, is_base: bool) -> Iterator[Finding]:
     """Whether a folder is whole, as far as names, sizes and headers tell: its first damage.
 
     Args:
         folder: of a checkpoint or an adapter.
         labels: of the models that it is read for.
+        is_base: whether a whole model is wanted.
     """
     try:
         verify_checkpoint(folder, hashes=False)
+        if is_base:
+            open_layout(folder)  # which an adapter's folder has none of
     except RamekinError as error:
         yield finding_of(error, models=labels, otherwise="damaged-file")
 

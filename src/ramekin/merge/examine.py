@@ -70,8 +70,9 @@ def examine(
     """
     findings = list(check_list(base, models, needs_base=needs_base))
     sound: dict[Path, bool] = {}
+    bases = {base, *(model.base_folder for model in models)}
     for folder, labels in _labelled(base, models).items():
-        damage = list(check_folder(folder, labels))
+        damage = list(check_folder(folder, labels, is_base=folder in bases))
         findings += damage
         sound[folder] = not damage
     headers_of = functools.cache(open_layout)
