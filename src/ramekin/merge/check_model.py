@@ -5,7 +5,7 @@ adapter. What is between models is `check`'s.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -86,18 +86,17 @@ def check_folder(folder: Path, labels: Sequence[str], *, is_base: bool) -> Itera
         yield finding_of(error, models=labels, otherwise="damaged-file")
 
 
-def check_dtypes(reference: Opened, others: Iterable[Opened], *, written: str) -> Iterator[Finding]:
+def check_dtypes(models: Sequence[Opened], *, written: str) -> Iterator[Finding]:
     """Dtypes that cannot be merged, and mixtures of those that can.
 
     Args:
-        reference: the model whose dtypes the output has unless told otherwise.
-        others: the models beside it, adapters left out.
+        models: the models; the output has the dtypes of the first unless told otherwise.
         written: the dtype that the output is told to have, or `same`.
     """
-    told = f"{reference.label} is, tensor by tensor" if written == "same" else written
-    stored = reference.dtypes
-    for model in (reference, *others):
-        dtypes = model.dtypes
+    for model in models:
+        reference = models[0]
+        told = f"{reference.label} is, tensor by tensor" if written == "same" else written
+        stored, dtypes = reference.dtypes, model.dtypes
         wrong = tuple(name for name, dtype in dtypes.items() if dtype not in FILE_DTYPES)
         if wrong:
             found = finding_of(dtype_error(model.layout, wrong[0]), models=(model.label,), otherwise="dtype")

@@ -4,9 +4,8 @@ A model that cannot be opened is told of and left out of what follows, so that o
 This module holds no rule of its own: they are `check`'s, `check_model`'s and `vocabulary`'s.
 """
 
-import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -68,89 +67,88 @@ def examine(
         hash_of: the hash of a base that an adapter recorded one of; None from it where it is not computed.
         dtype: what the output is to be written in.
     """
-    findings = list(check_list(base, models, needs_base=needs_base))
-    sound: dict[Path, bool] = {}
-    bases = {base, *(model.base_folder for model in models)}
-    for folder, labels in _labelled(base, models).items():
-        damage = list(check_folder(folder, labels, is_base=folder in bases))
-        findings += damage
-        sound[folder] = not damage
-    headers_of = functools.cache(open_layout)
-
-    def read(label: str, folder: Path) -> Opened:
-        layout = headers_of(folder)
-        return Opened(label, folder, layout, unique_names(layout.homes))
-
-    opened: list[Opened] = []
-    whole: list[Opened] = []
+    damage = {
+        folder: tuple(check_folder(folder, labels, is_base=is_base))
+        for folder, (labels, is_base) in _folders(base, models).items()
+    }
+    sound = [model for model in models if not damage[model.folder]]
+    root = base if base is not None and not damage[base] else None
+    read = _reader()
+    opened: dict[
+        Path, Opened
+    ] = {}  # what is read of one folder is compared once, an adapter being as its base
+    found: list[Finding] = []
     headers: dict[str, AdapterHeader] = {}
-    if base is not None and sound[base]:
-        opened.append(read(base_label(base), base))
-        whole.append(opened[0])
-    for model in models:
-        if not sound[model.folder]:
-            continue
+    if root is not None:
+        opened[root] = read(base_label(root), root)
+    for model in sound:
         if not model.is_adapter:
-            whole.append(read(model.label, model.folder))
-            opened.append(whole[-1])
+            opened.setdefault(model.folder, read(model.label, model.folder))
             continue
         try:
-            beneath: Path | None = base_of(model, base)
+            beneath = base_of(model, base)
         except RamekinError as error:
-            findings.append(finding_of(error, models=(model.label,), otherwise="adapter-without-base"))
-            beneath = None
-        on = read(base_label(beneath), beneath) if beneath is not None and sound[beneath] else None
-        header, wrong = check_adapter(model, on)
+            found.append(finding_of(error, models=(model.label,), otherwise="adapter-without-base"))
+            continue
+        on = None if damage[beneath] else read(model.label, beneath)
+        header, wrong = check_adapter(model, None if on is None else read(base_label(beneath), beneath))
         if header is not None:
             headers[model.label] = header
-            findings += check_adapter_base(model, base, hash_of=hash_of)
-        findings += wrong
-        opened += [] if on is None else [dataclasses.replace(on, label=model.label)]
-    if opened:
-        first = opened[0]
-        others = [each for each in whole if each.folder != first.folder]
-        findings += check_dtypes(first, others, written=dtype)
-    findings += _together(opened)
-    findings += check_ranks(headers)
-    kept = [model for model in models if sound[model.folder]]
-    findings += check_weights_differ(
-        base if base is not None and sound[base] else None, kept, needs_base=needs_base is not False
+            found += check_adapter_base(model, base, hash_of=hash_of)
+        found += wrong
+        if on is not None:
+            opened.setdefault(beneath, on)
+    apart = tuple(opened.values())
+    findings = (
+        *check_list(base, models, needs_base=needs_base),
+        *(finding for each in damage.values() for finding in each),
+        *found,
+        *check_dtypes(apart, written=dtype),
+        *_together(apart),
+        *check_ranks(headers),
+        *check_weights_differ(root, sound, needs_base=needs_base is not False),
     )
-    return Examined(tuple(findings), opened[0] if opened else None)
+    return Examined(findings, apart[0] if apart else None)
+
+
+def _reader() -> Callable[[str, Path], Opened]:
+    """Gives what the headers of a folder say, read once."""
+    layout_of = functools.cache(open_layout)
+
+    def read(label: str, folder: Path) -> Opened:
+        layout = layout_of(folder)
+        return Opened(label, folder, layout, unique_names(layout.homes))
+
+    return read
 
 
 def _together(opened: Sequence[Opened]) -> Iterator[Finding]:
     """What is found of the models beside each other: configurations, tensors, tokenizers."""
     compared = []
     for place, model in enumerate(opened):
-        is_first = all(model.folder != other.folder for other in opened[:place])
+        said = None
         try:
             said = meaning(model.folder)
-            if is_first:
-                yield from check_config(model, is_written=place == 0)
+            yield from check_config(model, is_written=place == 0)
         except RamekinError as error:
-            if is_first:
-                yield finding_of(error, models=(model.label,), otherwise="configuration-value")
-            said = None
+            yield finding_of(error, models=(model.label,), otherwise="configuration-value")
         compared.append(Compared(model.label, model.shapes, said))
-    for one, model in zip(compared[1:], opened[1:], strict=True):
-        if model.folder != opened[0].folder:
-            yield from compare(compared[0], one)
+    for other in compared[1:]:
+        yield from compare(compared[0], other)
     yield from _tokenizers(opened)
 
 
 def _tokenizers(opened: Sequence[Opened]) -> Iterator[Finding]:
     """The first tokenizer, which is the output's, against the embedding and against the others."""
-    folders = list({model.folder: model for model in reversed(opened)}.values())[::-1]
-    having = [model for model in folders if has_tokenizer(model.folder)]
+    having = [model for model in opened if has_tokenizer(model.folder)]
     if not having:
         if opened:
             yield Finding(
                 kind="no-tokenizer",
                 severity="notice",
                 what="no folder holds a tokenizer, so that the output will have none",
-                models=tuple(model.label for model in folders),
-                where=str(folders[0].folder),
+                models=tuple(model.label for model in opened),
+                where=str(opened[0].folder),
                 expected="tokenizer.json or spiece.model",
                 got="none",
                 fix="copy the base's tokenizer into its folder",
@@ -178,10 +176,14 @@ def _tokenizers(opened: Sequence[Opened]) -> Iterator[Finding]:
         yield finding_of(error, models=(first.label,), otherwise="damaged-json")
 
 
-def _labelled(base: Path | None, models: Sequence[ModelInput]) -> dict[Path, tuple[str, ...]]:
-    """Every folder that is read, with the labels of the models it is read for."""
-    found: dict[Path, tuple[str, ...]] = {} if base is None else {base: (base_label(base),)}
+def _folders(base: Path | None, models: Sequence[ModelInput]) -> dict[Path, tuple[tuple[str, ...], bool]]:
+    """Every folder that is read, with the labels of the models it is read for, and whether it is a base."""
+    found: dict[Path, tuple[tuple[str, ...], bool]] = (
+        {} if base is None else {base: ((base_label(base),), True)}
+    )
     for model in models:
-        for folder in (model.folder, *(() if model.base_folder is None else (model.base_folder,))):
-            found[folder] = (*found.get(folder, ()), model.label)
+        for folder, is_base in ((model.folder, False), (model.base_folder, True)):
+            if folder is not None:
+                labels, before = found.get(folder, ((), False))
+                found[folder] = ((*labels, model.label), is_base or before)
     return found
