@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +54,10 @@ def test_kinds_are_listed_with_what_they_are() -> None:
     for kind, text in KINDS.items():
         assert kind == kind.lower() and " " not in kind and text and not text.endswith(".")
     assert json.loads(json.dumps(SHAPE.to_json()))["message"] == SHAPE.message
+
+
+def test_the_page_on_merging_lists_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "merging.md").read_text(encoding="utf-8")
+    section = page[page.index("## Before the merge: do the models") : page.index("What headers cannot tell")]
+    listed = re.findall(r"`([a-z-]+)`", section[section.index("- the list:") :])
+    assert sorted(listed) == sorted(KINDS)
