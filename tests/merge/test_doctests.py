@@ -6,7 +6,7 @@ import pytest
 from ramekin.merge.methods import METHODS
 
 MODULES = (
-    "array", "combine", "cuts", "direction", "gram", "inputs", "parameters", "random_bits", "selection",
+    "alignment", "array", "combine", "cuts", "direction", "extraction", "factors", "gram", "inputs", "parameters", "random_bits", "selection",
     *(f"methods.{name}" for name in METHODS),
 )  # fmt: skip
 

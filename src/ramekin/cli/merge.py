@@ -33,14 +33,15 @@ def merge(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Merge checkpoints or adapters into one checkpoint.
+    """Merge checkpoints or adapters into one checkpoint, or into an adapter.
 
     Example: ramekin merge method=ties_merging method.scaling_factor=0.3 base=google/flan-t5-base
     models=[runs/rte,runs/cola] output=runs/ties
 
     25 methods, from simple_average to tsv_merge: docs/merging.md lists them with their settings, which may
-    differ by model, layer and depth. --dry-run reads headers only and shows the plan; ramekin merge check
-    shows everything that stands in the way.
+    differ by model, layer and depth. adapter_rank=16 writes a LoRA adapter; base may then be left out where
+    all models are LoRA adapters. --dry-run reads headers only and shows the plan; ramekin merge check shows
+    everything that stands in the way.
     """
     from ramekin.recipes.compose import compose
     from ramekin.recipes.schema import MergeConfig

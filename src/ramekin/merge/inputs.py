@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.stream import NamedReader
+from ramekin.weights.factors import FactoredAdapter, Factors, is_plain_lora, read_factors
 from ramekin.weights.layout import (
     EMBEDDING_ALIASES,
     EMBEDDING_PREFIXES,
@@ -25,6 +26,9 @@ from ramekin.weights.layout import (
     is_adapter,
 )
 from ramekin.weights.reading import AbstractTensorReader, AdapterReader, CheckpointReader
+
+if TYPE_CHECKING:
+    from ramekin.weights.adapter_folder import Adapter
 
 __all__ = [
     "ModelInput",
@@ -78,11 +82,14 @@ def opened(
         root = None
         if base is not None:
             root = NamedReader(f"the base ({base})", stack.enter_context(reader_of(base)))
-        tuned = [
-            NamedReader(model.label, stack.enter_context(open_model(model, base=base, reader_of=reader_of)))
-            for model in models
-        ]
-        yield root, tuple(tuned)
+        readers = [stack.enter_context(open_model(model, base=base, reader_of=reader_of)) for model in models]
+        yield (
+            root,
+            tuple(
+                NamedReader(model.label, reader, _factors_of(reader))
+                for model, reader in zip(models, readers, strict=True)
+            ),
+        )
 
 
 def open_model(
@@ -102,9 +109,7 @@ def open_model(
     if not model.is_adapter:
         return reader_of(model.folder)
     folder = base_of(model, base)
-    from ramekin.weights.adapter_folder import read_adapter  # needs torch
-
-    return AdapterReader(reader_of(folder), read_adapter(model.folder), folder=model.folder)
+    return AdapterReader(reader_of(folder), _adapter_of(model.folder), folder=model.folder)
 
 
 def base_of(model: ModelInput, base: Path | None) -> Path:
@@ -122,6 +127,19 @@ def base_of(model: ModelInput, base: Path | None) -> Path:
             kind="adapter-without-base",
         )
     return folder
+
+
+def _adapter_of(folder: Path) -> "Adapter | FactoredAdapter":
+    if is_plain_lora(folder):
+        return read_factors(folder)
+    from ramekin.weights.adapter_folder import read_adapter  # needs torch
+
+    return read_adapter(folder)
+
+
+def _factors_of(reader: AbstractTensorReader) -> Mapping[str, Factors] | None:
+    adapter = reader.adapter if isinstance(reader, AdapterReader) else None
+    return adapter.changes if isinstance(adapter, FactoredAdapter) else None
 
 
 def embedding_name(names: Iterable[str]) -> str | None:

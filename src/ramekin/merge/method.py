@@ -8,7 +8,7 @@ number of scaling factors cost one reading. This module knows nothing of files.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Generic, TypeVar, final
+from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array
@@ -16,6 +16,9 @@ from ramekin.merge.combine import shares
 from ramekin.merge.parameters import PerModel, for_models
 from ramekin.merge.settings import parse_settings
 from ramekin.merge.stream import Chunk, ModelStream, Unit
+
+if TYPE_CHECKING:
+    from ramekin.merge.factors import Product
 
 __all__ = ["Method", "Prepared", "check_weights", "weights_at"]
 
@@ -33,6 +36,8 @@ class Prepared:
     """What was measured, as JSON values for the report; complete when every chunk has been combined."""
     warnings: tuple[str, ...] = ()
     """What the user should know."""
+    factored: "Callable[[Chunk], Product | None] | None" = None
+    """What `combine` adds to a whole matrix of the base, as a product of thin ones; None where it is none."""
 
 
 @final
@@ -62,6 +67,10 @@ class Method(Generic[S]):
     """The pieces in which it takes a tensor of a name and a shape."""
     num_measure_passes: Callable[[S], float] = lambda settings: 0
     """How often `prepare` reads everything."""
+    of_deltas: Callable[[S], bool] = lambda settings: True
+    """Whether what it adds to the base follows from the deltas, whatever the base's values are."""
+    linear: Callable[[S], bool] = lambda settings: False
+    """Whether, once it has measured, a tensor's delta is a sum of the models' with a coefficient each."""
     check: Callable[[S, int], None] = lambda settings, num_models: None
     """Refuses settings that do not fit the number of models."""
     divides_weights: Callable[[S], bool] = lambda settings: getattr(settings, "normalize", False) is True

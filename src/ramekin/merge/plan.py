@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ramekin.errors import ResourceError, UsageError
 from ramekin.files import refuse_existing
+from ramekin.merge.alignment import aligned, parse_alignment
 from ramekin.merge.check_method import check_method, check_settings
 from ramekin.merge.examine import examine
 from ramekin.merge.findings import raise_errors, warnings_of
@@ -40,7 +41,10 @@ __all__ = [
     "check_space",
     "open_merge",
     "open_models",
+    "parse_merge",
+    "peak_bytes",
     "plan_merge",
+    "said_step",
     "used_models",
 ]
 
@@ -81,6 +85,10 @@ class MergePlan:
     peak_bytes: int
     """An estimate of the memory beyond the interpreter and its libraries."""
     warnings: tuple[str, ...]
+    adapter: Mapping[str, object] | None = None
+    """Of an output that is an adapter: its rank and the number of its matrices; JSON values."""
+    align: Mapping[str, object] | None = None
+    """The space in which the method merges, with its name."""
 
 
 @final
@@ -129,6 +137,7 @@ def plan_merge(
     output: Path | Sequence[Path],
     settings: Mapping[str, object],
     post: Mapping[str, object] | None = None,
+    align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     overwrite: bool = False,
 ) -> MergePlan:
@@ -137,7 +146,14 @@ def plan_merge(
     for place in outputs:
         check_output(place, base, models, overwrite=overwrite)
     with open_merge(
-        method, base=base, models=models, settings=settings, post=post, dtype=dtype, outputs=outputs
+        method,
+        base=base,
+        models=models,
+        settings=settings,
+        post=post,
+        align=align,
+        dtype=dtype,
+        outputs=outputs,
     ) as found:
         check_space(outputs, found.plan.bytes_written)
         return found.plan
@@ -151,6 +167,7 @@ def open_merge(
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
     post: Mapping[str, object] | None = None,
+    align: Mapping[str, object] | None = None,
     dtype: Dtype,
     outputs: Sequence[Path] = (),
     reader_of: ReaderOf = CheckpointReader,
@@ -161,10 +178,7 @@ def open_merge(
         UsageError: the method, a setting, the dtype or the list of models is wrong.
         WeightsError: a model is damaged or does not belong with the others.
     """
-    chosen = find_method(method)
-    parsed, step = chosen.parse(settings), parse_post(post)
-    if dtype not in DTYPES:
-        raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
+    chosen, parsed, step = parse_merge(method, settings, post, align, dtype)
     models = used_models(chosen, base, models)
     labels = [model.label for model in models]
     raise_errors(check_method(chosen, parsed, step, labels, has_base=base is not None))
@@ -180,7 +194,8 @@ def open_merge(
         plan = MergePlan(
             method=method,
             settings=settings_to_json(parsed),
-            post=None if step is None else {"name": (post or {})["name"], **settings_to_json(step)},
+            post=said_step(post, step),
+            align=said_step(align, parse_alignment(align)),
             base=None if base is None else str(base),
             models=tuple(model.name for model in models),
             outputs=tuple(str(output) for output in outputs),
@@ -192,12 +207,39 @@ def open_merge(
                 passes * sum(model.reader.info(name).nbytes for model in everyone for name in names)
             ),
             bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
-            peak_bytes=_peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
+            peak_bytes=peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
             warnings=found.warnings,
         )
         yield OpenMerge(
             plan, chosen, parsed, step, found.base, found.tuned, names, tensors, found.config_folder
         )
+
+
+def said_step(given: Mapping[str, object] | None, step: object) -> dict[str, object] | None:
+    """A step beside the method as a plan and a lineage say it, with its name; None is none."""
+    return None if step is None else {"name": (given or {})["name"], **settings_to_json(step)}
+
+
+def parse_merge(
+    method: str,
+    settings: Mapping[str, object],
+    post: Mapping[str, object] | None,
+    align: Mapping[str, object] | None,
+    dtype: str,
+) -> tuple[Method[Any], Any, Svc | None]:
+    """The method, in the space it is to merge in, its settings and the step after it, from a configuration.
+
+    Raises:
+        UsageError: one of them, or the dtype, is wrong.
+    """
+    chosen = find_method(method)
+    parsed, step = chosen.parse(settings), parse_post(post)
+    if dtype not in DTYPES:
+        raise UsageError(unknown_name("dtype", str(dtype), DTYPES))
+    alignment = parse_alignment(align)
+    if alignment is not None:
+        chosen = aligned(chosen, parsed, alignment)
+    return chosen, parsed, step
 
 
 @contextlib.contextmanager
@@ -293,7 +335,7 @@ def _config_folder(base: Path | None, models: Sequence[ModelInput]) -> Path:
     return folder
 
 
-def _peak_bytes(
+def peak_bytes(
     method: Method[Any],
     settings: Any,
     post: Svc | None,
@@ -302,6 +344,7 @@ def _peak_bytes(
     *,
     measured: bool,
 ) -> int:
+    """An estimate of the memory that a merge takes beyond the interpreter and its libraries."""
     chunks = num_threads() * (num_models + _CHUNKS_AT_WORK) * chunk_elements(num_models) * 4
     matrices = [
         each.numel

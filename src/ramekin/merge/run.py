@@ -26,14 +26,24 @@ from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge, used_models
 from ramekin.merge.post import Svc
 from ramekin.merge.settings import replace_scaling_factor, settings_to_json
-from ramekin.merge.stream import Chunk, ModelStream, Piece
+from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece
 from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
 from ramekin.weights.config import CONFIG
 from ramekin.weights.lineage import Lineage, Parent, weights_sha256, write_manifest
 from ramekin.weights.verify import verify_checkpoint
 from ramekin.weights.writing import PlannedTensor, ShardedWriter
 
-__all__ = ["MergeReport", "Progress", "Walk", "Walking", "merge", "merge_factors", "walk"]
+__all__ = [
+    "MergeReport",
+    "Progress",
+    "Walk",
+    "Walking",
+    "hashing",
+    "merge",
+    "merge_factors",
+    "steps_of",
+    "walk",
+]
 
 Progress = Callable[[int, int], None]
 """Told the bytes of weights read so far and in all."""
@@ -74,6 +84,8 @@ class MergeReport:
     figures: Mapping[str, object]
     """What the method measured; JSON values."""
     warnings: tuple[str, ...]
+    adapter: Mapping[str, object] | None = None
+    """Of an output that is an adapter: its ranks and what they leave out; JSON values."""
 
 
 def merge(
@@ -84,6 +96,7 @@ def merge(
     output: Path,
     settings: Mapping[str, object],
     post: Mapping[str, object] | None = None,
+    align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     shard_bytes: int | None = None,
     overwrite: bool = False,
@@ -103,6 +116,7 @@ def merge(
         output: the folder to make.
         settings: the method's settings by name, `preset` among them where the method has presets.
         post: a step after the method, `{"name": "svc", …}`; None is none.
+        align: the space in which the method merges, `{"name": "knots", …}`; None is that of the weights.
         dtype: `same` keeps the base's dtype tensor by tensor; computed in fp32 in any case.
         shard_bytes: the most bytes of tensors in a file of the output; None writes one file.
         overwrite: replace an existing output.
@@ -128,6 +142,7 @@ def merge(
         models=models,
         settings=settings,
         post=post,
+        align=align,
         dtype=dtype,
         shard_bytes=shard_bytes,
         overwrite=overwrite,
@@ -178,17 +193,26 @@ def merge_factors(
     )
 
 
-def walk(opened: OpenMerge, walking: Walking) -> "Walk":
-    """Let the method measure, and give what is left to do: combine chunks."""
+def walk(
+    opened: OpenMerge, walking: Walking, *, seen_as: tuple[NamedReader, Sequence[NamedReader]] | None = None
+) -> "Walk":
+    """Let the method measure, and give what is left to do: combine chunks.
+
+    Args:
+        opened: the merge.
+        walking: how it is walked through.
+        seen_as: another base and other models that the method sees in place of these, of the same tensors.
+    """
     progress = walking.progress
     everyone = [*opened.tuned, *(() if opened.base is None else (opened.base,))]
     for model in everyone:
         check_copies(model)
     head_is_embedding = head_is_stored_embedding(everyone)
     sources = output_sources(opened.names, head_is_embedding=head_is_embedding)
+    base, tuned = seen_as or (opened.base, opened.tuned)
     stream = ModelStream(
-        opened.base,
-        opened.tuned,
+        base,
+        tuned,
         dict.fromkeys(sources.values()),
         head_is_embedding=head_is_embedding,
         device=walking.device,
@@ -235,10 +259,17 @@ class Walk:
         if factor is None:
             return combined
         assert chunk.base is not None  # scaled methods need a base
+        return chunk.base + self.added(chunk, combined, factor)
+
+    def added(self, chunk: Chunk, combined: Array, factor: Parameter | None) -> Array:
+        """What is added to the base; None is no direction, of which the base is taken away again."""
+        if factor is None:
+            assert chunk.base is not None  # who asks has one
+            return combined - chunk.base
         direction = combined * factor.at(chunk.name, chunk.depth)
         if self.post is not None and self.post.takes(chunk.name, chunk.shape):
             direction = self.post.apply(direction, chunk.deltas)
-        return chunk.base + direction
+        return direction
 
     def _pieces(self, name: str) -> Iterator[Piece]:
         shape = self.stream.shape(name)
@@ -254,6 +285,7 @@ def _merge(
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
     post: Mapping[str, object] | None,
+    align: Mapping[str, object] | None = None,
     dtype: Dtype,
     shard_bytes: int | None,
     overwrite: bool,
@@ -275,13 +307,14 @@ def _merge(
                 models=models,
                 settings=settings,
                 post=post,
+                align=align,
                 dtype=dtype,
                 outputs=outputs,
             )
         )
         check_space(outputs, opened.plan.bytes_written)
         settings_of = [_settings_of(opened, factor) for factor, _ in targets]
-        parents = stack.enter_context(_hashing(base, models, verify=verify))
+        parents = stack.enter_context(hashing(base, models, verify=verify))
         folders = [stack.enter_context(atomic_directory(o, overwrite=overwrite)) for o in outputs]
         factors = [getattr(chosen, "scaling_factor", None) for chosen in settings_of]
         walked = walk(opened, walking)
@@ -336,7 +369,7 @@ def _write(
 
 
 @contextlib.contextmanager
-def _hashing(
+def hashing(
     base: Path | None, models: Sequence[ModelInput], *, verify: bool
 ) -> Iterator[Callable[[], tuple[Parent, ...]]]:
     """Hash the inputs in a thread of their own; the value gives the parents, waiting for the hashes.
@@ -382,12 +415,14 @@ def _lineage(plan: MergePlan, settings: Any, parents: tuple[Parent, ...]) -> Lin
         operation=f"merge/{plan.method}",
         base=None if plan.base is None else Path(plan.base).name,
         parents=parents,
-        settings={**settings_to_json(settings), **_post_of(plan), "dtype": plan.dtype},
+        settings={**settings_to_json(settings), **steps_of(plan), "dtype": plan.dtype},
     )
 
 
-def _post_of(plan: MergePlan) -> dict[str, object]:
-    return {} if plan.post is None else {"post": dict(plan.post)}
+def steps_of(plan: MergePlan) -> dict[str, object]:
+    """What is done beside the method, for a lineage or a report."""
+    steps = {"post": plan.post, "align": plan.align}
+    return {key: dict(step) for key, step in steps.items() if step is not None}
 
 
 def _report(
@@ -395,7 +430,7 @@ def _report(
 ) -> MergeReport:
     return MergeReport(
         method=plan.method,
-        settings={**settings_to_json(settings), **_post_of(plan)},
+        settings={**settings_to_json(settings), **steps_of(plan)},
         base=plan.base,
         models=plan.models,
         output=str(output),

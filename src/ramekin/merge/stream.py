@@ -12,7 +12,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Literal, TypeVar, final, overload
@@ -22,7 +22,8 @@ import numpy as np
 from ramekin.errors import WeightsError
 from ramekin.merge.array import AbstractDevice, Array, HostDevice
 from ramekin.merge.parameters import Depth, places
-from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite
+from ramekin.weights.dtypes import Floats, all_finite
+from ramekin.weights.factors import Factors
 from ramekin.weights.reading import AbstractTensorReader
 
 __all__ = [
@@ -57,6 +58,8 @@ class NamedReader:
 
     label: str
     reader: AbstractTensorReader
+    factors: Mapping[str, Factors] | None = None
+    """Of a LoRA or rsLoRA adapter, the factors of every tensor it changes."""
 
 
 @final
@@ -202,6 +205,36 @@ class ModelStream:
         part.names = tuple(names)
         return part
 
+    def of_models(
+        self, base: NamedReader | None, tuned: Sequence[NamedReader], names: Iterable[str]
+    ) -> "ModelStream":
+        """Other models walked through in the same way; what is read of them is not counted here.
+
+        Args:
+            base: the base, or None.
+            tuned: the models.
+            names: their tensors, which are among this stream's; each has its depth.
+        """
+        part = copy.copy(self)
+        part._base, part._tuned, part.names = base, tuple(tuned), tuple(names)
+        part._models = (*(() if base is None else (base,)), *part._tuned)
+        part._own, part._told, part._on_read = threading.local(), _Told(), None
+        return part
+
+    @property
+    def base(self) -> NamedReader | None:
+        """The base, where there is one."""
+        return self._base
+
+    @property
+    def tuned(self) -> tuple[NamedReader, ...]:
+        """The tuned models."""
+        return self._tuned
+
+    def place(self, values: Floats) -> Array:
+        """An array of the stream's device with these values, which may share their memory."""
+        return self._device.place(values)
+
     def take(self, array: Array) -> Floats:
         """The values of an array of the stream's device, which may share its memory."""
         return self._device.take(array)
@@ -239,6 +272,10 @@ class ModelStream:
         for start in range(0, total, step):
             count = min(total, start + step) - start
             yield Piece(name, start, (count // run, run) if unit == "row" else (count,))
+
+    def whole(self, name: str) -> Chunk:
+        """All of a matrix; the models are read one by one as they are asked for."""
+        return self._chunk(Piece(name, 0, self.shape(name)))
 
     def map_with(
         self, targets: Iterable[tuple[K, Piece]], function: Callable[[tuple[K, Piece], Chunk], T]
@@ -324,9 +361,11 @@ class ModelStream:
                 got=f"{float(values[place])} at element {piece.start + place}",
                 fix="leave this model out, or go back to its last good checkpoint",
             )
-        itemsize = FILE_DTYPES[model.reader.info(piece.name).dtype].itemsize
+        info = model.reader.info(piece.name)
         with self._told.lock:
-            self._told.bytes_read += len(values) * itemsize
+            self._told.bytes_read += len(values) * (
+                info.nbytes // max(1, info.numel)
+            )  # none where it is made
             if self._on_read is not None:
                 self._on_read(self._told.bytes_read)
         return values

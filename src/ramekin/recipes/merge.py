@@ -1,7 +1,8 @@
-"""The recipe behind `ramekin merge`: models by name, a method, a checkpoint folder out."""
+"""The recipe behind `ramekin merge`: models by name, a method, a checkpoint or an adapter's folder out."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +32,19 @@ __all__ = [
 
 def plan(config: MergeConfig) -> Outcome:
     """What would be read and written, from the headers alone; an unfit pair of models is found here."""
+    from ramekin.merge.extraction import plan_adapter
     from ramekin.merge.plan import plan_merge
 
-    base, models = merge_inputs(config, SilentProgress())
-    planned = plan_merge(
+    rank = config.adapter_rank
+    base, models = merge_inputs(config, SilentProgress(), may_lack_base=rank is not None)
+    planned = (plan_merge if rank is None else partial(plan_adapter, rank=rank))(
         config.method["name"],
         base=base,
         models=models,
         output=_output(config),
         settings=method_settings(config.method),
         post=config.post,
+        align=config.align,
         dtype=config.dtype,
         overwrite=config.overwrite,
     )
@@ -48,8 +52,8 @@ def plan(config: MergeConfig) -> Outcome:
 
 
 def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
-    """Merge and write the checkpoint."""
-    base, models = merge_inputs(config, progress)
+    """Merge and write the checkpoint, or the adapter."""
+    base, models = merge_inputs(config, progress, may_lack_base=config.adapter_rank is not None)
     report = run_merge(
         config.method,
         base,
@@ -57,15 +61,20 @@ def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
         _output(config),
         progress,
         post=config.post,
+        align=config.align,
         dtype=config.dtype,
         shard_bytes=config.shard_bytes,
         verify=config.verify,
         device=config.device,
         threads=config.threads,
         overwrite=config.overwrite,
+        adapter_rank=config.adapter_rank,
+        adapter_rest=config.adapter_rest,
+        base_name=config.base,
     )
     lines = [
         f"{report.output}: {report.parameters:,} parameters in {report.tensors} tensors, {report.dtype}",
+        *_adapter_lines(report.adapter),
         f"  {report.method} of {', '.join(report.models)}"
         + "".join(f", {key}={value}" for key, value in report.settings.items()),
         f"  read {report.bytes_read / 1e6:,.1f} MB, wrote {report.bytes_written / 1e6:,.1f} MB "
@@ -83,19 +92,25 @@ def run_merge(
     progress: AbstractProgress,
     *,
     post: Mapping[str, Any] | None = None,
+    align: Mapping[str, Any] | None = None,
     dtype: Any = "same",
     shard_bytes: int | None = None,
     verify: bool = False,
     device: str = "auto",
     threads: int = 0,
     overwrite: bool = False,
+    adapter_rank: int | None = None,
+    adapter_rest: Any = "refuse",
+    base_name: str | None = None,
 ) -> "MergeReport":
     """Merge by a configured method, with its progress shown and its warnings said.
 
-    The processor is the device unless another is named: a merge is mostly reading and writing.
+    The processor is the device unless another is named: a merge is mostly reading and writing. With an
+    `adapter_rank` the output is an adapter, which records its base by the name.
     """
     from ramekin.merge.array import device_of
-    from ramekin.merge.run import merge
+    from ramekin.merge.extraction import merge_to_adapter
+    from ramekin.merge.run import Walking, merge
 
     with progress.stage(f"{method['name']} of {len(models)} models", total=100) as stage:
         shown = 0.0
@@ -106,20 +121,30 @@ def run_merge(
             stage.advance(percent - shown, f"{done / 1e6:,.0f} MB read")
             shown = percent
 
-        report = merge(
+        where = device_of("cpu" if device == "auto" else device)
+        if adapter_rank is None:
+            write = partial(
+                merge, shard_bytes=shard_bytes, device=where, threads=threads or None, progress=on_read
+            )
+        else:
+            write = partial(
+                merge_to_adapter,
+                rank=adapter_rank,
+                rest=adapter_rest,
+                base_name=base_name,
+                walking=Walking(where, threads or None, progress=on_read),
+            )
+        report = write(
             method["name"],
             base=base,
             models=models,
             output=output,
             settings=method_settings(method),
             post=post,
+            align=align,
             dtype=dtype,
-            shard_bytes=shard_bytes,
             verify=verify,
-            device=device_of("cpu" if device == "auto" else device),
-            threads=threads or None,
             overwrite=overwrite,
-            progress=on_read,
         )
     for warning in report.warnings:
         progress.say(f"warning: {warning}")
@@ -133,20 +158,41 @@ def method_settings(method: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan_text(planned: "MergePlan") -> str:
     """A plan for people."""
-    said = {**planned.settings, **({} if planned.post is None else {"post": planned.post["name"]})}
+    steps = {"post": planned.post, "align": planned.align}
+    said = {**planned.settings, **{key: step["name"] for key, step in steps.items() if step is not None}}
     settings = ", ".join(f"{key}={value}" for key, value in said.items())
     return "\n".join(
         [
             f"{planned.method} of {len(planned.models)} models" + (f" ({settings})" if settings else ""),
-            f"  base    {planned.base}",
+            f"  base    {planned.base or 'none'}",
             *(f"  model   {name}" for name in planned.models),
             *(f"  output  {place}" for place in planned.outputs),
+            *_planned_adapter_lines(planned.adapter),
             f"  {planned.parameters:,} parameters in {planned.tensors} tensors, written as {planned.dtype}",
             f"  reads {planned.bytes_read / 1e6:,.1f} MB in {planned.passes} pass(es), "
             f"writes {planned.bytes_written / 1e6:,.1f} MB, holds about {planned.peak_bytes / 1e6:,.1f} MB",
             *(f"  warning: {warning}" for warning in planned.warnings),
         ]
     )
+
+
+def _planned_adapter_lines(adapter: Mapping[str, Any] | None) -> list[str]:
+    if adapter is None:
+        return []
+    how = "" if adapter["reads_the_base"] else ", without the base's weights"
+    return [f"  an adapter of rank {adapter['rank']} at most, on {adapter['matrices']} matrices at most{how}"]
+
+
+def _adapter_lines(adapter: Mapping[str, Any] | None) -> list[str]:
+    """What an adapter leaves out of the merge, for people."""
+    if adapter is None:
+        return []
+    residual = adapter["residual"]
+    return [
+        f"  an adapter of rank {adapter['rank']} at most, on {adapter['matrices']} matrices",
+        f"  left out, as a share of the length of the change: {residual['whole']:.3g} of all, of a matrix "
+        f"{residual['median']:.3g} (median) and {residual['worst']:.3g} ({residual['worst_tensor']})",
+    ]
 
 
 def _output(config: MergeConfig) -> Path:
@@ -156,11 +202,21 @@ def _output(config: MergeConfig) -> Path:
 
 
 def merge_inputs(
-    config: AbstractModelsConfig, progress: AbstractProgress
+    config: AbstractModelsConfig, progress: AbstractProgress, *, may_lack_base: bool = False
 ) -> tuple[Path | None, list["ModelInput"]]:
-    """The folders of the base and of the models that a configuration names."""
+    """The folders of the base and of the models that a configuration names.
+
+    Args:
+        config: which they are.
+        progress: told when a base is being made.
+        may_lack_base: whether adapters may be merged beside any base, without one.
+    """
+    from ramekin.merge.inputs import ModelInput
+
     places = places_of(config)
     base = locate(config.base, places, progress) if config.base is not None else None
+    if base is None and may_lack_base:
+        return None, [ModelInput(name, locate(name, places, progress)) for name in config.models]
     return base, [model_input(name, config.base, places, progress) for name in config.models]
 
 

@@ -210,6 +210,17 @@ def _known_post(post: dict[str, Any] | None) -> dict[str, Any] | None:
     return post
 
 
+def _known_alignment(align: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Refuse an unknown space to merge in, in the words of the merge unit."""
+    from ramekin.merge.alignment import parse_alignment
+
+    try:
+        parse_alignment(align)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return align
+
+
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]B)", re.IGNORECASE)
 _UNITS: Final[Mapping[str, int]] = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -221,6 +232,8 @@ class AbstractModelsConfig(AbstractVerbConfig):
     models: tuple[str, ...]
     post: Annotated[dict[str, Any] | None, AfterValidator(_known_post)] = None
     """A step after the method: `post=svc post.alpha=0.1`."""
+    align: Annotated[dict[str, Any] | None, AfterValidator(_known_alignment)] = None
+    """The space in which the method merges matrices: `align=knots` turns them to what the models share."""
     dtype: Literal["same", "float32", "bfloat16", "float16"] = "same"
 
 
@@ -231,6 +244,18 @@ class AbstractMergeConfig(AbstractModelsConfig):
     """The most that a file of the output holds, such as `5GB`; None writes one file."""
     verify: bool = False
     """Hash every input while it is merged, and compare it with its manifest."""
+    adapter_rank: PositiveInt | None = None
+    """Write a LoRA adapter with at most that many directions of each matrix, instead of a checkpoint."""
+    adapter_rest: Literal["refuse", "drop"] = "refuse"
+    """What is done where something changed that no LoRA holds, such as embeddings."""
+
+    @model_validator(mode="after")
+    def _is_one_output(self) -> Self:
+        if self.adapter_rank is not None and self.max_shard_size is not None:
+            raise ValueError("max_shard_size: an adapter is one file; leave it out")
+        if self.adapter_rank is None and self.adapter_rest != "refuse":
+            raise ValueError("adapter_rest: is for an output that is an adapter; add adapter_rank=16")
+        return self
 
     @property
     def shard_bytes(self) -> int | None:

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Protocol, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from ramekin.weights.layout import Layout, open_layout
 
 if TYPE_CHECKING:
     from ramekin.weights.adapter_folder import Adapter
-    from ramekin.weights.change import AbstractChange
+    from ramekin.weights.factors import FactoredAdapter
 
 __all__ = [
     "AbstractTensorReader",
@@ -35,7 +35,18 @@ __all__ = [
     "CheckpointReader",
     "HeldReader",
     "dtype_error",
+    "slot",
 ]
+
+
+class _Change(Protocol):
+    """What an adapter does to a tensor, row by row: `change.AbstractChange`, or `factors.Factors`."""
+
+    @property
+    def shape(self) -> tuple[int | None, int | None]: ...
+    def fits(self, shape: tuple[int, ...]) -> bool: ...
+    def merged_rows(self, rows: Floats, first: int) -> Floats: ...
+
 
 _BLOCK = 1 << 16  # elements converted at a time, and of the rows of an adapter's change made at a time
 
@@ -136,7 +147,7 @@ class CheckpointReader(AbstractTensorReader):
     def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
         """A slice of the flattened tensor, in fp32."""
         info = self.info(name)
-        values = _slot(info, start, stop, out)
+        values = slot(info, start, stop, out)
         itemsize = FILE_DTYPES[info.dtype].itemsize
         file = self._layout.homes[name]
         offset = self._layout.headers[file].data_offset + info.start + start * itemsize
@@ -200,7 +211,7 @@ class HeldReader(AbstractTensorReader):
     def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
         """A slice of the flattened tensor, in fp32; the whole tensor is read where it has not been yet."""
         info = self.info(name)
-        values = _slot(info, start, stop, out)
+        values = slot(info, start, stop, out)
         with self._reading:
             if name not in self._held:
                 self._held[name] = narrow(self._reader.read(name, 0, info.numel), info.dtype)
@@ -248,7 +259,7 @@ class ArrayReader(AbstractTensorReader):
 
     def read(self, name: str, start: int, stop: int, *, out: Floats | None = None) -> Floats:
         """A slice of the flattened tensor, copied."""
-        values = _slot(self.info(name), start, stop, out)
+        values = slot(self.info(name), start, stop, out)
         values[:] = self._flat[name][start:stop]
         return values
 
@@ -276,10 +287,15 @@ class AdapterReader(AbstractTensorReader):
     """
 
     def __init__(
-        self, base: AbstractTensorReader, adapter: "Adapter", *, folder: Path, owns_base: bool = True
+        self,
+        base: AbstractTensorReader,
+        adapter: "Adapter | FactoredAdapter",
+        *,
+        folder: Path,
+        owns_base: bool = True,
     ) -> None:
-        self._base, self._owns_base = base, owns_base
-        self._changes: Mapping[str, AbstractChange] = _changes_of(adapter, folder)
+        self._base, self._owns_base, self._adapter = base, owns_base, adapter
+        self._changes: Mapping[str, _Change] = _changes_of(adapter, folder)
         self._where = f"{folder} on {base.where}"
         shapes = {name: base.info(name).shape for name in base.names()}
         for name, change in self._changes.items():
@@ -290,6 +306,11 @@ class AdapterReader(AbstractTensorReader):
     def where(self) -> str:
         """The adapter's folder and its base's."""
         return self._where
+
+    @property
+    def adapter(self) -> "Adapter | FactoredAdapter":
+        """What is laid over the base."""
+        return self._adapter
 
     def names(self) -> tuple[str, ...]:
         """The names of the base's tensors, sorted."""
@@ -304,7 +325,7 @@ class AdapterReader(AbstractTensorReader):
         if name not in self._changes or stop <= start:
             return self._base.read(name, start, stop, out=out)
         info = self.info(name)
-        values, (rows, width) = _slot(info, start, stop, out), info.shape
+        values, (rows, width) = slot(info, start, stop, out), info.shape
         step = max(1, _BLOCK // width)
         for first in range(start // width // step * step, -(-stop // width), step):
             last = min(rows, first + step)
@@ -332,8 +353,12 @@ def dtype_error(layout: Layout, name: str) -> WeightsError:
     )
 
 
-def _slot(info: TensorInfo, start: int, stop: int, out: Floats | None) -> Floats:
-    """Where the slice goes: the front of `out`, or a new array."""
+def slot(info: TensorInfo, start: int, stop: int, out: Floats | None) -> Floats:
+    """Where a slice of a tensor goes: the front of `out`, or a new array.
+
+    Raises:
+        UsageError: the slice is not within the tensor, or does not fit `out`.
+    """
     if not 0 <= start <= stop <= info.numel:
         raise UsageError("a slice outside the tensor", expected=f"0..{info.numel}", got=f"{start}..{stop}")
     if out is None:
@@ -356,7 +381,7 @@ def _read_into(descriptor: int, values: npt.NDArray[Any], offset: int, where: st
         view, offset = view[read:], offset + read
 
 
-def _changes_of(adapter: "Adapter", folder: Path) -> "Mapping[str, AbstractChange]":
+def _changes_of(adapter: "Adapter | FactoredAdapter", folder: Path) -> Mapping[str, _Change]:
     """The adapter's changes, refused where it has none."""
     if adapter.kind == "prompt":
         raise prompt_error(folder)

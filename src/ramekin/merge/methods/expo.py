@@ -70,4 +70,5 @@ METHOD = Method(
     function=expo,
     settings=ExpoSettings,
     prepare=_prepare,
+    linear=lambda settings: True,
 )

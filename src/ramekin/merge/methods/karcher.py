@@ -148,4 +148,5 @@ METHOD = Method(
     num_measure_passes=lambda settings: 1,
     check=lambda settings, num_models: check_weights(settings.weights, num_models),
     divides_weights=lambda settings: True,
+    of_deltas=lambda settings: False,
 )

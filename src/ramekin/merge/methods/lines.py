@@ -85,4 +85,5 @@ METHOD = Method(
     function=lines,
     settings=LinesSettings,
     prepare=_prepare,
+    linear=lambda settings: True,
 )

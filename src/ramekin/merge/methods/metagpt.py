@@ -89,4 +89,5 @@ METHOD = Method(
     settings=MetaGptSettings,
     prepare=_prepare,
     num_measure_passes=lambda settings: 1,
+    linear=lambda settings: True,
 )

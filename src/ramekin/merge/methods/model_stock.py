@@ -125,4 +125,5 @@ METHOD = Method(
     },
     min_models=2,
     num_measure_passes=lambda settings: 1,
+    linear=lambda settings: True,
 )

@@ -97,4 +97,6 @@ METHOD = Method(
     prepare=_prepare,
     needs_base=False,
     check=_check,
+    of_deltas=lambda settings: settings.weights is None or settings.normalize,
+    linear=lambda settings: True,
 )

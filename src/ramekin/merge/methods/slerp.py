@@ -121,4 +121,5 @@ METHOD = Method(
     needs_base=False,
     max_models=2,
     num_measure_passes=lambda settings: 1,
+    of_deltas=lambda settings: False,
 )

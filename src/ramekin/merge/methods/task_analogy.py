@@ -66,4 +66,5 @@ METHOD = Method(
     prepare=_prepare,
     min_models=2,
     max_models=2,
+    linear=lambda settings: True,
 )

@@ -97,4 +97,5 @@ METHOD = Method(
     prepare=_prepare,
     presets={"fusionbench": {}, "mergekit": {"scaling_factor": 1.0}, "paper": {}},
     check=lambda settings, num_models: check_weights(settings.weights, num_models),
+    linear=lambda settings: True,
 )

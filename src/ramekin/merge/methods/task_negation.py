@@ -63,4 +63,5 @@ METHOD = Method(
     function=task_negation,
     settings=TaskNegationSettings,
     prepare=_prepare,
+    linear=lambda settings: True,
 )
