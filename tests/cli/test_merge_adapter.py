@@ -115,3 +115,16 @@ def test_knots_on_the_command_line(ramekin: Run) -> None:
     assert code != 0 and "goes matrix by matrix itself" in err
     code, _, err = ramekin("merge", "method=dare", BASE, "models=[one,two]", "align=knot", "output=x")
     assert code != 0 and "knots" in err
+
+
+def test_the_check_knows_that_an_adapter_needs_no_base(ramekin: Run) -> None:
+    words = ("merge", "check", "method=task_arithmetic", "models=[one,two]")
+    code, out, err = ramekin(*words, "adapter_rank=8")
+    assert code == 0 and "nothing found: 2 models for task_arithmetic, 8 tensors" in out, out + err
+    code, out, _ = ramekin(*words)
+    assert code == 2 and "[base-needed]" in out
+    adapter("far", seed=3, base_model_name_or_path="google/t5-v1_1-base")
+    code, out, _ = ramekin(*words[:3], "models=[one,far]", "adapter_rank=8")
+    assert code == 4 and "trained on different bases" in out
+    code, out, _ = ramekin(*words, BASE, "align=knots", "--json")
+    assert code == 0 and json.loads(out)["errors"] == 0

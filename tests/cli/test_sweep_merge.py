@@ -46,8 +46,9 @@ def _predictions(folder: Path) -> dict[str, list[str]]:
         ("method=ties_merging", "method.density=0.2,0.9"),
         ("method=simple_average,slerp",),
         ("method=task_arithmetic", "post=svc", "method.scaling_factor=0.3,0.7", "dtype=bfloat16"),
+        ("method=ties_merging", "align=knots", "method.scaling_factor=0.3,0.7"),
     ],
-    ids=["factors", "settings", "methods", "post"],
+    ids=["factors", "settings", "methods", "post", "align"],
 )
 def test_every_point_is_what_the_merge_on_disk_scores(ramekin: Run, words: tuple[str, ...]) -> None:
     code, _, err = ramekin(*SWEEP, *words)

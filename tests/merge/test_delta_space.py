@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 
+from ramekin.errors import UsageError
 from ramekin.merge.delta_space import delta_space, open_without_base
 from ramekin.merge.extraction import merge_to_adapter
 from ramekin.merge.inputs import ModelInput
@@ -77,3 +79,27 @@ merge_to_adapter("ties_merging", base=None, models=models, output=Path({str(worl
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "post", "twice", "message"),
+    [
+        ({}, None, True, "a model is listed twice"),
+        ({"weights": [1, 2, 3]}, None, False, "weights must be one number, or one for each model"),
+        ({"weights": [1, -1], "normalize": True}, None, False, "zero"),
+        ({"scaling_factor": {"encoder": 1}}, None, False, "no pattern"),
+    ],
+)
+def test_what_stops_other_merges_stops_those_without_a_base(world, settings, post, twice, message) -> None:
+    models = two(world)
+    with (
+        pytest.raises(UsageError, match=message),
+        open_without_base(
+            "task_arithmetic",
+            models=[models[0], *models] if twice else models,
+            settings=settings,
+            post=post,
+            dtype="same",
+        ),
+    ):
+        pass

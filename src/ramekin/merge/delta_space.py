@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.alignment import parse_alignment
 from ramekin.merge.check import check_list
+from ramekin.merge.check_method import check_method, check_settings
+from ramekin.merge.findings import raise_errors
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.method import Method
 from ramekin.merge.plan import DTYPES, Dtype, MergePlan, OpenMerge, parse_merge, peak_bytes, said_step
@@ -92,16 +94,16 @@ def open_without_base(
         WeightsError: an adapter is damaged, or does not belong with the others.
     """
     chosen, parsed, step = parse_merge(method, settings, post, align, dtype)
-    check_list(None, models, needs_base=False)
-    chosen.check_inputs(len(models), has_base=True)
-    chosen.check(parsed, len(models))
+    labels = [model.label for model in models]
+    raise_errors(check_list(None, models, needs_base=False))
+    raise_errors(check_method(chosen, parsed, step, labels, has_base=True))
     _check_needs_no_base(chosen, parsed, models)
     for model in models:
         verify_checkpoint(model.folder, hashes=False)
     adapters = [read_factors(model.folder) for model in models]
     record, warnings = _common_base(models, adapters)
-    labels = [model.label for model in models]
     shapes = _common_shapes(labels, adapters)
+    raise_errors(check_settings(chosen, parsed, tuple(shapes), labels))
     space = _space(shapes, labels, [adapter.changes for adapter in adapters])
     tensors = {name: PlannedTensor(DTYPES[dtype] or "F32", shape) for name, shape in shapes.items()}
     measured = chosen.num_measure_passes(parsed)

@@ -112,6 +112,7 @@ def merge_direction(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     progress: Progress | None = None,
     reader_of: ReaderOf = CheckpointReader,
@@ -123,6 +124,7 @@ def merge_direction(
         base: the base's folder.
         models: the models.
         settings: the method's; its scaling factor is of no effect.
+        align: the space in which matrices are merged; None is their own.
         dtype: what the merged numbers are rounded to; `same` is the base's.
         progress: told the bytes read so far and in all.
         reader_of: how checkpoints are opened.
@@ -132,7 +134,7 @@ def merge_direction(
         WeightsError: as `run.merge` does.
     """
     with open_merge(
-        method, base=base, models=models, settings=settings, dtype=dtype, reader_of=reader_of
+        method, base=base, models=models, settings=settings, align=align, dtype=dtype, reader_of=reader_of
     ) as opened:
         if not opened.method.scaled:
             raise UsageError(
@@ -201,6 +203,7 @@ def merge_into(
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
     post: Mapping[str, object] | None = None,
+    align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     progress: Progress | None = None,
     reader_of: ReaderOf = CheckpointReader,
@@ -214,6 +217,7 @@ def merge_into(
         models: the models.
         settings: the method's.
         post: a step after the method.
+        align: the space in which matrices are merged.
         dtype: what the merged numbers are rounded to.
         progress: told the bytes read so far and in all.
         reader_of: how checkpoints are opened.
@@ -223,7 +227,14 @@ def merge_into(
         WeightsError: as `run.merge` does; then the tensors are of no use.
     """
     with open_merge(
-        method, base=base, models=models, settings=settings, post=post, dtype=dtype, reader_of=reader_of
+        method,
+        base=base,
+        models=models,
+        settings=settings,
+        post=post,
+        align=align,
+        dtype=dtype,
+        reader_of=reader_of,
     ) as opened:
         return _merged_into(tensors, opened, progress)
 

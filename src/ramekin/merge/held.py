@@ -48,6 +48,7 @@ class HeldModels:
         settings: Mapping[str, object],
         *,
         post: Mapping[str, object] | None = None,
+        align: Mapping[str, object] | None = None,
         dtype: Dtype = "same",
         progress: Progress | None = None,
     ) -> MergedTensors:
@@ -58,6 +59,7 @@ class HeldModels:
             method: see `run.merge` for it and the others.
             settings: the method's.
             post: a step after the method.
+            align: the space in which matrices are merged.
             dtype: what the merged numbers are rounded to.
             progress: told the bytes read so far and in all, if any are.
 
@@ -74,12 +76,13 @@ class HeldModels:
                 models=self._models,
                 settings=settings,
                 post=post,
+                align=align,
                 dtype=dtype,
                 progress=progress,
                 reader_of=self._reader_of,
             )
         parsed: Any = chosen.parse(settings)
-        key = (method, replace_scaling_factor(parsed, 0.0), dtype)
+        key = (method, replace_scaling_factor(parsed, 0.0), align, dtype)
         read = 0
         if self._direction is None or key != self._key:
             self._direction = None  # before the next is made, which takes as much memory
@@ -88,6 +91,7 @@ class HeldModels:
                 base=self._base,
                 models=self._models,
                 settings=settings,
+                align=align,
                 dtype=dtype,
                 progress=progress,
                 reader_of=self._reader_of,

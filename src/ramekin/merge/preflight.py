@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
+from ramekin.errors import RamekinError
+from ramekin.merge.alignment import aligned, parse_alignment
 from ramekin.merge.check_method import check_method, check_settings
+from ramekin.merge.delta_space import open_without_base
 from ramekin.merge.examine import examine
-from ramekin.merge.findings import Finding, errors_of
+from ramekin.merge.findings import Finding, errors_of, finding_of
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.methods import find_method
-from ramekin.merge.plan import used_models
+from ramekin.merge.plan import Dtype, used_models
 from ramekin.merge.post import parse_post
 from ramekin.weights.lineage import recorded_sha256
 
@@ -67,7 +70,9 @@ def preflight(
     models: Sequence[ModelInput],
     settings: Mapping[str, object] | None = None,
     post: Mapping[str, object] | None = None,
-    dtype: str = "same",
+    align: Mapping[str, object] | None = None,
+    dtype: Dtype = "same",
+    without_base: bool = False,
     before: Sequence[Finding] = (),
     unopened: Sequence[str] = (),
 ) -> Preflight:
@@ -82,7 +87,10 @@ def preflight(
         models: checkpoints and adapters.
         settings: the method's.
         post: a step after it.
+        align: the space in which matrices are merged.
         dtype: what the output is to be written in.
+        without_base: whether adapters may be merged beside any base, where none is given; then one fault is
+            found at a time.
         before: what was found before the models had folders.
         unopened: the names of models that have none.
 
@@ -91,10 +99,14 @@ def preflight(
     """
     started = time.monotonic()
     findings = list(before)
+    if without_base and method is not None and base is None:
+        return _beside_any_base(method, models, settings or {}, post, align, dtype, findings, started)
     chosen = parsed = None
     if method is not None:
         chosen = find_method(method)
         parsed, step = chosen.parse(settings or {}), parse_post(post)
+        if (alignment := parse_alignment(align)) is not None:
+            chosen = aligned(chosen, parsed, alignment)
         models = used_models(chosen, base, models)
         labels = [model.label for model in models]
         named = [*labels, *(unopened if chosen.uses_models else ())]
@@ -122,6 +134,41 @@ def preflight(
         else sum(reference.layout.info(name).numel for name in reference.names),
         dtypes=() if reference is None else tuple(sorted(set(reference.dtypes.values()))),
         findings=tuple(sorted(findings, key=lambda finding: order.index(finding.severity))),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _beside_any_base(
+    method: str,
+    models: Sequence[ModelInput],
+    settings: Mapping[str, object],
+    post: Mapping[str, object] | None,
+    align: Mapping[str, object] | None,
+    dtype: Dtype,
+    before: Sequence[Finding],
+    started: float,
+) -> Preflight:
+    """Adapters that are merged into an adapter without their base: they are all that there is to read."""
+    findings, shapes = list(before), []
+    labels = tuple(model.label for model in models)
+    try:
+        with open_without_base(
+            method, models=models, settings=settings, post=post, align=align, dtype=dtype
+        ) as (opened, _, _):
+            shapes = [planned.numel for planned in opened.tensors.values()]
+            for text in opened.plan.warnings:
+                said = Finding(kind="adapter-base-unknown", what=text, models=labels, severity="warning")
+                findings.append(said)
+    except RamekinError as error:
+        findings.append(finding_of(error, models=labels, otherwise="adapter-parts"))
+    return Preflight(
+        method=method,
+        base=None,
+        models=tuple(model.name for model in models),
+        tensors=len(shapes),
+        parameters=sum(shapes),
+        dtypes=("F32",),
+        findings=tuple(findings),
         seconds=time.monotonic() - started,
     )
 

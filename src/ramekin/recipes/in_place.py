@@ -80,6 +80,7 @@ class InPlaceModel:
         method: Mapping[str, Any],
         *,
         post: Mapping[str, Any] | None = None,
+        align: Mapping[str, Any] | None = None,
         dtype: "Dtype" = "same",
         progress: AbstractProgress | None = None,
     ) -> Merged:
@@ -88,6 +89,7 @@ class InPlaceModel:
         Args:
             method: its name and settings.
             post: a step after it, with its name.
+            align: the space in which matrices are merged, with its name.
             dtype: what the weights are rounded to.
             progress: told how far it is.
 
@@ -111,6 +113,7 @@ class InPlaceModel:
                 method["name"],
                 method_settings(method),
                 post=post,
+                align=align,
                 dtype=dtype,
                 progress=on_read,
             )

@@ -49,14 +49,15 @@ def check(config: CheckConfig, progress: AbstractProgress) -> tuple[Outcome, int
             missing.append(f"'{name}'")
             continue
         own = None
-        try:
-            own = adapter_base(
-                folder, config.base if base is not None else None, places, progress, hashed=False
-            )
-        except RamekinError as error:
-            before.append(finding_of(error, models=(f"'{name}' ({folder})",), otherwise="not-found"))
-            missing.append(f"'{name}'")
-            continue
+        if base is not None or config.adapter_rank is None:  # else it is merged beside any base
+            try:
+                own = adapter_base(
+                    folder, config.base if base is not None else None, places, progress, hashed=False
+                )
+            except RamekinError as error:
+                before.append(finding_of(error, models=(f"'{name}' ({folder})",), otherwise="not-found"))
+                missing.append(f"'{name}'")
+                continue
         models.append(ModelInput(name, folder, own))
     if config.output is not None:
         try:
@@ -69,8 +70,8 @@ def check(config: CheckConfig, progress: AbstractProgress) -> tuple[Outcome, int
         base=base,
         models=models,
         settings=None if method is None else method_settings(method),
-        post=config.post,
-        dtype=config.dtype,
+        without_base=config.adapter_rank is not None,
+        **config.steps,
         before=before,
         unopened=missing,
     )

@@ -111,10 +111,10 @@ def _search_into(folder: Path, config: SearchConfig, progress: AbstractProgress)
             fix="search between narrower bounds",
         )
     best = max(scored, key=lambda each: each.average or 0.0)  # the first of several as good
-    method = config.method_at(best.values)
+    method, steps = config.method_at(best.values), config.steps
     if config.keep and not (folder / "model").exists():
-        run_merge(method, base, models, folder / "model", progress, post=config.post, dtype=config.dtype)
-    merged = opened.merge(method, post=config.post, dtype=config.dtype, progress=progress)
+        run_merge(method, base, models, folder / "model", progress, **steps)
+    merged = opened.merge(method, progress=progress, **steps)
     evaluation = examine(opened.model, examination, progress=progress, journal=folder / "best.jsonl")
     held_out = _held_out(folder, config, opened, progress)
     report = evaluated_merge_report(
@@ -173,7 +173,7 @@ def _try(config: SearchConfig, values: Values, opened: InPlaceModel, examination
     from ramekin.merge.direction import NOT_FINITE
 
     try:
-        opened.merge(config.method_at(values), post=config.post, dtype=config.dtype)
+        opened.merge(config.method_at(values), **config.steps)
     except WeightsError as error:
         if error.kind != NOT_FINITE:
             raise

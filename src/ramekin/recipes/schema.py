@@ -236,6 +236,11 @@ class AbstractModelsConfig(AbstractVerbConfig):
     """The space in which the method merges matrices: `align=knots` turns them to what the models share."""
     dtype: Literal["same", "float32", "bfloat16", "float16"] = "same"
 
+    @property
+    def steps(self) -> dict[str, Any]:
+        """What is done beside the method, as the arguments of a merge."""
+        return {"post": self.post, "align": self.align, "dtype": self.dtype}
+
 
 class AbstractMergeConfig(AbstractModelsConfig):
     """What is merged, and how it is written, but for the method."""

@@ -65,8 +65,7 @@ def merge_plan_of(config: AbstractTrialConfig, base: Path | None, models: Sequen
         models=models,
         output=(),
         settings=method_settings(config.method),
-        post=config.post,
-        dtype=config.dtype,
+        **config.steps,
     )
     return Outcome(dataclasses.asdict(planned), plan_text(planned))
 
@@ -91,7 +90,7 @@ def _try(folder: Path, config: TrialConfig, progress: AbstractProgress) -> Outco
     started = datetime.now(UTC).isoformat(timespec="seconds")
     set_threads(config.threads)
     base, models, opened = opened_for(config, progress)
-    merged = opened.merge(config.method, post=config.post, dtype=config.dtype, progress=progress)
+    merged = opened.merge(config.method, progress=progress, **config.steps)
     examination = examination_of(config, opened.tokenizer_folder)
     evaluation = examine(opened.model, examination, progress=progress, journal=folder / "answers.jsonl")
     report = evaluated_merge_report(
