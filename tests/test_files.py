@@ -23,6 +23,7 @@ from ramekin.files import (
     refuse_existing,
     remove_leftovers,
     remove_old_leftovers,
+    scratch_directory,
     sha256_file,
     sync_directory,
     write_bytes,
@@ -516,3 +517,24 @@ def test_old_unfinished_files_of_dead_processes_go_from_a_folder(tmp_path):
 
 def test_everything_public_is_tested_here():
     assert set(files.__all__) <= set(globals())
+
+
+def test_a_scratch_folder_goes_with_the_block_and_outlives_writers_beside_it(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(ValueError, match="on purpose"), scratch_directory(output) as scratch:
+        (scratch / "a").write_text("1")
+        with atomic_directory(output) as folder:
+            (folder / "b").write_text("2")
+        assert (scratch / "a").read_text() == "1" and scratch.parent == tmp_path
+        raise ValueError("on purpose")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_dead_process_scratch_folder_is_removed_by_the_next_writer(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    left = tmp_path / f".tmp-out-scratch-{int(dead.stdout)}"
+    left.mkdir()
+    with scratch_directory(tmp_path / "out"):
+        assert not left.exists()

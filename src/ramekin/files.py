@@ -30,6 +30,7 @@ __all__ = [
     "refuse_existing",
     "remove_leftovers",
     "remove_old_leftovers",
+    "scratch_directory",
     "sha256_file",
     "sync_directory",
     "write_bytes",
@@ -150,14 +151,37 @@ def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]
             raise
 
 
+@contextlib.contextmanager
+def scratch_directory(output: Path) -> Iterator[Path]:
+    """A temporary sibling folder for what is needed on the way to `output`; it goes when the block ends.
+
+    What a killed process leaves is removed by the next writer to the same place.
+
+    Raises:
+        ResourceError: the disk is full or the place cannot be written.
+    """
+    output = Path(output)
+    remove_leftovers(output)
+    with _disk_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = _sibling(output, "scratch")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_leftovers(output: Path) -> None:
     """Tidy what dead processes left beside `output`; a folder they had moved aside is put back first."""
     if not output.parent.is_dir():
         return
-    pattern = re.compile(re.escape(f"{_TEMPORARY}{output.name}") + r"-(new|old|file)-(\d+)")
+    pattern = re.compile(re.escape(f"{_TEMPORARY}{output.name}") + r"-(new|old|file|scratch)-(\d+)")
     found = [(p, m) for p in output.parent.iterdir() if (m := pattern.fullmatch(p.name))]
     for sibling, match in sorted(found, key=lambda each: each[1][1] != "old"):
-        if int(match[2]) != os.getpid() and _is_alive(int(match[2])):
+        is_own = int(match[2]) == os.getpid()
+        if match[1] == "scratch" if is_own else _is_alive(int(match[2])):
             continue
         if match[1] == "old" and not output.exists():
             sibling.replace(output)

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ramekin.merge.inputs import ModelInput
 from ramekin.weights.config import config_to_save, t5_config
+from ramekin.weights.lineage import weights_sha256
+from ramekin.weights.statistics import KindFacts, StatisticsFacts, write_arrays, write_statistics
 
 Tensors = dict[str, torch.Tensor]
 SIZES = {"vocab_size": 40, "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 1, "num_heads": 2}
@@ -106,6 +109,16 @@ class World:
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
         config = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "base_model_name_or_path": base}
         (folder / "adapter_config.json").write_text(json.dumps(config))
+        return folder
+
+    def statistics(self, name: str, kind: Any, model: Path, arrays: Mapping[str, Any], **facts: Any) -> Path:
+        """A folder of one kind of statistics of a model, as if collected."""
+        folder = self.root / name
+        folder.mkdir(parents=True)
+        write_arrays(folder / f"{kind}.safetensors", {key: np.asarray(each) for key, each in arrays.items()})
+        kinds = {kind: KindFacts((f"{kind}.safetensors",))}
+        given = {"model": model.name, "model_sha256": weights_sha256(model), "kinds": kinds, **facts}
+        write_statistics(folder, StatisticsFacts(**given))
         return folder
 
     def load(self, folder: Path) -> Tensors:

@@ -527,7 +527,7 @@ def test_weights_that_add_to_zero_in_some_tensors_alone(world, method: str) -> N
 
 
 def test_every_kind_is_tested_here_or_where_it_is_raised() -> None:
-    of_the_command = {"not-found", "output", "setting", "configuration"}
+    of_the_command = {"not-found", "output", "setting", "configuration", "statistics"}
     assert set(KINDS) - of_the_command == {*KIND_OF.values(), *OF_METHODS}
     assert len(set(KIND_OF.values())) >= 24
 

@@ -30,9 +30,27 @@ def tensors(seed: int, scale: float = 1.0) -> dict[str, np.ndarray]:
     }
 
 
+def collected(name: str, count: int) -> list[dict[str, np.ndarray]]:
+    """Statistics that have nothing to do with the models' own numbers."""
+    kind = find_method(name).statistics
+    if kind is None:
+        return []
+    found = [tensors(10 + place) for place in range(count)]
+    if kind == "fisher":
+        return [{key: value**2 + 0.1 for key, value in each.items()} for each in found]
+    return [
+        {
+            key: value.T @ value + np.eye(value.shape[1], dtype=np.float32)
+            for key, value in each.items()
+            if value.ndim == 2
+        }
+        for each in found
+    ]
+
+
 def added(name: str, settings: dict[str, Any], base: Any, deltas: list[Any]) -> dict[str, np.ndarray]:
     tuned = [{key: base[key] + delta[key] for key in base} for delta in deltas]
-    merged = merge_arrays(name, base, tuned, **settings)
+    merged = merge_arrays(name, base, tuned, statistics=collected(name, len(tuned)), **settings)
     return {key: merged[key].astype(float) - base[key] for key in base}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,6 +14,7 @@ from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.preflight import preflight
 from ramekin.merge.run import merge
+from ramekin.weights.lineage import Lineage, write_manifest
 from ramekin.weights.reading import CheckpointReader
 
 METHODS = ("simple_average", "task_arithmetic", "ties_merging", "slerp", "tsv_merge")
@@ -251,3 +253,30 @@ def test_so_is_one_of_the_base_or_of_an_adapter(world, family, method: str) -> N
         with pytest.raises(WeightsError, match=r"finite values in the base \(.*got inf at element 1;"):
             merge(method, base=base, models=models[:2], settings={}, output=world.root / "out")
     assert not [path for path in world.root.iterdir() if path.name.startswith(("out", ".tmp"))]
+
+
+def test_statistics_are_looked_at_by_their_headers(world, family) -> None:
+    base, models = family[0], family[1][:2]
+    arrays = {name: np.ones(tuple(each.shape)) for name, each in world.load(base).items()}
+    own = [world.statistics(f"s-{each.name}", "fisher", each.folder, arrays) for each in models]
+    other = world.statistics("s-other", "fisher", family[1][2].folder, arrays)
+    for model in models:  # as ramekin writes it: the hash is known without reading
+        write_manifest(model.folder, Lineage(kind="dense", operation="test"))
+
+    def kinds(method: str, statistics) -> list[str]:
+        found = preflight(method, base=base, models=models, settings={}, statistics=statistics)
+        return [each.kind for each in found.findings if each.severity == "error"]
+
+    assert kinds("fisher", own) == kinds("fisher", own[::-1]) == kinds("regmean_plus_plus", None) == []
+    for method, wrong in [
+        ("fisher", []),
+        ("fisher", own[:1]),
+        ("fisher", [own[0], other]),
+        ("fisher", [*own, other]),
+        ("regmean", own),
+        ("task_arithmetic", own),
+        ("fisher", [own[0], world.root / "nowhere"]),
+    ]:
+        assert kinds(method, wrong) == ["statistics"], (method, wrong)
+        with pytest.raises((UsageError, WeightsError)):
+            merge(method, base=base, models=models, settings={}, statistics=wrong, output=world.root / "out")

@@ -1,4 +1,4 @@
-"""`ramekin merge`, and its check, inspection and search."""
+"""`ramekin merge`, and its check, inspection, search and statistics."""
 
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -18,7 +18,7 @@ from ramekin.cli.words import (
 )
 from ramekin.errors import UsageError
 
-__all__ = ["check", "inspect", "merge", "search"]
+__all__ = ["check", "inspect", "merge", "search", "statistics"]
 
 Mergekit: TypeAlias = Annotated[
     Path | None, typer.Option("--mergekit", help="A configuration of mergekit, read as it is.")
@@ -38,10 +38,11 @@ def merge(
     Example: ramekin merge method=ties_merging method.scaling_factor=0.3 base=google/flan-t5-base
     models=[runs/rte,runs/cola] output=runs/ties
 
-    25 methods, from simple_average to tsv_merge: docs/merging.md lists them with their settings, which may
-    differ by model, layer and depth. adapter_rank=16 writes a LoRA adapter; base may then be left out where
-    all models are LoRA adapters. --dry-run reads headers only and shows the plan; ramekin merge check shows
-    everything that stands in the way.
+    28 methods, from simple_average to tsv_merge: docs/merging.md lists them with their settings, which may
+    differ by model, layer and depth. fisher and regmean take statistics=[…] that ramekin merge statistics
+    collected; regmean_plus_plus collects its own, from tasks=[…], one for each model. adapter_rank=16 writes
+    a LoRA adapter; base may then be left out where all models are LoRA adapters. --dry-run reads headers only
+    and shows the plan; ramekin merge check shows everything that stands in the way.
     """
     from ramekin.recipes.compose import compose
     from ramekin.recipes.schema import MergeConfig
@@ -126,4 +127,19 @@ search = command(
     held_out=SPLIT scores the best on rows that had no say. A search that was stopped goes on.
     """,
     module="merge_search_schema",
+)
+
+statistics = command(
+    "merge_statistics",
+    "StatisticsConfig",
+    """Collect what methods with data need of a model: its Fisher information, Gram matrices of its inputs.
+
+    Example: ramekin merge statistics model=runs/rte task=glue/rte limit=256 output=stats/rte, and then
+    ramekin merge method=regmean base=google/flan-t5-base models=[runs/rte,runs/cola]
+    statistics=[stats/rte,stats/cola] output=runs/merged
+
+    kinds=[gram] is for regmean alone, kinds=[fisher] for fisher. Rows are of split=train unless told; splits
+    that models are evaluated on are refused without allow_evaluation_split=true.
+    """,
+    module="merge_statistics_schema",
 )

@@ -103,7 +103,7 @@ def aligned(method: Method[S], settings: S, alignment: Knots) -> Method[S]:
             expected="a method that goes element by element, such as ties_merging",
             fix="leave out align",
         )
-    if not (method.uses_models and method.of_deltas(settings)):
+    if not (method.uses_models and method.of_deltas(settings)) or method.statistics is not None:
         raise UsageError(
             f"{method.name} merges something else than deltas, which are what can be aligned",
             where="align",

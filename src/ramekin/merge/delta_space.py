@@ -147,6 +147,12 @@ def _space(shapes: Shapes, labels: Sequence[str], changes: Sequence[Mapping[str,
 def _check_needs_no_base(method: Method[Any], settings: Any, models: Sequence[ModelInput]) -> None:
     if not models:
         raise UsageError(f"{method.name} was given no models", fix="add models=[…]")
+    if method.statistics is not None:
+        raise UsageError(
+            f"{method.name} weighs by statistics, which are of whole models",
+            expected="a method of the deltas alone, where no base is given",
+            fix="add base=…",
+        )
     if not method.of_deltas(settings):
         raise UsageError(
             f"{method.name} looks at the base's values with these settings",

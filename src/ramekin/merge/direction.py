@@ -25,6 +25,7 @@ from ramekin.merge.parameters import Parameter, places
 from ramekin.merge.plan import Dtype, OpenMerge, open_merge
 from ramekin.merge.post import parse_post
 from ramekin.merge.run import Progress, Walk, Walking, walk
+from ramekin.merge.statistics import check_statistics_count
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, num_threads
 from ramekin.weights.dtypes import FILE_DTYPES, Floats, all_finite, rounded
 from ramekin.weights.reading import ArrayReader, CheckpointReader
@@ -112,6 +113,7 @@ def merge_direction(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    statistics: Sequence[Path] = (),
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     progress: Progress | None = None,
@@ -124,6 +126,7 @@ def merge_direction(
         base: the base's folder.
         models: the models.
         settings: the method's; its scaling factor is of no effect.
+        statistics: folders of what was collected of the models, for methods that need it.
         align: the space in which matrices are merged; None is their own.
         dtype: what the merged numbers are rounded to; `same` is the base's.
         progress: told the bytes read so far and in all.
@@ -134,7 +137,14 @@ def merge_direction(
         WeightsError: as `run.merge` does.
     """
     with open_merge(
-        method, base=base, models=models, settings=settings, align=align, dtype=dtype, reader_of=reader_of
+        method,
+        base=base,
+        models=models,
+        settings=settings,
+        statistics=statistics,
+        align=align,
+        dtype=dtype,
+        reader_of=reader_of,
     ) as opened:
         if not opened.method.scaled:
             raise UsageError(
@@ -180,6 +190,7 @@ def merge_tensors(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    statistics: Sequence[Path] = (),
     dtype: Dtype = "same",
     progress: Progress | None = None,
 ) -> dict[str, Floats]:
@@ -189,7 +200,9 @@ def merge_tensors(
         UsageError: as `run.merge` does.
         WeightsError: as `run.merge` does.
     """
-    with open_merge(method, base=base, models=models, settings=settings, dtype=dtype) as opened:
+    with open_merge(
+        method, base=base, models=models, settings=settings, statistics=statistics, dtype=dtype
+    ) as opened:
         tensors = _empty({name: planned.shape for name, planned in opened.tensors.items()})
         _merged_into(tensors, opened, progress)
         return tensors
@@ -202,6 +215,7 @@ def merge_into(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    statistics: Sequence[Path] = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
@@ -216,6 +230,7 @@ def merge_into(
         base: the base's folder.
         models: the models.
         settings: the method's.
+        statistics: folders of what was collected of the models, for methods that need it.
         post: a step after the method.
         align: the space in which matrices are merged.
         dtype: what the merged numbers are rounded to.
@@ -231,6 +246,7 @@ def merge_into(
         base=base,
         models=models,
         settings=settings,
+        statistics=statistics,
         post=post,
         align=align,
         dtype=dtype,
@@ -244,6 +260,7 @@ def merge_arrays(
     base: Mapping[str, npt.ArrayLike] | None,
     tuned: Sequence[Mapping[str, npt.ArrayLike]],
     *,
+    statistics: Sequence[Mapping[str, npt.ArrayLike]] = (),
     post: Mapping[str, object] | None = None,
     walking: Walking | None = None,
     **settings: object,
@@ -254,6 +271,7 @@ def merge_arrays(
         method: a name in `METHODS`.
         base: the model the others were tuned from; None for a method that needs none.
         tuned: the models, with the same names and shapes.
+        statistics: what was collected of each model, in their order, by the names of the tensors.
         post: a step after the method, `{"name": "svc", …}`; None is none.
         walking: how they are walked through; of no effect on the result.
         settings: the method's.
@@ -279,6 +297,11 @@ def merge_arrays(
     ]
     chosen.check_inputs(len(readers), has_base=root is not None)
     chosen.check(parsed, len(readers))
+    check_statistics_count(chosen, len(statistics), len(readers))
+    collected = [
+        NamedReader(f"the statistics of model {place}", ArrayReader(each, where=f"statistics {place}"))
+        for place, each in enumerate(statistics)
+    ]
     everyone = readers if root is None else [root, *readers]
     first, *others = (
         Compared(
@@ -290,7 +313,13 @@ def merge_arrays(
     names = everyone[0].reader.names()
     how = walking or Walking()
     stream = ModelStream(
-        root, readers, names, device=how.device, threads=how.threads, chunk_length=how.chunk_length
+        root,
+        readers,
+        names,
+        device=how.device,
+        threads=how.threads,
+        chunk_length=how.chunk_length,
+        statistics=collected,
     )
     sources = {name: name for name in names}
     walked = Walk(chosen, parsed, parse_post(post), stream, chosen.prepare(stream, parsed), sources)

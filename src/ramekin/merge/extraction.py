@@ -103,6 +103,7 @@ def plan_adapter(
     output: Path,
     settings: Mapping[str, object],
     rank: int,
+    statistics: Sequence[Path] | None = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
@@ -116,6 +117,7 @@ def plan_adapter(
         models=models,
         settings=settings,
         rank=rank,
+        statistics=statistics,
         post=post,
         align=align,
         dtype=dtype,
@@ -135,6 +137,7 @@ def merge_to_adapter(
     rank: int,
     rest: Rest = "refuse",
     base_name: str | None = None,
+    statistics: Sequence[Path] | None = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
@@ -155,6 +158,7 @@ def merge_to_adapter(
         rest: what is done where something changed that no LoRA holds.
         base_name: the name under which the adapter's base is found again; the base's folder, or what the
             adapters recorded, when None.
+        statistics: folders of what was collected of the models, for methods that need it.
         post: a step after the method, `{"name": "svc", …}`; None is none.
         align: the space in which the method merges, `{"name": "knots", …}`; None is that of the weights.
         dtype: of the factors; `same` is fp32, as adapters are trained and kept.
@@ -181,6 +185,7 @@ def merge_to_adapter(
                 models=models,
                 settings=settings,
                 rank=rank,
+                statistics=statistics,
                 post=post,
                 align=align,
                 dtype=dtype,
@@ -188,7 +193,7 @@ def merge_to_adapter(
             )
         )
         check_space([output], found.plan.bytes_written)
-        parents = stack.enter_context(hashing(base, models, verify=verify))
+        parents = stack.enter_context(hashing(base, models, found.merge.statistics, verify=verify))
         folder = stack.enter_context(atomic_directory(output, overwrite=overwrite))
         seen_as = None if found.space is None else (found.space.base, found.space.tuned)
         walked = walk(found.merge, walking or Walking(), seen_as=seen_as)
@@ -238,6 +243,7 @@ def _opened(
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
     rank: int,
+    statistics: Sequence[Path] | None,
     post: Mapping[str, object] | None,
     align: Mapping[str, object] | None,
     dtype: Dtype,
@@ -258,7 +264,14 @@ def _opened(
         else:
             merge = stack.enter_context(
                 open_merge(
-                    method, base=base, models=models, settings=settings, post=post, align=align, dtype=dtype
+                    method,
+                    base=base,
+                    models=models,
+                    settings=settings,
+                    statistics=statistics,
+                    post=post,
+                    align=align,
+                    dtype=dtype,
                 )
             )
             space = delta_space(merge)

@@ -32,6 +32,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "weights-sum-to-zero": "weights that are to be divided by their sum, which is zero",
         "pattern": "a setting by pattern that says nothing of some tensor",
         "post": "a step after a method that adds no direction to a base",
+        "statistics": "statistics that are not there, not of these models, or that the method does not take",
         "setting": "settings that cannot be with these models",
         "output": "an output that exists, or is one of the inputs",
         # folders and files

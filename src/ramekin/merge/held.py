@@ -47,6 +47,7 @@ class HeldModels:
         method: str,
         settings: Mapping[str, object],
         *,
+        statistics: Sequence[Path] = (),
         post: Mapping[str, object] | None = None,
         align: Mapping[str, object] | None = None,
         dtype: Dtype = "same",
@@ -58,6 +59,7 @@ class HeldModels:
             tensors: contiguous fp32 arrays by name, of the shapes of the base's.
             method: see `run.merge` for it and the others.
             settings: the method's.
+            statistics: folders of what was collected of the models, for methods that need it.
             post: a step after the method.
             align: the space in which matrices are merged.
             dtype: what the merged numbers are rounded to.
@@ -75,6 +77,7 @@ class HeldModels:
                 base=self._base,
                 models=self._models,
                 settings=settings,
+                statistics=statistics,
                 post=post,
                 align=align,
                 dtype=dtype,
@@ -82,7 +85,7 @@ class HeldModels:
                 reader_of=self._reader_of,
             )
         parsed: Any = chosen.parse(settings)
-        key = (method, replace_scaling_factor(parsed, 0.0), align, dtype)
+        key = (method, replace_scaling_factor(parsed, 0.0), tuple(statistics), align, dtype)
         read = 0
         if self._direction is None or key != self._key:
             self._direction = None  # before the next is made, which takes as much memory
@@ -91,6 +94,7 @@ class HeldModels:
                 base=self._base,
                 models=self._models,
                 settings=settings,
+                statistics=statistics,
                 align=align,
                 dtype=dtype,
                 progress=progress,

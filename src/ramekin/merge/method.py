@@ -16,6 +16,7 @@ from ramekin.merge.combine import shares
 from ramekin.merge.parameters import PerModel, for_models
 from ramekin.merge.settings import parse_settings
 from ramekin.merge.stream import Chunk, ModelStream, Unit
+from ramekin.weights.statistics import StatisticsKind
 
 if TYPE_CHECKING:
     from ramekin.merge.factors import Product
@@ -75,6 +76,10 @@ class Method(Generic[S]):
     """Refuses settings that do not fit the number of models."""
     divides_weights: Callable[[S], bool] = lambda settings: getattr(settings, "normalize", False) is True
     """Whether `weights` are divided by their sum, which then cannot be 0."""
+    statistics: StatisticsKind | None = None
+    """What must have been collected of every model on data; None needs nothing but the models."""
+    num_statistics_passes: Callable[[S], float] = lambda settings: 1
+    """How often the statistics are read, where there are any."""
     foreign: Callable[[Mapping[str, object], str], Mapping[str, object]] | None = None
     """Turns words of another tool, where a preset allows them, into ours."""
 

@@ -25,6 +25,7 @@ from ramekin.merge.method import Method
 from ramekin.merge.methods import find_method
 from ramekin.merge.post import Svc, parse_post
 from ramekin.merge.settings import settings_to_json
+from ramekin.merge.statistics import ModelStatistics, opened_statistics, statistics_bytes
 from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
 from ramekin.weights.lineage import weights_sha256
@@ -127,6 +128,8 @@ class OpenMerge:
     """What an output holds."""
     config_folder: Path
     """Where the configuration and the tokenizer are copied from."""
+    statistics: tuple[ModelStatistics, ...] = ()
+    """What was collected of each model, in the order of the models."""
 
 
 def plan_merge(
@@ -136,20 +139,25 @@ def plan_merge(
     models: Sequence[ModelInput],
     output: Path | Sequence[Path],
     settings: Mapping[str, object],
+    statistics: Sequence[Path] | None = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     overwrite: bool = False,
 ) -> MergePlan:
-    """Check a merge and say what it would read and write; see `run.merge` for the arguments and errors."""
+    """Check a merge and say what it would read and write; see `run.merge` for the arguments and errors.
+
+    Statistics that are None are yet to be collected, and not counted.
+    """
     outputs = (output,) if isinstance(output, Path) else tuple(output)
     for place in outputs:
-        check_output(place, base, models, overwrite=overwrite)
+        check_output(place, base, models, statistics or (), overwrite=overwrite)
     with open_merge(
         method,
         base=base,
         models=models,
         settings=settings,
+        statistics=statistics,
         post=post,
         align=align,
         dtype=dtype,
@@ -166,6 +174,7 @@ def open_merge(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    statistics: Sequence[Path] | None = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype,
@@ -175,14 +184,17 @@ def open_merge(
     """Check everything that settings, headers and configurations tell, and keep the files open.
 
     Raises:
-        UsageError: the method, a setting, the dtype or the list of models is wrong.
+        UsageError: the method, a setting, the dtype, the list of models or that of statistics is wrong.
         WeightsError: a model is damaged or does not belong with the others.
     """
     chosen, parsed, step = parse_merge(method, settings, post, align, dtype)
     models = used_models(chosen, base, models)
     labels = [model.label for model in models]
     raise_errors(check_method(chosen, parsed, step, labels, has_base=base is not None))
-    with open_models(base, models, needs_base=chosen.needs_base, reader_of=reader_of) as found:
+    with (
+        open_models(base, models, needs_base=chosen.needs_base, reader_of=reader_of) as found,
+        opened_statistics(chosen, base, models, statistics, found.everyone[0]) as collected,
+    ):
         everyone, names = found.everyone, found.names
         raise_errors(check_settings(chosen, parsed, names, labels))
         reader = everyone[0].reader
@@ -205,13 +217,23 @@ def open_merge(
             passes=passes,
             bytes_read=int(
                 passes * sum(model.reader.info(name).nbytes for model in everyone for name in names)
+                + statistics_bytes(chosen, parsed, collected, names, everyone[0])
             ),
             bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
             peak_bytes=peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
             warnings=found.warnings,
         )
         yield OpenMerge(
-            plan, chosen, parsed, step, found.base, found.tuned, names, tensors, found.config_folder
+            plan,
+            chosen,
+            parsed,
+            step,
+            found.base,
+            found.tuned,
+            names,
+            tensors,
+            found.config_folder,
+            collected,
         )
 
 
@@ -283,13 +305,20 @@ def used_models(method: Method[Any], base: Path | None, models: Sequence[ModelIn
     return models[:1] if base is None else ()
 
 
-def check_output(output: Path, base: Path | None, models: Sequence[ModelInput], *, overwrite: bool) -> None:
+def check_output(
+    output: Path,
+    base: Path | None,
+    models: Sequence[ModelInput],
+    statistics: Sequence[Path] = (),
+    *,
+    overwrite: bool,
+) -> None:
     """Refuse an output that exists (unless it may be overwritten) or is one of the inputs.
 
     Raises:
         UsageError: it is.
     """
-    for folder in _folders(base, models):
+    for folder in (*_folders(base, models), *statistics):
         if output.resolve() == folder.resolve():
             raise UsageError(
                 "the output is one of the inputs", where=str(output), fix="choose another output"

@@ -5,10 +5,10 @@ hashed. `plan` raises from the same findings. This module knows no tables.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from ramekin.errors import RamekinError
 from ramekin.merge.alignment import aligned, parse_alignment
@@ -17,10 +17,14 @@ from ramekin.merge.delta_space import open_without_base
 from ramekin.merge.examine import examine
 from ramekin.merge.findings import Finding, errors_of, finding_of
 from ramekin.merge.inputs import ModelInput
+from ramekin.merge.method import Method
 from ramekin.merge.methods import find_method
 from ramekin.merge.plan import Dtype, used_models
 from ramekin.merge.post import parse_post
+from ramekin.merge.statistics import check_statistics_count, opened_statistics
+from ramekin.merge.stream import NamedReader
 from ramekin.weights.lineage import recorded_sha256
+from ramekin.weights.reading import CheckpointReader
 
 __all__ = ["Preflight", "preflight"]
 
@@ -70,6 +74,7 @@ def preflight(
     models: Sequence[ModelInput],
     settings: Mapping[str, object] | None = None,
     post: Mapping[str, object] | None = None,
+    statistics: Sequence[Path] | None = (),
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     without_base: bool = False,
@@ -87,6 +92,7 @@ def preflight(
         models: checkpoints and adapters.
         settings: the method's.
         post: a step after it.
+        statistics: of methods with data; None where they are yet to be collected.
         align: the space in which matrices are merged.
         dtype: what the output is to be written in.
         without_base: whether adapters may be merged beside any base, where none is given; then one fault is
@@ -123,6 +129,8 @@ def preflight(
     reference = examined.reference
     if chosen is not None and reference is not None and not unopened and not _of_settings(findings):
         findings += check_settings(chosen, parsed, reference.names, labels)
+    if chosen is not None and not errors_of(findings):
+        findings += _of_statistics(chosen, base, models, statistics)
     order = ("error", "warning", "notice")
     return Preflight(
         method=method,
@@ -136,6 +144,25 @@ def preflight(
         findings=tuple(sorted(findings, key=lambda finding: order.index(finding.severity))),
         seconds=time.monotonic() - started,
     )
+
+
+def _of_statistics(
+    method: Method[Any], base: Path | None, models: Sequence[ModelInput], folders: Sequence[Path] | None
+) -> Iterator[Finding]:
+    """What is wrong with the statistics; of models without a manifest their number alone is looked at."""
+    try:
+        if folders is not None:
+            check_statistics_count(method, len(folders), len(models))
+        known = [model.folder for model in models]
+        if method.statistics is not None and folders and all(map(recorded_sha256, known)):
+            first = base or known[0]
+            with (
+                CheckpointReader(first) as reader,
+                opened_statistics(method, base, models, folders, NamedReader(str(first), reader)),
+            ):
+                pass
+    except RamekinError as error:
+        yield finding_of(error, models=[model.label for model in models], otherwise="statistics")
 
 
 def _beside_any_base(

@@ -26,6 +26,7 @@ from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge, used_models
 from ramekin.merge.post import Svc
 from ramekin.merge.settings import replace_scaling_factor, settings_to_json
+from ramekin.merge.statistics import ModelStatistics
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece
 from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
 from ramekin.weights.config import CONFIG
@@ -95,6 +96,7 @@ def merge(
     models: Sequence[ModelInput],
     output: Path,
     settings: Mapping[str, object],
+    statistics: Sequence[Path] = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
@@ -115,6 +117,7 @@ def merge(
         models: checkpoints, sharded or not, and adapters.
         output: the folder to make.
         settings: the method's settings by name, `preset` among them where the method has presets.
+        statistics: folders of what was collected of the models, in any order, for methods that need it.
         post: a step after the method, `{"name": "svc", …}`; None is none.
         align: the space in which the method merges, `{"name": "knots", …}`; None is that of the weights.
         dtype: `same` keeps the base's dtype tensor by tensor; computed in fp32 in any case.
@@ -141,6 +144,7 @@ def merge(
         base=base,
         models=models,
         settings=settings,
+        statistics=statistics,
         post=post,
         align=align,
         dtype=dtype,
@@ -160,6 +164,7 @@ def merge_factors(
     models: Sequence[ModelInput],
     outputs: Sequence[Path],
     settings: Mapping[str, object],
+    statistics: Sequence[Path] = (),
     post: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
     shard_bytes: int | None = None,
@@ -184,6 +189,7 @@ def merge_factors(
         base=base,
         models=models,
         settings=settings,
+        statistics=statistics,
         post=post,
         dtype=dtype,
         shard_bytes=shard_bytes,
@@ -218,6 +224,7 @@ def walk(
         device=walking.device,
         threads=walking.threads,
         chunk_length=walking.chunk_length,
+        statistics=[each.reader for each in opened.statistics],
         on_read=None if progress is None else lambda done: progress(done, max(done, opened.plan.bytes_read)),
     )
     prepared = opened.method.prepare(stream, opened.settings)
@@ -284,6 +291,7 @@ def _merge(
     base: Path | None,
     models: Sequence[ModelInput],
     settings: Mapping[str, object],
+    statistics: Sequence[Path],
     post: Mapping[str, object] | None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype,
@@ -298,7 +306,7 @@ def _merge(
     if len({output.resolve() for output in outputs}) != len(outputs):
         raise UsageError("two outputs are the same folder", got=", ".join(map(str, outputs)))
     for output in outputs:
-        check_output(output, base, models, overwrite=overwrite)
+        check_output(output, base, models, statistics, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(
             open_merge(
@@ -306,6 +314,7 @@ def _merge(
                 base=base,
                 models=models,
                 settings=settings,
+                statistics=statistics,
                 post=post,
                 align=align,
                 dtype=dtype,
@@ -314,7 +323,7 @@ def _merge(
         )
         check_space(outputs, opened.plan.bytes_written)
         settings_of = [_settings_of(opened, factor) for factor, _ in targets]
-        parents = stack.enter_context(hashing(base, models, verify=verify))
+        parents = stack.enter_context(hashing(base, models, opened.statistics, verify=verify))
         folders = [stack.enter_context(atomic_directory(o, overwrite=overwrite)) for o in outputs]
         factors = [getattr(chosen, "scaling_factor", None) for chosen in settings_of]
         walked = walk(opened, walking)
@@ -322,7 +331,7 @@ def _merge(
         made = parents()
         for folder, chosen, writer in zip(folders, settings_of, writers, strict=True):
             _copy_rest(folder, opened.config_folder, models)
-            lineage = _lineage(opened.plan, chosen, made)
+            lineage = _lineage(opened, chosen, made)
             write_manifest(folder, lineage, known_sha256=writer.digests)
         hashes = [weights_sha256(folder) for folder in folders]
         reports = tuple(
@@ -370,7 +379,11 @@ def _write(
 
 @contextlib.contextmanager
 def hashing(
-    base: Path | None, models: Sequence[ModelInput], *, verify: bool
+    base: Path | None,
+    models: Sequence[ModelInput],
+    statistics: Sequence[ModelStatistics] = (),
+    *,
+    verify: bool,
 ) -> Iterator[Callable[[], tuple[Parent, ...]]]:
     """Hash the inputs in a thread of their own; the value gives the parents, waiting for the hashes.
 
@@ -389,6 +402,8 @@ def hashing(
 
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash-inputs")
     futures: list[Future[str]] = [pool.submit(hashed, folder) for _, _, folder in named]
+    named += [("statistics", each.folder.name, each.folder) for each in statistics]
+    futures += [pool.submit(each.sha256, verify=verify) for each in statistics]
     try:
         yield lambda: tuple(
             Parent(name, future.result(), role)
@@ -409,13 +424,15 @@ def _copy_rest(folder: Path, source: Path, models: Sequence[ModelInput]) -> None
             return
 
 
-def _lineage(plan: MergePlan, settings: Any, parents: tuple[Parent, ...]) -> Lineage:
+def _lineage(opened: OpenMerge, settings: Any, parents: tuple[Parent, ...]) -> Lineage:
+    plan = opened.plan
+    data = {"statistics": [dict(each.facts.data) for each in opened.statistics]} if opened.statistics else {}
     return Lineage(
         kind="dense",
         operation=f"merge/{plan.method}",
         base=None if plan.base is None else Path(plan.base).name,
         parents=parents,
-        settings={**settings_to_json(settings), **steps_of(plan), "dtype": plan.dtype},
+        settings={**settings_to_json(settings), **steps_of(plan), "dtype": plan.dtype, **data},
     )
 
 

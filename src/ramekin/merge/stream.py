@@ -123,6 +123,9 @@ class Chunk:
     """fp32 in the chunk's shape, or None where there is no base."""
     tuned: Sequence[Array]
     """fp32 of each model."""
+    statistics: Sequence[Array] = ()
+    """What was collected of each model for the tensor, where a method needs that: the same part of an array
+    of the tensor's shape, else all of it; fp32, read when it is asked for."""
 
     @property
     def deltas(self) -> Sequence[Array]:
@@ -152,6 +155,7 @@ class ModelStream:
         device: where arrays are put and computed with.
         threads: how many chunks are worked on at a time; as many as there are cores when None.
         chunk_length: the elements of a chunk of one model.
+        statistics: what was collected of each model, by the names of the tensors.
         on_read: told the bytes read so far, from whatever thread has read them.
     """
 
@@ -165,9 +169,11 @@ class ModelStream:
         device: AbstractDevice | None = None,
         threads: int | None = None,
         chunk_length: int | None = None,
+        statistics: Sequence[NamedReader] = (),
         on_read: Callable[[int], None] | None = None,
     ) -> None:
         self._base, self._tuned, self._on_read = base, tuple(tuned), on_read
+        self._statistics = tuple(statistics)
         self._models = (*(() if base is None else (base,)), *self._tuned)
         self._device = device or HostDevice()
         self._threads = threads or num_threads()
@@ -234,6 +240,17 @@ class ModelStream:
     def place(self, values: Floats) -> Array:
         """An array of the stream's device with these values, which may share their memory."""
         return self._device.place(values)
+
+    def has_statistics(self, name: str) -> bool:
+        """Whether something was collected of every model for a tensor."""
+        return bool(self._statistics) and all(name in each.reader.names() for each in self._statistics)
+
+    def of_statistics(self) -> "ModelStream":
+        """The statistics in the place of the models; they must have the shapes of the tensors."""
+        part = copy.copy(self)
+        part._base, part._tuned, part._statistics = None, self._statistics, ()
+        part._models, part._own = self._statistics, threading.local()
+        return part
 
     def take(self, array: Array) -> Floats:
         """The values of an array of the stream's device, which may share its memory."""
@@ -334,13 +351,25 @@ class ModelStream:
                 if self._base is None
                 else place(self._read(self._base, None, piece)).reshape(piece.shape)
             )
-            return Chunk(piece.name, piece.start, piece.shape, self._depths[piece.name], base, tuned)
+            return self._with_statistics(piece, base, tuned)
         rows = [
             place(self._read(model, row[:count], piece)).reshape(piece.shape)
             for model, row in zip(self._models, self._rows(count), strict=True)
         ]
         base, tuned = (None, rows) if self._base is None else (rows[0], rows[1:])
-        return Chunk(piece.name, piece.start, piece.shape, self._depths[piece.name], base, tuned)
+        return self._with_statistics(piece, base, tuned)
+
+    def _with_statistics(self, piece: Piece, base: Array | None, tuned: Sequence[Array]) -> Chunk:
+        statistics = Lazy(
+            len(self._statistics), lambda index: self._statistic(self._statistics[index], piece)
+        )
+        depth = self._depths[piece.name]
+        return Chunk(piece.name, piece.start, piece.shape, depth, base, tuned, statistics)
+
+    def _statistic(self, collected: NamedReader, piece: Piece) -> Array:
+        shape = collected.reader.info(piece.name).shape
+        own = piece if shape == self.shape(piece.name) else Piece(piece.name, 0, shape)
+        return self._device.place(self._read(collected, None, own)).reshape(own.shape)
 
     def _rows(self, count: int) -> Floats:
         """Buffers of this thread, one a model."""

@@ -79,6 +79,7 @@ class InPlaceModel:
         self,
         method: Mapping[str, Any],
         *,
+        statistics: Sequence[Path] = (),
         post: Mapping[str, Any] | None = None,
         align: Mapping[str, Any] | None = None,
         dtype: "Dtype" = "same",
@@ -88,6 +89,7 @@ class InPlaceModel:
 
         Args:
             method: its name and settings.
+            statistics: folders of what was collected of the models, for methods that need it.
             post: a step after it, with its name.
             align: the space in which matrices are merged, with its name.
             dtype: what the weights are rounded to.
@@ -112,6 +114,7 @@ class InPlaceModel:
                 self._tensors,
                 method["name"],
                 method_settings(method),
+                statistics=statistics,
                 post=post,
                 align=align,
                 dtype=dtype,

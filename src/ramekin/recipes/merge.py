@@ -1,12 +1,14 @@
 """The recipe behind `ramekin merge`: models by name, a method, a checkpoint or an adapter's folder out."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import UsageError
+from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_models
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
@@ -37,41 +39,41 @@ def plan(config: MergeConfig) -> Outcome:
 
     rank = config.adapter_rank
     base, models = merge_inputs(config, SilentProgress(), may_lack_base=rank is not None)
+    later = _collects(config)
+    sets = examples_of_models(config) if later else ()
     planned = (plan_merge if rank is None else partial(plan_adapter, rank=rank))(
         config.method["name"],
         base=base,
         models=models,
         output=_output(config),
         settings=method_settings(config.method),
-        post=config.post,
-        align=config.align,
-        dtype=config.dtype,
         overwrite=config.overwrite,
+        **{**config.steps, **({"statistics": None} if later else {})},
     )
-    return Outcome(dataclasses.asdict(planned), plan_text(planned))
+    rows = [line for each in sets for line in each.preview()]
+    return Outcome(dataclasses.asdict(planned), "\n".join([plan_text(planned), *rows]))
 
 
 def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
     """Merge and write the checkpoint, or the adapter."""
     base, models = merge_inputs(config, progress, may_lack_base=config.adapter_rank is not None)
-    report = run_merge(
-        config.method,
-        base,
-        models,
-        _output(config),
-        progress,
-        post=config.post,
-        align=config.align,
-        dtype=config.dtype,
-        shard_bytes=config.shard_bytes,
-        verify=config.verify,
-        device=config.device,
-        threads=config.threads,
-        overwrite=config.overwrite,
-        adapter_rank=config.adapter_rank,
-        adapter_rest=config.adapter_rest,
-        base_name=config.base,
-    )
+    with _statistics(config, base, models, progress) as statistics:
+        report = run_merge(
+            config.method,
+            base,
+            models,
+            _output(config),
+            progress,
+            **{**config.steps, "statistics": statistics},
+            shard_bytes=config.shard_bytes,
+            verify=config.verify,
+            device=config.device,
+            threads=config.threads,
+            overwrite=config.overwrite,
+            adapter_rank=config.adapter_rank,
+            adapter_rest=config.adapter_rest,
+            base_name=config.base,
+        )
     lines = [
         f"{report.output}: {report.parameters:,} parameters in {report.tensors} tensors, {report.dtype}",
         *_adapter_lines(report.adapter),
@@ -91,6 +93,7 @@ def run_merge(
     output: Path,
     progress: AbstractProgress,
     *,
+    statistics: Sequence[Path] = (),
     post: Mapping[str, Any] | None = None,
     align: Mapping[str, Any] | None = None,
     dtype: Any = "same",
@@ -140,6 +143,7 @@ def run_merge(
             models=models,
             output=output,
             settings=method_settings(method),
+            statistics=statistics,
             post=post,
             align=align,
             dtype=dtype,
@@ -193,6 +197,41 @@ def _adapter_lines(adapter: Mapping[str, Any] | None) -> list[str]:
         f"  left out, as a share of the length of the change: {residual['whole']:.3g} of all, of a matrix "
         f"{residual['median']:.3g} (median) and {residual['worst']:.3g} ({residual['worst_tensor']})",
     ]
+
+
+def _collects(config: MergeConfig) -> bool:
+    """Whether the method collects what it needs while it merges.
+
+    Raises:
+        UsageError: tasks for a method that reads no rows, or statistics for one that collects its own.
+    """
+    on_the_way = collects_on_the_way(config)
+    if config.data.tasks and not on_the_way:
+        raise UsageError(
+            f"{config.method['name']} reads no rows while it merges",
+            got=f"tasks=[{','.join(config.data.tasks)}]",
+            fix="leave out tasks; fisher and regmean take what ramekin merge statistics collected",
+        )
+    if config.statistics and on_the_way:
+        raise UsageError(
+            f"{config.method['name']} collects its statistics while it merges",
+            fix="leave out statistics, and name the task of each model: tasks=[…]",
+        )
+    return on_the_way
+
+
+@contextlib.contextmanager
+def _statistics(
+    config: MergeConfig, base: Path | None, models: Sequence["ModelInput"], progress: AbstractProgress
+) -> Iterator[Sequence[Path]]:
+    """The folders of statistics of a merge, those among them that are collected for it."""
+    if not _collects(config):
+        yield config.statistics
+        return
+    from ramekin.recipes.merge_propagated import propagated_statistics
+
+    with propagated_statistics(config, base, models, _output(config), progress) as folders:
+        yield folders
 
 
 def _output(config: MergeConfig) -> Path:

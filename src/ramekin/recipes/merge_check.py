@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import RamekinError
 from ramekin.recipes.merge import adapter_base, method_settings
@@ -71,11 +71,19 @@ def check(config: CheckConfig, progress: AbstractProgress) -> tuple[Outcome, int
         models=models,
         settings=None if method is None else method_settings(method),
         without_base=config.adapter_rank is not None,
-        **config.steps,
+        **_steps(config),
         before=before,
         unopened=missing,
     )
     return Outcome({"format": FORMAT, **found.to_json()}, _text(found)), found.exit_code
+
+
+def _steps(config: CheckConfig) -> dict[str, Any]:
+    """What is done beside the method; statistics that the merge itself would collect are none yet."""
+    from ramekin.merge.methods import find_method
+
+    later = config.method is not None and find_method(config.method["name"]).statistics == "propagated_gram"
+    return {**config.steps, **({"statistics": None} if later else {})}
 
 
 def _text(found: "Preflight") -> str:

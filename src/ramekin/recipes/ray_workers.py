@@ -14,7 +14,7 @@ from typing import Any, TypeVar, final
 from ramekin.errors import ResourceError, UsageError
 from ramekin.recipes.workers import AbstractWorkers
 
-__all__ = ["ray_workers"]
+__all__ = ["RayWorkers", "ray_workers"]
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
+from ramekin.recipes.adaptation import AdaptationConfig
 from ramekin.recipes.adapter_config import AdapterConfig, mergeable
 from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.settings import (
@@ -230,6 +231,8 @@ class AbstractModelsConfig(AbstractVerbConfig):
 
     base: str | None = None
     models: tuple[str, ...]
+    statistics: tuple[UserPath, ...] = ()
+    """For methods with data: folders that `ramekin merge statistics` made of the models, in any order."""
     post: Annotated[dict[str, Any] | None, AfterValidator(_known_post)] = None
     """A step after the method: `post=svc post.alpha=0.1`."""
     align: Annotated[dict[str, Any] | None, AfterValidator(_known_alignment)] = None
@@ -239,11 +242,24 @@ class AbstractModelsConfig(AbstractVerbConfig):
     @property
     def steps(self) -> dict[str, Any]:
         """What is done beside the method, as the arguments of a merge."""
-        return {"post": self.post, "align": self.align, "dtype": self.dtype}
+        return {
+            "statistics": self.statistics,
+            "post": self.post,
+            "align": self.align,
+            "dtype": self.dtype,
+        }
 
 
 class AbstractMergeConfig(AbstractModelsConfig):
-    """What is merged, and how it is written, but for the method."""
+    """What is merged, and how it is written, but for the method.
+
+    The keys of `data` may be written without it: `tasks=[glue/rte,glue/cola]`.
+    """
+
+    LIFTED: ClassVar[tuple[str, ...]] = ("data",)
+
+    data: AdaptationConfig = AdaptationConfig()
+    """For methods that collect what they need while they merge."""
 
     max_shard_size: Annotated[str | None, AfterValidator(_is_a_size)] = None
     """The most that a file of the output holds, such as `5GB`; None writes one file."""
@@ -260,6 +276,11 @@ class AbstractMergeConfig(AbstractModelsConfig):
             raise ValueError("max_shard_size: an adapter is one file; leave it out")
         if self.adapter_rank is None and self.adapter_rest != "refuse":
             raise ValueError("adapter_rest: is for an output that is an adapter; add adapter_rank=16")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_are_known(self) -> Self:
+        refuse_unknown_tasks(self.data.tasks, self.tasks_root)
         return self
 
     @property

@@ -21,6 +21,17 @@ class AbstractTrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
     max_input_tokens: PositiveInt = 512
 
     @model_validator(mode="after")
+    def _is_formed_from_models(self) -> Self:
+        from ramekin.merge.methods import find_method
+
+        if find_method(self.method["name"]).statistics == "propagated_gram":
+            raise ValueError(
+                f"method: {self.method['name']} reads rows while it merges; merge to a folder, and evaluate "
+                "that"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_a_task(self) -> Self:
         if not self.task_names:
             raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")

@@ -109,14 +109,15 @@ class CheckpointReader(AbstractTensorReader):
 
     Args:
         folder: the checkpoint.
+        layout: where its tensors are, if that is known; for folders that are no checkpoints.
 
     Raises:
         WeightsError: no safetensors file, a shard or tensor of the index that is not there, a damaged
             header, a dtype that is not F32, BF16 or F16.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._layout = open_layout(Path(folder))
+    def __init__(self, folder: Path, *, layout: Layout | None = None) -> None:
+        self._layout = layout or open_layout(Path(folder))
         self._names = tuple(sorted(self._layout.homes))
         self._descriptors: dict[str, int] = {}
         self._opening = threading.Lock()

@@ -107,6 +107,26 @@ def check_wiring() -> Callable[..., None]:
 
 
 Arrays = dict[str, np.ndarray]
+
+
+def _statistics_of(kind: str | None, models: Sequence[Arrays]) -> list[Arrays]:
+    if kind is None:
+        return []
+    wide = [{name: np.asarray(each, dtype=np.float64) for name, each in model.items()} for model in models]
+    if kind == "fisher":
+        return [{name: each * each + 0.01 for name, each in model.items()} for model in wide]
+    return [
+        {n: each.T @ each + np.eye(each.shape[1]) for n, each in model.items() if each.ndim == 2}
+        for model in wide
+    ]
+
+
+@pytest.fixture(scope="session")
+def statistics_of() -> Callable[[str | None, Sequence[Arrays]], list[Arrays]]:
+    """Statistics of a kind for some models, which follow from each model's own numbers."""
+    return _statistics_of
+
+
 POOL: dict[str, tuple[int, ...]] = {
     "shared.weight": (9, 4),
     "encoder.block.0.layer.0.SelfAttention.q.weight": (5, 4),

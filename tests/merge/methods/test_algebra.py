@@ -1,6 +1,6 @@
 """What every method must do, whichever it is: the algebra of models, chunks, threads, devices and dtypes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("dare", {"preset": "mergekit", "density": 0.6}),
     ("della", {"preset": "mergekit", "density": 0.6}),
     ("della", {"elect": False, "weights": [1, 2]}),
+    ("fisher", {"normalize": False, "weights": [1, 2], "floor": 0.05}),
     ("lines", {"along": "network", "alpha": 0.2}),
     ("karcher", {"weights": [1, 3]}),
     ("model_stock", {"preset": "fusionbench"}),
     ("pcb_merging", {"density": 0.4}),
+    ("regmean", {"off_diagonal": 1.0, "head": True, "scaling_factor": {"encoder": 0.5, ".*": 1.2}}),
     ("simple_average", {"weights": [1, 3]}),
     ("slerp", {"t": {"depth": [0.1, 0.9]}}),
     (
@@ -65,12 +67,22 @@ def _world(seed: int, models: int = 2, scale: float = 0.1) -> tuple[Tensors, lis
     return base, tuned
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _known_statistics(statistics_of: Callable[..., list[Tensors]]) -> None:
+    global _statistics_of
+    _statistics_of = statistics_of
+
+
+_statistics_of: Callable[..., list[Tensors]]
+
+
 def _merge(
     method: str, base: Tensors, tuned: Sequence[Tensors], given: dict[str, Any], walking: Walking = ALONE
 ) -> Tensors:
-    return merge_arrays(
-        method, base, tuned if find_method(method).uses_models else [], walking=walking, **given
-    )
+    chosen = find_method(method)
+    models = tuned if chosen.uses_models else []
+    statistics = _statistics_of(chosen.statistics, models)
+    return merge_arrays(method, base, models, walking=walking, statistics=statistics, **given)
 
 
 def _close(left: Tensors, right: Tensors, tolerance: float = 2e-5) -> None:
@@ -141,10 +153,12 @@ WHOLE: dict[str, dict[str, Any]] = {
     "della": {"density": 1},
     "emr_merging": {},
     "expo": {"extrapolation": 0},
+    "fisher": {},
     "karcher": {},
     "lines": {"alpha": 1, "beta": 0},
     "magmax": {"scaling_factor": 1},
     "metagpt": {},
+    "regmean": {},
     "simple_average": {},
     "slerp": {"t": 1},
     "task_arithmetic": {"scaling_factor": 1},
@@ -160,7 +174,8 @@ def test_one_model_kept_whole_is_that_model(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["simple_average", "karcher", "metagpt", "emr_merging", "model_stock", "lines"]
+    "method",
+    ["simple_average", "karcher", "metagpt", "emr_merging", "model_stock", "lines", "fisher", "regmean"],
 )
 def test_copies_of_one_model_merge_to_it(method: str) -> None:
     base, tuned = _world(5, 1)
@@ -169,8 +184,8 @@ def test_copies_of_one_model_merge_to_it(method: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "given"), CASES, ids=IDS)
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
-def test_models_of_mixed_dtypes(world, method: str, given: dict[str, Any], kind: torch.dtype) -> None:
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_models_of_mixed_dtypes(world, method: str, given: dict[str, Any], half: torch.dtype) -> None:
     from ramekin.merge.inputs import ModelInput
     from ramekin.merge.run import merge
 
@@ -178,18 +193,24 @@ def test_models_of_mixed_dtypes(world, method: str, given: dict[str, Any], kind:
     folders = [
         world.save(name, {key: torch.from_numpy(each) for key, each in tensors.items()}, dtype=dtype, shards=shards)
         for name, tensors, dtype, shards in (
-            ("base", base, kind, 1), ("a", tuned[0], torch.float32, 3), ("b", tuned[1], kind, 1),
+            ("base", base, half, 1), ("a", tuned[0], torch.float32, 3), ("b", tuned[1], half, 1),
         )
     ]  # fmt: skip
     models = [ModelInput(folder.name, folder) for folder in folders[1:]]
-    merge(method, base=folders[0], models=models, output=world.root / "out", settings=given)
     read = [
         {name: each.float().numpy() for name, each in (world.load(f) if f.name != "a" else tuned_a).items()}
         for f, tuned_a in zip(
             folders, [None, {k: torch.from_numpy(v) for k, v in tuned[0].items()}, None], strict=True
         )
     ]
+    kind = find_method(method).statistics
+    collected = [
+        world.statistics(f"of-{model.name}", kind, model.folder, arrays)
+        for model, arrays in zip(models, _statistics_of(kind, read[1:]), strict=kind is not None)
+    ]
+    merge(method, base=folders[0], models=models, output=world.root / "out", settings=given,
+          statistics=collected)  # fmt: skip
     expected = _merge(method, read[0], read[1:], given)
     for name, tensor in world.load(world.root / "out").items():
-        assert tensor.dtype == kind
-        assert torch.equal(tensor, torch.from_numpy(expected[name]).to(kind)), name
+        assert tensor.dtype == half
+        assert torch.equal(tensor, torch.from_numpy(expected[name]).to(half)), name

@@ -58,16 +58,22 @@ def families(
 @pytest.mark.parametrize("kind", ["t5", "flan", "bart"])
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_makes_a_model_that_transformers_opens(
-    families: dict[str, tuple[Path, list[ModelInput]]], tmp_path: Path, method: str, kind: str
+    families: dict[str, tuple[Path, list[ModelInput]]], world, statistics_of, method: str, kind: str
 ) -> None:
     base, models = families[kind]
-    output = tmp_path / "out"
-    report = merge(method, base=base, models=models, output=output, settings={})
+    output = world.root / "out"
+    of_data = find_method(method).statistics
+    own = [load_file(model.folder / "model.safetensors") for model in models]
+    arrays = statistics_of(of_data, [{name: each.numpy() for name, each in model.items()} for model in own])
+    collected = [
+        world.statistics(f"of-{model.name}", of_data, model.folder, each)
+        for model, each in zip(models, arrays, strict=of_data is not None)
+    ]
+    report = merge(method, base=base, models=models, output=output, settings={}, statistics=collected[::-1])
     merged, start = load_file(output / "model.safetensors"), load_file(base / "model.safetensors")
     assert merged.keys() == start.keys() and report.tensors == len(start)
-    own = [load_file(model.folder / "model.safetensors") for model in models]
     uses = find_method(method).uses_models
-    expected = merge_arrays(method, start, own if uses else [])
+    expected = merge_arrays(method, start, own if uses else [], statistics=arrays)
     for name, tensor in merged.items():
         torch.testing.assert_close(tensor, torch.from_numpy(expected[name]))
     assert (output / "config.json").read_bytes() == (base / "config.json").read_bytes()

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
+from ramekin.merge.direction import merge_arrays
 from ramekin.merge.methods.fisher import fisher, inverse_norms
 
 SHAPES = [(6,), (5, 4), (1, 5), (2, 3, 4)]
@@ -83,3 +84,36 @@ def test_refuses_what_cannot_be() -> None:
             fisher(tuned, fishers, weights=weights)
     with pytest.raises(UsageError, match="nothing to merge"):
         fisher([], [])
+
+
+@given(seed=seeds, count=st.integers(1, 4), shape=shapes)
+def test_equal_statistics_give_the_weighted_mean(seed: int, count: int, shape) -> None:
+    tuned, (one, *_) = models(seed, count, shape)
+    weights = [1.0 + place for place in range(count)]
+    found = fisher(tuned, [one] * count, weights=weights)
+    np.testing.assert_allclose(found, np.average(tuned, axis=0, weights=weights), rtol=1e-5, atol=1e-6)
+
+
+@given(seed=seeds, count=st.integers(1, 3), normalize=st.booleans(), floor=st.sampled_from([1e-6, 0.1]))
+def test_models_are_merged_as_the_authors_code_does(
+    make_models, seed: int, count: int, normalize: bool, floor: float
+) -> None:
+    base, tuned = make_models(seed, count)
+    rng = np.random.default_rng(seed)
+    fishers = [
+        {name: rng.random(each.shape) * 10.0**place for name, each in base.items()} for place in range(count)
+    ]
+    weights = [1.0 + place for place in range(count)]
+    merged = merge_arrays(
+        "fisher", base, tuned, statistics=fishers, weights=weights, normalize=normalize, floor=floor
+    )
+    lengths = [np.sqrt(sum((each**2).sum() for each in model.values())) for model in fishers]
+    for name, found in merged.items():
+        shares = [
+            weight / (length if normalize else 1.0) * np.maximum(model[name], floor)
+            for weight, length, model in zip(weights, lengths, fishers, strict=True)
+        ]
+        total = sum(
+            share * model[name].astype(np.float64) for share, model in zip(shares, tuned, strict=True)
+        )
+        np.testing.assert_allclose(found, total / sum(shares), rtol=1e-4, atol=1e-5, err_msg=name)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
+from ramekin.merge.direction import merge_arrays
 from ramekin.merge.methods.regmean import regmean
 
 SHAPES = [(6, 6), (9, 4), (4, 9), (5, 1), (1, 5)]
@@ -100,3 +101,38 @@ def test_refuses_what_cannot_be() -> None:
         regmean(weights, grams, off_diagonal=10)
     with pytest.raises(UsageError, match="nothing to merge"):
         regmean([], [])
+
+
+@given(seed=seeds, count=st.integers(1, 4))
+def test_is_the_least_squares_solution_of_the_stacked_data(seed: int, count: int) -> None:
+    weights, inputs, _ = layers(seed, count, (5, 4))
+    grams = [each.T @ each / len(each) for each in inputs]
+    found = regmean(weights, grams, off_diagonal=1.0, ridge=1e-9)
+    outputs = np.concatenate([x @ w.T for x, w in zip(inputs, weights, strict=True)])
+    expected = np.linalg.lstsq(np.concatenate(inputs), outputs, rcond=None)[0].T
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@given(seed=seeds, count=st.integers(1, 4), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+def test_inputs_alike_in_all_directions_give_the_mean(seed: int, count: int, scale: float) -> None:
+    weights, _, _ = layers(seed, count, (5, 4))
+    for alpha in (0.0, 0.1, 1.0):
+        found = regmean(weights, [scale * np.eye(4)] * count, off_diagonal=alpha)
+        np.testing.assert_allclose(found, np.mean(weights, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_takes_linear_maps_that_have_a_gram_and_the_mean_of_all_else(make_models, head: bool) -> None:
+    query, other = (f"encoder.block.{place}.layer.0.SelfAttention.q.weight" for place in (0, 1))
+    shapes = {query: (5, 4), other: (6, 4), "shared.weight": (9, 4), "lm_head.weight": (9, 4), "norm": (4,)}
+    base, tuned = make_models(3, 2, shapes=shapes)
+    rng = np.random.default_rng(0)
+    inputs = [{n: rng.standard_normal((30, 4)) for n in (query, "lm_head.weight")} for _ in tuned]
+    grams = [{n: x.T @ x / 30 for n, x in each.items()} for each in inputs]
+    merged = merge_arrays("regmean", base, tuned, statistics=grams, head=head, scaling_factor=0.5)
+    for name, each in merged.items():
+        deltas = [model[name] - base[name] for model in tuned]
+        direction = np.mean(deltas, axis=0)
+        if name == query or (name == "lm_head.weight" and head):
+            direction = regmean(deltas, [model[name] for model in grams])
+        np.testing.assert_allclose(each, base[name] + 0.5 * direction, atol=1e-5, err_msg=name)

@@ -3,26 +3,62 @@
 Paper: Matena and Raffel, *Merging models with Fisher-weighted averaging*, https://arxiv.org/abs/2111.09832.
 
     theta = sum_i w_i F_i theta_i / sum_i w_i F_i           F_i: the diagonal of the Fisher information
-    F_i at least floor;  default: w_i 1, floor 1e-6
+    w_i   = weight_i / |F_i|, F_i at least floor            default: weights 1, normalize, floor 1e-6
+    theta_0 + scaling_factor * (theta - theta_0)            default: scaling_factor 1
 
-Here F_i is raised to the floor, as in code after the authors' (theirs was not read); FusionBench 0.2.33
-adds it, which differs only where F_i is not far above it, and takes for w_i the inverse length of F_i over
-the whole model (`inverse_norms`). Its F_i also differs: it squares the gradient of a batch, with cross
-terms between examples and classes, where the paper has the mean of the squares of each example. F_i below
-the floor everywhere gives the weighted mean. Deltas in the place of weights give the same less the base.
-This is `regmean` with a diagonal of its own for every row, so there is nothing to solve. mergekit has no
-such method.
+|F_i| is the length over the whole model, so that models count alike whose Fisher information differs in
+size (`normalize`); `weights` are the paper's lambda_i, which it searches on a validation set. F_i is
+raised to the floor before it is divided, as the authors' code does (by default that of the first model
+alone); FusionBench 0.2.33 adds the floor, which differs only where F_i is not far above it. F_i here is
+the mean of the squares of each example's gradient, as the paper has it; FusionBench squares the gradient
+of a batch, with cross terms between examples and classes. Where F_i is below the floor in all models the
+result is the weighted mean. This is `regmean` with a diagonal of its own for every row, so there is
+nothing to solve. mergekit has no such method.
 
 This module knows nothing of how the Fisher information is collected.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
 from ramekin.merge.least_squares import diagonal_quotient
+from ramekin.merge.method import Method, Prepared, check_weights, weights_at
+from ramekin.merge.parameters import Parameter, PerModel
+from ramekin.merge.settings import flag, number, parameter, per_model, settle
+from ramekin.merge.stream import Chunk, ModelStream
+from ramekin.merge.sums import tensor_sums
 
-__all__ = ["fisher", "inverse_norms"]
+__all__ = ["METHOD", "FisherSettings", "fisher", "inverse_norms"]
+
+_MOSTLY = 0.5
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FisherSettings:
+    """What `fisher` can be told."""
+
+    scaling_factor: Parameter = Parameter.of(1.0)
+    """How far to go from the base to the Fisher-weighted mean."""
+    weights: PerModel | None = None
+    """How much each model counts beside its Fisher information; None counts each once."""
+    normalize: bool = True
+    """Divide each model's Fisher information by its length over the whole model."""
+    floor: float = 1e-6
+    """What smaller Fisher values are raised to."""
+
+    def __post_init__(self) -> None:
+        settle(
+            self,
+            scaling_factor=parameter(),
+            weights=per_model(low=0, optional=True),
+            normalize=flag(),
+            floor=number(low=1e-30),
+        )
 
 
 def fisher(
@@ -86,3 +122,51 @@ def _raised(values: Array, floor: float) -> Array:
     values = xp.astype(values, xp.float64)
     raised: Array = xp.where(values > floor, values, xp.ones_like(values) * floor)
     return raised
+
+
+def _prepare(stream: ModelStream, settings: FisherSettings) -> Prepared:
+    collected = stream.of_statistics()
+
+    def look(chunk: Chunk) -> list[Array]:
+        return [each for found in chunk.tuned for each in (found * found, _is_below(found, settings.floor))]
+
+    sums = tensor_sums(collected, look).values()
+    totals = [math.fsum(each[place] for each in sums) for place in range(2 * stream.num_tuned)]
+    elements = max(1, sum(stream.numel(name) for name in stream.names))
+    below = [count / elements for count in totals[1::2]]
+    shares = inverse_norms(totals[::2]) if settings.normalize else (1.0,) * len(below)
+
+    def combine(chunk: Chunk) -> Array:
+        given = weights_at(settings.weights, chunk) or (1.0,) * len(shares)
+        weights = [weight * share for weight, share in zip(given, shares, strict=True)]
+        return fisher(chunk.deltas, chunk.statistics, weights=weights, floor=settings.floor)
+
+    return Prepared(
+        combine,
+        lambda: {"shares": list(shares), "below_floor": below},
+        tuple(
+            f"{share:.0%} of the Fisher information of {label} is below the floor of {settings.floor:g}, "
+            "where models are averaged; a smaller method.floor= lets it count"
+            for share, label in zip(below, stream.labels, strict=True)
+            if share > _MOSTLY
+        ),
+    )
+
+
+def _is_below(values: Array, floor: float) -> Array:
+    xp = namespace(values)
+    below: Array = xp.astype(values < floor, values.dtype)
+    return below
+
+
+METHOD = Method(
+    name="fisher",
+    summary="the mean of the models, every element weighted by its Fisher information",
+    paper="https://arxiv.org/abs/2111.09832",
+    function=fisher,
+    settings=FisherSettings,
+    prepare=_prepare,
+    statistics="fisher",
+    num_statistics_passes=lambda settings: 2,
+    check=lambda settings, num_models: check_weights(settings.weights, num_models),
+)

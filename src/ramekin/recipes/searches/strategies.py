@@ -13,7 +13,7 @@ import numpy as np
 
 from ramekin.errors import UsageError
 
-__all__ = ["STRATEGIES", "Spent", "Strategy"]
+__all__ = ["STRATEGIES", "Spent", "Strategy", "cma_es", "grid", "nelder_mead"]
 
 Point = tuple[float, ...]
 Value = Callable[[Point], float]
