@@ -14,6 +14,7 @@ SHAPES = {
     "encoder.block.0.layer.0.layer_norm.weight": (6,),
 }
 SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "adamerging": [{"weights": [0.2, 0.7]}],
     "simple_average": [{}, {"weights": [1, 3]}, {"weights": [1, 3], "normalize": False}],
     "model_stock": [{"negative": "formula"}],
     "task_arithmetic": [{"weights": [1, -3]}],

@@ -38,7 +38,7 @@ def merge(
     Example: ramekin merge method=ties_merging method.scaling_factor=0.3 base=google/flan-t5-base
     models=[runs/rte,runs/cola] output=runs/ties
 
-    28 methods, from simple_average to tsv_merge: docs/merging.md lists them with their settings, which may
+    29 methods, from simple_average to tsv_merge: docs/merging.md lists them with their settings, which may
     differ by model, layer and depth. fisher and regmean take statistics=[…] that ramekin merge statistics
     collected; regmean_plus_plus collects its own, from tasks=[…], one for each model. adapter_rank=16 writes
     a LoRA adapter; base may then be left out where all models are LoRA adapters. --dry-run reads headers only

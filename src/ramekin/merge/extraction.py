@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast, final
 
 import numpy as np
@@ -30,7 +31,7 @@ from ramekin.merge.inputs import ModelInput
 from ramekin.merge.matrices import is_matrix
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import DTYPES, Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge
-from ramekin.merge.run import MergeReport, Walk, Walking, hashing, steps_of, walk
+from ramekin.merge.run import MergeReport, Walk, Walking, hashing, said_beside, steps_of, walk
 from ramekin.merge.singular import triplets
 from ramekin.merge.stream import Chunk, Piece, num_threads
 from ramekin.weights.dtypes import Floats, all_finite, rounded
@@ -144,6 +145,7 @@ def merge_to_adapter(
     overwrite: bool = False,
     verify: bool = False,
     walking: Walking | None = None,
+    about: Mapping[str, object] = MappingProxyType({}),
 ) -> MergeReport:
     """Merge models into the folder of a LoRA adapter.
 
@@ -165,6 +167,7 @@ def merge_to_adapter(
         overwrite: replace an existing output.
         verify: hash every input while it is merged and compare it with its manifest.
         walking: how the models are walked through; of no effect on the result.
+        about: what the lineage is to say beside the settings, as JSON values.
 
     Returns:
         The report, whose `adapter` has the residual of each matrix and of all.
@@ -213,7 +216,8 @@ def merge_to_adapter(
             "in_factors": _is_in_factors(found.merge, found.space),
             "elements_merged": sum(walked.stream.numel(name) for name in walked.stream.names),
         }
-        write_manifest(folder, _lineage(found, parents(), rank, rest), known_sha256=digests)
+        told = {"adapter_rank": rank, "adapter_rest": rest, **about}
+        write_manifest(folder, _lineage(found, parents(), told), known_sha256=digests)
         plan = found.plan
         report = MergeReport(
             method=plan.method,
@@ -511,7 +515,7 @@ def _figures(rank: int, reduced: Mapping[str, _Reduced], left: Sequence[_Left]) 
     }
 
 
-def _lineage(found: _OpenAdapter, parents: tuple[Parent, ...], rank: int, rest: Rest) -> Lineage:
+def _lineage(found: _OpenAdapter, parents: tuple[Parent, ...], about: Mapping[str, object]) -> Lineage:
     record, plan = found.base, found.plan
     hashes = [parent.sha256 for parent in parents if parent.role == "base"]
     models = tuple(parent for parent in parents if parent.role != "base")
@@ -523,11 +527,5 @@ def _lineage(found: _OpenAdapter, parents: tuple[Parent, ...], rank: int, rest: 
         operation=f"merge/{plan.method}",
         base=record.name,
         parents=(*base, *models),
-        settings={
-            **plan.settings,
-            **steps_of(plan),
-            "dtype": plan.dtype,
-            "adapter_rank": rank,
-            "adapter_rest": rest,
-        },
+        settings={**plan.settings, **said_beside(found.merge), **about},
     )

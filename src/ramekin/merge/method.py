@@ -78,6 +78,8 @@ class Method(Generic[S]):
     """Whether `weights` are divided by their sum, which then cannot be 0."""
     statistics: StatisticsKind | None = None
     """What must have been collected of every model on data; None needs nothing but the models."""
+    learns: Callable[[S], bool] = lambda settings: False
+    """Whether its settings lack what is learned on rows before it merges."""
     num_statistics_passes: Callable[[S], float] = lambda settings: 1
     """How often the statistics are read, where there are any."""
     foreign: Callable[[Mapping[str, object], str], Mapping[str, object]] | None = None

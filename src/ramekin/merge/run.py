@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -42,6 +43,7 @@ __all__ = [
     "hashing",
     "merge",
     "merge_factors",
+    "said_beside",
     "steps_of",
     "walk",
 ]
@@ -49,6 +51,7 @@ __all__ = [
 Progress = Callable[[int, int], None]
 """Told the bytes of weights read so far and in all."""
 T = TypeVar("T")
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @final
@@ -107,6 +110,7 @@ def merge(
     threads: int | None = None,
     chunk_length: int | None = None,
     progress: Progress | None = None,
+    about: Mapping[str, object] = _NOTHING,
 ) -> MergeReport:
     """Merge models into a checkpoint folder.
 
@@ -129,6 +133,7 @@ def merge(
         threads: how many chunks are worked on at a time; of no effect on the result.
         chunk_length: the elements of a chunk of one model; of no effect on the result.
         progress: told the bytes read so far and in all.
+        about: what the lineage is to say beside the settings, as JSON values.
 
     Returns:
         The report; the same facts are in the output's `ramekin.json`.
@@ -152,6 +157,7 @@ def merge(
         overwrite=overwrite,
         verify=verify,
         walking=Walking(device, threads, chunk_length, progress),
+        about=about,
     )
     return report
 
@@ -299,6 +305,7 @@ def _merge(
     overwrite: bool,
     verify: bool,
     walking: Walking,
+    about: Mapping[str, object] = _NOTHING,
 ) -> tuple[MergeReport, ...]:
     started = time.monotonic()
     models = used_models(find_method(method), base, models)
@@ -331,7 +338,7 @@ def _merge(
         made = parents()
         for folder, chosen, writer in zip(folders, settings_of, writers, strict=True):
             _copy_rest(folder, opened.config_folder, models)
-            lineage = _lineage(opened, chosen, made)
+            lineage = _lineage(opened, chosen, made, about)
             write_manifest(folder, lineage, known_sha256=writer.digests)
         hashes = [weights_sha256(folder) for folder in folders]
         reports = tuple(
@@ -424,16 +431,24 @@ def _copy_rest(folder: Path, source: Path, models: Sequence[ModelInput]) -> None
             return
 
 
-def _lineage(opened: OpenMerge, settings: Any, parents: tuple[Parent, ...]) -> Lineage:
+def _lineage(
+    opened: OpenMerge, settings: Any, parents: tuple[Parent, ...], about: Mapping[str, object]
+) -> Lineage:
     plan = opened.plan
-    data = {"statistics": [dict(each.facts.data) for each in opened.statistics]} if opened.statistics else {}
     return Lineage(
         kind="dense",
         operation=f"merge/{plan.method}",
         base=None if plan.base is None else Path(plan.base).name,
         parents=parents,
-        settings={**settings_to_json(settings), **steps_of(plan), "dtype": plan.dtype, **data},
+        settings={**settings_to_json(settings), **said_beside(opened), **about},
     )
+
+
+def said_beside(opened: OpenMerge) -> dict[str, object]:
+    """What a lineage says beside the settings: steps, dtype, and what statistics were collected on."""
+    collected = [dict(each.facts.data) for each in opened.statistics]
+    data = {"statistics": collected} if collected else {}
+    return {**steps_of(opened.plan), "dtype": opened.plan.dtype, **data}
 
 
 def steps_of(plan: MergePlan) -> dict[str, object]:

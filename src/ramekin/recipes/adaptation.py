@@ -5,13 +5,16 @@ user says so. This module knows nothing of methods.
 """
 
 import re
-from typing import Final, Self, final
+from typing import Annotated, Final, Literal, Self, TypeAlias, final
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ramekin.recipes.settings import AbstractSettings, PositiveInt
 
-__all__ = ["AdaptationConfig", "refuse_evaluation_split"]
+__all__ = ["AdaptationConfig", "Granularity", "LearningConfig", "refuse_evaluation_split"]
+
+Granularity: TypeAlias = Literal["task", "layer", "tensor"]
+"""What has a weight of its own: a model, a model's layer, or a model's tensor."""
 
 _EVALUATION: Final = re.compile(r"(^|[-_/.])(validation|valid|val|dev|test|eval|evaluation)(?=$|[-_/.\d])")
 
@@ -53,3 +56,24 @@ class AdaptationConfig(AbstractSettings):
     def _is_not_for_evaluation(self) -> Self:
         refuse_evaluation_split(self.split, allowed=self.allow_evaluation_split)
         return self
+
+
+@final
+class LearningConfig(AbstractSettings):
+    """How the weights of `adamerging` are learned; the authors' values are the defaults, but for `per`.
+
+    Their layer is a single tensor (`per=tensor`).
+    """
+
+    per: Granularity = "layer"
+    """A layer is a block of the encoder or the decoder; what is in none stands by itself."""
+    initial: float = 0.3
+    """What every weight begins at."""
+    steps: PositiveInt = 500
+    """How often the weights are changed."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's."""
+    batch_size: PositiveInt = 16
+    """Inputs of each task in a step."""
+    clamp: bool = True
+    """Keep the weights from 0 to 1."""

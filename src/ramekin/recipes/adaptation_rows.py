@@ -8,14 +8,21 @@ from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.places import places_of
 from ramekin.recipes.schema import MergeConfig
 
-__all__ = ["collects_on_the_way", "examples_of_models"]
+__all__ = ["collects_on_the_way", "examples_of_models", "learns_on_the_way"]
 
 
 def collects_on_the_way(config: MergeConfig) -> bool:
     """Whether the method of a merge collects what it needs while it merges."""
     from ramekin.merge.methods import find_method
 
-    return find_method(config.method["name"]).statistics == "propagated_gram"
+    return find_method(config.method["name"]).statistics == "propagated_gram" or learns_on_the_way(config)
+
+
+def learns_on_the_way(config: MergeConfig) -> bool:
+    """Whether the settings of a merge's method are learned before it merges."""
+    from ramekin.merge.methods import find_method, parse_method
+
+    return find_method(config.method["name"]).learns(parse_method(config.method))
 
 
 def examples_of_models(config: MergeConfig) -> tuple[TaskExamples, ...]:

@@ -5,10 +5,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import UsageError
-from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_models
+from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_models, learns_on_the_way
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
@@ -30,6 +31,8 @@ __all__ = [
     "plan_text",
     "run_merge",
 ]
+
+_LONGEST = 80  # characters of a setting that are shown
 
 
 def plan(config: MergeConfig) -> Outcome:
@@ -57,14 +60,15 @@ def plan(config: MergeConfig) -> Outcome:
 def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
     """Merge and write the checkpoint, or the adapter."""
     base, models = merge_inputs(config, progress, may_lack_base=config.adapter_rank is not None)
-    with _statistics(config, base, models, progress) as statistics:
+    with _from_rows(config, base, models, progress) as made:
         report = run_merge(
-            config.method,
+            made.method,
             base,
             models,
             _output(config),
             progress,
-            **{**config.steps, "statistics": statistics},
+            **{**config.steps, "statistics": made.statistics},
+            about=made.about,
             shard_bytes=config.shard_bytes,
             verify=config.verify,
             device=config.device,
@@ -78,7 +82,7 @@ def execute(config: MergeConfig, progress: AbstractProgress) -> Outcome:
         f"{report.output}: {report.parameters:,} parameters in {report.tensors} tensors, {report.dtype}",
         *_adapter_lines(report.adapter),
         f"  {report.method} of {', '.join(report.models)}"
-        + "".join(f", {key}={value}" for key, value in report.settings.items()),
+        + "".join(f", {key}={_shortened(value)}" for key, value in report.settings.items()),
         f"  read {report.bytes_read / 1e6:,.1f} MB, wrote {report.bytes_written / 1e6:,.1f} MB "
         f"in {report.seconds:.1f} s, sha256 {report.sha256}",
         *(f"  warning: {warning}" for warning in report.warnings),
@@ -105,11 +109,13 @@ def run_merge(
     adapter_rank: int | None = None,
     adapter_rest: Any = "refuse",
     base_name: str | None = None,
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> "MergeReport":
     """Merge by a configured method, with its progress shown and its warnings said.
 
     The processor is the device unless another is named: a merge is mostly reading and writing. With an
-    `adapter_rank` the output is an adapter, which records its base by the name.
+    `adapter_rank` the output is an adapter, which records its base by the name. The lineage also says what is
+    `about`.
     """
     from ramekin.merge.array import device_of
     from ramekin.merge.extraction import merge_to_adapter
@@ -149,10 +155,17 @@ def run_merge(
             dtype=dtype,
             verify=verify,
             overwrite=overwrite,
+            about=about,
         )
     for warning in report.warnings:
         progress.say(f"warning: {warning}")
     return report
+
+
+def _shortened(value: object) -> str:
+    """A setting for people; weights by layer would fill the screen."""
+    said = str(value)
+    return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
 
 
 def method_settings(method: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +223,8 @@ def _collects(config: MergeConfig) -> bool:
         raise UsageError(
             f"{config.method['name']} reads no rows while it merges",
             got=f"tasks=[{','.join(config.data.tasks)}]",
-            fix="leave out tasks; fisher and regmean take what ramekin merge statistics collected",
+            fix="leave out tasks; fisher and regmean take what ramekin merge statistics collected, and given "
+            "weights are not learned",
         )
     if config.statistics and on_the_way:
         raise UsageError(
@@ -220,18 +234,34 @@ def _collects(config: MergeConfig) -> bool:
     return on_the_way
 
 
-@contextlib.contextmanager
-def _statistics(
-    config: MergeConfig, base: Path | None, models: Sequence["ModelInput"], progress: AbstractProgress
-) -> Iterator[Sequence[Path]]:
-    """The folders of statistics of a merge, those among them that are collected for it."""
-    if not _collects(config):
-        yield config.statistics
-        return
-    from ramekin.recipes.merge_propagated import propagated_statistics
+@final
+@dataclasses.dataclass(frozen=True, slots=True)
+class _FromRows:
+    """What a method takes beside the models, with what was made of rows for this merge."""
 
-    with propagated_statistics(config, base, models, _output(config), progress) as folders:
-        yield folders
+    method: Mapping[str, Any]
+    statistics: Sequence[Path]
+    about: Mapping[str, Any]
+    """What the lineage says of it."""
+
+
+@contextlib.contextmanager
+def _from_rows(
+    config: MergeConfig, base: Path | None, models: Sequence["ModelInput"], progress: AbstractProgress
+) -> Iterator[_FromRows]:
+    """The method and its statistics, after what needs rows: statistics collected, or weights learned."""
+    if not _collects(config):
+        yield _FromRows(config.method, config.statistics, {})
+    elif learns_on_the_way(config):
+        from ramekin.recipes.merge_learned import learned_weights
+
+        learned = learned_weights(config, base, models, _output(config), progress)
+        yield _FromRows(learned.method, config.statistics, {"learned": learned.about})
+    else:
+        from ramekin.recipes.merge_propagated import propagated_statistics
+
+        with propagated_statistics(config, base, models, _output(config), progress) as folders:
+            yield _FromRows(config.method, folders, {})
 
 
 def _output(config: MergeConfig) -> Path:

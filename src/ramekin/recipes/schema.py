@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
-from ramekin.recipes.adaptation import AdaptationConfig
+from ramekin.recipes.adaptation import AdaptationConfig, LearningConfig
 from ramekin.recipes.adapter_config import AdapterConfig, mergeable
 from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.settings import (
@@ -260,6 +260,8 @@ class AbstractMergeConfig(AbstractModelsConfig):
 
     data: AdaptationConfig = AdaptationConfig()
     """For methods that collect what they need while they merge."""
+    learn: LearningConfig = LearningConfig()
+    """How `adamerging` learns its weights."""
 
     max_shard_size: Annotated[str | None, AfterValidator(_is_a_size)] = None
     """The most that a file of the output holds, such as `5GB`; None writes one file."""

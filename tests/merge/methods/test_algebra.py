@@ -26,7 +26,8 @@ SHAPES = {
 }
 RANDOM = {"dare", "della"}
 CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in sorted(METHODS)),
+    *((name, {"weights": 0.4} if name == "adamerging" else {}) for name in sorted(METHODS)),
+    ("adamerging", {"weights": [0.2, {"encoder": 0.5, ".*": 0.1}]}),
     ("breadcrumbs", {"density": 0.5, "gamma": 0.1, "elect": True, "merge_func": "mean"}),
     ("breadcrumbs", {"preset": "mergekit", "density": 0.7}),
     ("consensus_ta", {"agreeing": 1, "tall_lambda": [0.2, 0.5]}),

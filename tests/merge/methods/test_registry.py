@@ -30,7 +30,9 @@ def test_settings_and_function_agree(name: str) -> None:
     parameters = inspect.signature(method.function).parameters
     own = settings_to_json(settings)
     shared = [key for key in own if key in parameters and not isinstance(own[key], list)]
-    assert all(own[key] == parameters[key].default for key in shared)
+    required = [key for key in shared if parameters[key].default is inspect.Parameter.empty]
+    assert all(own[key] is None for key in required)  # what a function must be told has no default
+    assert all(own[key] == parameters[key].default for key in shared if key not in required)
     for preset in method.presets:
         assert method.parse({"preset": preset}).preset == preset  # type: ignore[attr-defined]
     if method.scaled:

@@ -19,6 +19,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         name: f"{__name__}.{name}"
         for name in (
             "ace",
+            "adamerging",
             "breadcrumbs",
             "consensus_ta",
             "covariance",
