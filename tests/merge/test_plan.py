@@ -9,6 +9,8 @@ from ramekin.merge.inputs import ModelInput
 from ramekin.merge.plan import open_merge, plan_merge
 from ramekin.merge.run import merge
 
+from .conftest import random_tensors
+
 
 @pytest.mark.parametrize(
     ("method", "settings", "passes"),
@@ -127,3 +129,19 @@ def test_products_are_made_in_one_thread(world, family) -> None:
     with open_merge("dummy", base=family[0], models=[], settings={}, dtype="same"):
         assert threads() == {1}
     assert threads() == before
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_is_one_tensor_under_several_names_is_told(world, tied: bool) -> None:
+    tensors = random_tensors(0, tied=tied)
+    again = {**tensors, "encoder.embed_tokens.weight": tensors["shared.weight"]}
+    base, model = world.save("base", tensors), world.tuned("m", tensors, seed=1)
+    other = ModelInput("again", world.save("again", again))
+    plan = plan_merge(
+        "simple_average", base=base, models=[model, other], output=world.root / "out", settings={}
+    )
+    assert plan.head == ("embedding" if tied else "stored")
+    assert plan.second_names == ("encoder.embed_tokens.weight",) and plan.tensors == len(tensors)
+    assert plan.bytes_free is not None and plan.bytes_free > plan.bytes_written
+    nothing = plan_merge("simple_average", base=base, models=[model], output=(), settings={})
+    assert nothing.second_names == () and nothing.bytes_free is None

@@ -30,7 +30,16 @@ from ramekin.merge.factors import Product, distance, joined, length, product_tri
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.matrices import is_matrix
 from ramekin.merge.parameters import Parameter
-from ramekin.merge.plan import DTYPES, Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge
+from ramekin.merge.plan import (
+    DTYPES,
+    Dtype,
+    MergePlan,
+    OpenMerge,
+    check_output,
+    check_space,
+    free_bytes,
+    open_merge,
+)
 from ramekin.merge.run import MergeReport, Walk, Walking, hashing, said_beside, steps_of, walk
 from ramekin.merge.singular import triplets
 from ramekin.merge.stream import Chunk, Piece, num_threads
@@ -125,7 +134,7 @@ def plan_adapter(
         base_name=None,
     ) as found:
         check_space([output], found.plan.bytes_written)
-        return replace(found.plan, outputs=(str(output),))
+        return replace(found.plan, outputs=(str(output),), bytes_free=free_bytes(output))
 
 
 def merge_to_adapter(

@@ -41,6 +41,7 @@ __all__ = [
     "open_model",
     "opened",
     "output_sources",
+    "second_names",
     "unique_names",
 ]
 
@@ -159,7 +160,7 @@ def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     ('lm_head.weight', 'shared.weight')
     """
     known = set(names)
-    return tuple(sorted(known - UNUSED_KEYS - set(_second_names(known))))
+    return tuple(sorted(known - UNUSED_KEYS - set(second_names(known))))
 
 
 def embedding_counts(names: Iterable[str], *, head_is_embedding: bool) -> dict[str, int]:
@@ -191,7 +192,7 @@ def check_copies(model: NamedReader) -> None:
     """
     names = set(model.reader.names())
     embedding = embedding_name(names)
-    for alias in _second_names(names):
+    for alias in second_names(names):
         assert embedding is not None  # it is what they are second names of
         if not _equal(model.reader, alias, embedding):
             raise WeightsError(
@@ -217,7 +218,7 @@ def output_sources(names: Sequence[str], *, head_is_embedding: bool) -> Mapping[
     return {name: embedding if embedding and name == HEAD else name for name in names}
 
 
-def _second_names(names: AbstractSet[str]) -> list[str]:
+def second_names(names: AbstractSet[str]) -> list[str]:
     """The names in a file under which it stores its embedding again."""
     embedding = embedding_name(names)
     prefix = (embedding or "").removesuffix(SHARED)

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -20,7 +20,7 @@ from ramekin.merge.alignment import aligned, parse_alignment
 from ramekin.merge.check_method import check_method, check_settings
 from ramekin.merge.examine import examine
 from ramekin.merge.findings import raise_errors, warnings_of
-from ramekin.merge.inputs import ModelInput, ReaderOf, opened, unique_names
+from ramekin.merge.inputs import ModelInput, ReaderOf, opened, second_names, unique_names
 from ramekin.merge.method import Method
 from ramekin.merge.methods import find_method
 from ramekin.merge.post import Svc, parse_post
@@ -28,6 +28,7 @@ from ramekin.merge.settings import settings_to_json
 from ramekin.merge.statistics import ModelStatistics, opened_statistics, statistics_bytes
 from ramekin.merge.stream import NamedReader, chunk_elements, num_threads
 from ramekin.registry import unknown_name
+from ramekin.weights.layout import HEAD
 from ramekin.weights.lineage import weights_sha256
 from ramekin.weights.reading import CheckpointReader
 from ramekin.weights.writing import PlannedTensor, planned_bytes
@@ -35,11 +36,13 @@ from ramekin.weights.writing import PlannedTensor, planned_bytes
 __all__ = [
     "DTYPES",
     "Dtype",
+    "Head",
     "MergePlan",
     "OpenMerge",
     "OpenModels",
     "check_output",
     "check_space",
+    "free_bytes",
     "open_merge",
     "open_models",
     "parse_merge",
@@ -49,6 +52,7 @@ __all__ = [
     "used_models",
 ]
 
+Head = Literal["stored", "embedding"]
 Dtype = Literal["same", "float32", "bfloat16", "float16"]
 DTYPES: Mapping[str, str | None] = {"same": None, "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 """The dtypes an output can have, and their safetensors names."""
@@ -90,6 +94,13 @@ class MergePlan:
     """Of an output that is an adapter: its rank and the number of its matrices; JSON values."""
     align: Mapping[str, object] | None = None
     """The space in which the method merges, with its name."""
+    second_names: tuple[str, ...] = ()
+    """Names under which files hold their embedding again: it is merged once, and they are not written."""
+    head: Head = "stored"
+    """Whether the files have an output head, or the models use their embedding. A head that is stored and
+    equals the embedding in every model is merged with it, which reading tells."""
+    bytes_free: int | None = None
+    """On the disk of the outputs; None where there are none."""
 
 
 @final
@@ -164,7 +175,7 @@ def plan_merge(
         outputs=outputs,
     ) as found:
         check_space(outputs, found.plan.bytes_written)
-        return found.plan
+        return replace(found.plan, bytes_free=free_bytes(outputs[0]) if outputs else None)
 
 
 @contextlib.contextmanager
@@ -222,6 +233,10 @@ def open_merge(
             bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
             peak_bytes=peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
             warnings=found.warnings,
+            second_names=tuple(
+                sorted({alias for model in everyone for alias in second_names(set(model.reader.names()))})
+            ),
+            head="stored" if HEAD in names else "embedding",
         )
         yield OpenMerge(
             plan,
@@ -334,10 +349,7 @@ def check_space(outputs: Sequence[Path], needed: int) -> None:
     """
     if not outputs:
         return
-    place = outputs[0].absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = free_bytes(outputs[0])
     if free < needed:
         raise ResourceError(
             "the disk is too full for the output",
@@ -346,6 +358,14 @@ def check_space(outputs: Sequence[Path], needed: int) -> None:
             got=f"{free / 1e9:.2f} GB",
             fix="free some space, or choose another output",
         )
+
+
+def free_bytes(place: Path) -> int:
+    """What is free on the disk where a folder is, or is to be."""
+    found = place.absolute()
+    while not found.exists():
+        found = found.parent
+    return shutil.disk_usage(found).free
 
 
 def _folders(base: Path | None, models: Sequence[ModelInput]) -> list[Path]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ramekin.errors import WeightsError
 from ramekin.recipes.merge import method_settings
-from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 from ramekin.recipes.states import weights_state
 from ramekin.weights.dtypes import Floats
 from ramekin.weights.layout import HEAD, SHARED
@@ -101,15 +101,7 @@ class InPlaceModel:
                 no use.
         """
         clock = time.perf_counter()
-        with (progress or SilentProgress()).stage(f"merge by {method['name']}", total=100) as stage:
-            shown = 0.0
-
-            def on_read(done: int, total: int) -> None:
-                nonlocal shown
-                percent = 100 * done / max(1, total)
-                stage.advance(percent - shown)
-                shown = percent
-
+        with reading(progress or SilentProgress(), f"merge by {method['name']}") as on_read:
             told = self._held.merge_into(
                 self._tensors,
                 method["name"],

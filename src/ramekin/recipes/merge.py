@@ -13,7 +13,7 @@ from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_mod
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
-from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 from ramekin.recipes.schema import AbstractModelsConfig, MergeConfig
 
 if TYPE_CHECKING:
@@ -121,15 +121,7 @@ def run_merge(
     from ramekin.merge.extraction import merge_to_adapter
     from ramekin.merge.run import Walking, merge
 
-    with progress.stage(f"{method['name']} of {len(models)} models", total=100) as stage:
-        shown = 0.0
-
-        def on_read(done: int, total: int) -> None:
-            nonlocal shown
-            percent = 100 * done / max(1, total)
-            stage.advance(percent - shown, f"{done / 1e6:,.0f} MB read")
-            shown = percent
-
+    with reading(progress, f"{method['name']} of {len(models)} models") as on_read:
         where = device_of("cpu" if device == "auto" else device)
         if adapter_rank is None:
             write = partial(
@@ -186,11 +178,23 @@ def plan_text(planned: "MergePlan") -> str:
             *(f"  output  {place}" for place in planned.outputs),
             *_planned_adapter_lines(planned.adapter),
             f"  {planned.parameters:,} parameters in {planned.tensors} tensors, written as {planned.dtype}",
+            *_tied_lines(planned),
             f"  reads {planned.bytes_read / 1e6:,.1f} MB in {planned.passes} pass(es), "
-            f"writes {planned.bytes_written / 1e6:,.1f} MB, holds about {planned.peak_bytes / 1e6:,.1f} MB",
+            f"writes {planned.bytes_written / 1e6:,.1f} MB, holds about {planned.peak_bytes / 1e6:,.1f} MB"
+            + ("" if planned.bytes_free is None else f"; {planned.bytes_free / 1e9:,.1f} GB of disk free"),
             *(f"  warning: {warning}" for warning in planned.warnings),
         ]
     )
+
+
+def _tied_lines(planned: "MergePlan") -> list[str]:
+    """What is one tensor under several names."""
+    found = []
+    if planned.head == "embedding":
+        found.append("  tied: the embedding is the head too, and is merged once")
+    if planned.second_names:
+        found.append(f"  the embedding is stored again as {', '.join(planned.second_names)}: merged once")
+    return found
 
 
 def _planned_adapter_lines(adapter: Mapping[str, Any] | None) -> list[str]:

@@ -16,7 +16,7 @@ from ramekin.recipes.merge_inspect_schema import InspectConfig
 from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
-from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 from ramekin.recipes.results import machine, report_text
 from ramekin.recipes.runs import command_line, run_folder
 from ramekin.report.values import CheckpointFact, RunFacts
@@ -75,15 +75,7 @@ def _inspected(config: InspectConfig, folder: Path | None, progress: AbstractPro
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     base, models = _inputs(config, progress)
-    with progress.stage(f"inspect {len(models)} models", total=100) as stage:
-        shown = 0.0
-
-        def on_read(done: int, total: int) -> None:
-            nonlocal shown
-            percent = 100 * done / max(1, total)
-            stage.advance(percent - shown, f"{done / 1e6:,.0f} MB read")
-            shown = percent
-
+    with reading(progress, f"inspect {len(models)} models") as on_read:
         found = inspect_models(
             base=base,
             models=models,

@@ -1,11 +1,12 @@
 """How a recipe says what it is doing, without knowing who listens."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import final
 
-__all__ = ["AbstractProgress", "AbstractStage", "SilentProgress"]
+__all__ = ["AbstractProgress", "AbstractStage", "SilentProgress", "reading"]
 
 
 class AbstractStage(ABC):
@@ -45,3 +46,23 @@ class SilentProgress(AbstractProgress):
 class _SilentStage(AbstractStage):
     def advance(self, count: float = 1, note: str = "") -> None:
         """Nothing."""
+
+
+@contextmanager
+def reading(progress: AbstractProgress, title: str) -> Iterator[Callable[[int, int], None]]:
+    """A stage that reads: what it gives is told the bytes read so far and in all, and shows the time left."""
+    started = time.perf_counter()
+    with progress.stage(title, total=100) as stage:
+        shown = 0.0
+
+        def on_read(done: int, total: int) -> None:
+            nonlocal shown
+            percent = 100 * done / max(1, total)
+            rate = done / max(1e-9, time.perf_counter() - started)
+            left = f", {(total - done) / rate:.0f} s left" if 0 < done < total else ""
+            stage.advance(
+                percent - shown, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {rate / 1e6:,.0f} MB/s{left}"
+            )
+            shown = percent
+
+        yield on_read
