@@ -22,10 +22,10 @@ from ramekin.merge.methods import METHODS, find_method
 
 TASKS = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb")
 LEFT_OUT = ("dummy", "expo", "slerp", "task_analogy", "task_negation")
-WITH_ROWS = {"adamerging": "learn.steps=300 learn.learning_rate=0.01", "regmean_plus_plus": ""}
+WITH_ROWS = {"adamerging": "", "regmean_plus_plus": ""}
 BOUNDS = "over={scaling_factor:[0,2.5]}"
 OTHERS = {  # settings worth a line of their own
-    "adamerging, a weight a model": "adamerging learn.per=task learn.steps=300 learn.learning_rate=0.01",
+    "adamerging, a weight a model": "adamerging learn.per=task",
     "fisher, not normalised": "fisher method.normalize=false",
     "regmean, off_diagonal 0.95": "regmean method.off_diagonal=0.95",
     "ties_merging, preset paper": "ties_merging method.preset=paper",

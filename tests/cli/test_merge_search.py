@@ -69,6 +69,14 @@ def test_the_best_is_written_as_the_merge_would_write_it(ramekin: Run) -> None:
     assert own_scores == best_scores
 
 
+@pytest.mark.parametrize(("words", "first"), [((), 0.3), (("method.scaling_factor=1.2",), 1.2)])
+def test_a_search_begins_at_the_methods_own_settings(
+    ramekin: Run, words: tuple[str, ...], first: float
+) -> None:
+    assert ramekin(*SEARCH, FACTOR, *words, "points=2", "keep=false")[0] == 0
+    assert _tried()[0]["values"] == {"scaling_factor": first}
+
+
 def test_weights_are_searched_model_by_model(ramekin: Run) -> None:
     words = ("over={weights:[0,1]}", "method.scaling_factor=1", "strategy=cma_es", "points=7", "keep=false")
     code, _, err = ramekin(*SEARCH, *words)

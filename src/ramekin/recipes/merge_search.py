@@ -136,6 +136,14 @@ def _search_into(folder: Path, config: SearchConfig, progress: AbstractProgress)
     return finish(folder, _told(report, config, trials, best, evaluation, held_out), evaluation, told)
 
 
+def _own_settings(config: SearchConfig) -> dict[str, object]:
+    """All settings of the method, where the configuration says nothing by their defaults."""
+    from ramekin.merge.methods import parse_method
+    from ramekin.merge.settings import settings_to_json
+
+    return settings_to_json(parse_method(config.method))
+
+
 def _space(config: SearchConfig, num_models: int) -> Space:
     return space_of(config.over, config.by_model, num_models=num_models)
 
@@ -165,7 +173,7 @@ def _search(
             return _WORST if average is None else average
 
         with contextlib.suppress(Spent):
-            STRATEGIES[config.strategy](value, space.start(config.method), config.points, config.seed)
+            STRATEGIES[config.strategy](value, space.start(_own_settings(config)), config.points, config.seed)
     return list(seen.values())
 
 
