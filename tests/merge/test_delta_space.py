@@ -103,3 +103,18 @@ def test_what_stops_other_merges_stops_those_without_a_base(world, settings, pos
         ),
     ):
         pass
+
+
+def test_statistics_are_not_passed_over_in_silence(world) -> None:
+    models, folder = two(world), world.root / "statistics"
+    for method, message in (("task_arithmetic", "takes no statistics"), ("fisher", "of whole models")):
+        with pytest.raises(UsageError, match=message):
+            merge_to_adapter(
+                method, base=None, models=models, output=world.root / "out", settings={}, rank=2,
+                statistics=[folder],
+            )  # fmt: skip
+    base = world.save("base", random_tensors(0))
+    with pytest.raises(UsageError, match="the output is one of the inputs"):
+        merge_to_adapter(
+            "fisher", base=base, models=models, output=folder, settings={}, rank=2, statistics=[folder]
+        )

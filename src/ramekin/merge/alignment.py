@@ -38,10 +38,9 @@ from ramekin.merge.array import Array, namespace
 from ramekin.merge.factors import Product, Wide, shared_basis
 from ramekin.merge.matrices import is_matrix
 from ramekin.merge.method import Method, Prepared
-from ramekin.merge.settings import choice, parse_settings, settle
+from ramekin.merge.settings import choice, parse_step, settle
 from ramekin.merge.singular import ROUNDING, triplets
 from ramekin.merge.stream import Chunk, Lazy, ModelStream, NamedReader, Unit
-from ramekin.registry import unknown_name
 from ramekin.weights.dtypes import Floats
 from ramekin.weights.factors import Factors
 from ramekin.weights.made import MadeReader
@@ -76,13 +75,7 @@ def parse_alignment(given: Mapping[str, object] | None) -> Knots | None:
     Raises:
         UsageError: no such alignment, unknown keys or values.
     """
-    name = "none" if given is None else str(given.get("name"))
-    if given is None or (name == "none" and len(given) == 1):
-        return None
-    if name not in ALIGNMENTS:
-        raise UsageError(unknown_name("alignment", name, ("none", *ALIGNMENTS)))
-    rest = {key: value for key, value in given.items() if key != "name"}
-    return parse_settings(ALIGNMENTS[name], rest, method=name, presets=_PRESETS)
+    return parse_step(ALIGNMENTS, given, what="alignment", presets=_PRESETS)
 
 
 def aligned(method: Method[S], settings: S, alignment: Knots) -> Method[S]:

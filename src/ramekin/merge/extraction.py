@@ -29,6 +29,7 @@ from ramekin.merge.delta_space import BaseRecord, DeltaSpace, delta_space, open_
 from ramekin.merge.factors import Product, distance, joined, length, product_triplets, split
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.matrices import is_matrix
+from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import (
     DTYPES,
@@ -42,6 +43,7 @@ from ramekin.merge.plan import (
 )
 from ramekin.merge.run import MergeReport, Walk, Walking, hashing, said_beside, steps_of, walk
 from ramekin.merge.singular import triplets
+from ramekin.merge.statistics import check_statistics_count
 from ramekin.merge.stream import Chunk, Piece, num_threads
 from ramekin.weights.dtypes import Floats, all_finite, rounded
 from ramekin.weights.layout import HEAD
@@ -120,7 +122,7 @@ def plan_adapter(
     overwrite: bool = False,
 ) -> MergePlan:
     """Check a merge into an adapter and say what it would read and write; see `merge_to_adapter`."""
-    check_output(output, base, models, overwrite=overwrite)
+    check_output(output, base, models, statistics or (), overwrite=overwrite)
     with _opened(
         method,
         base=base,
@@ -188,7 +190,7 @@ def merge_to_adapter(
         ResourceError: the disk is full or the output cannot be written.
     """
     started = time.monotonic()
-    check_output(output, base, models, overwrite=overwrite)
+    check_output(output, base, models, statistics or (), overwrite=overwrite)
     with contextlib.ExitStack() as stack:
         found = stack.enter_context(
             _opened(
@@ -267,6 +269,9 @@ def _opened(
     with contextlib.ExitStack() as stack:
         space: DeltaSpace | None
         if base is None:
+            # A method that takes some needs the base, and says so when it is opened.
+            if statistics and find_method(method).statistics is None:
+                check_statistics_count(find_method(method), len(statistics), len(models))
             merge, space, recorded = stack.enter_context(
                 open_without_base(
                     method, models=models, settings=settings, post=post, align=align, dtype=dtype

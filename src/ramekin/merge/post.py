@@ -12,9 +12,8 @@ from typing import final
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array
 from ramekin.merge.matrices import is_matrix
-from ramekin.merge.settings import number, parse_settings, settle
+from ramekin.merge.settings import number, parse_step, settle
 from ramekin.merge.svc import calibrate
-from ramekin.registry import unknown_name
 
 __all__ = ["POSTS", "Svc", "parse_post"]
 
@@ -56,10 +55,4 @@ def parse_post(given: Mapping[str, object] | None) -> Svc | None:
     Raises:
         UsageError: no such step, unknown keys or values.
     """
-    name = "none" if given is None else str(given.get("name"))
-    if given is None or (name == "none" and len(given) == 1):
-        return None
-    if name not in POSTS:
-        raise UsageError(unknown_name("step after a merge", name, ("none", *POSTS)))
-    rest = {key: value for key, value in given.items() if key != "name"}
-    return parse_settings(POSTS[name], rest, method=name, presets={})
+    return parse_step(POSTS, given, what="step after a merge", presets={})

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any, final
 
 from ramekin.errors import RamekinError
-from ramekin.merge.alignment import aligned, parse_alignment
 from ramekin.merge.check_method import check_method, check_settings
 from ramekin.merge.delta_space import open_without_base
 from ramekin.merge.examine import examine
 from ramekin.merge.findings import Finding, errors_of, finding_of
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.method import Method
-from ramekin.merge.methods import find_method
-from ramekin.merge.plan import Dtype, used_models
-from ramekin.merge.post import parse_post
+from ramekin.merge.plan import Dtype, parse_merge, used_models
 from ramekin.merge.statistics import check_statistics_count, opened_statistics
 from ramekin.merge.stream import NamedReader
 from ramekin.weights.lineage import recorded_sha256
@@ -109,10 +106,7 @@ def preflight(
         return _beside_any_base(method, models, settings or {}, post, align, dtype, findings, started)
     chosen = parsed = None
     if method is not None:
-        chosen = find_method(method)
-        parsed, step = chosen.parse(settings or {}), parse_post(post)
-        if (alignment := parse_alignment(align)) is not None:
-            chosen = aligned(chosen, parsed, alignment)
+        chosen, parsed, step = parse_merge(method, settings or {}, post, align, dtype)
         models = used_models(chosen, base, models)
         labels = [model.label for model in models]
         named = [*labels, *(unopened if chosen.uses_models else ())]

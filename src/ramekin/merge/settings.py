@@ -27,6 +27,7 @@ __all__ = [
     "number",
     "parameter",
     "parse_settings",
+    "parse_step",
     "per_model",
     "replace_scaling_factor",
     "settings_to_json",
@@ -147,6 +148,33 @@ def parse_settings(
     if unknown:
         raise UsageError.of_problems(unknown)
     return kind(**values)
+
+
+def parse_step(
+    kinds: Mapping[str, type[S]],
+    given: Mapping[str, object] | None,
+    *,
+    what: str,
+    presets: Mapping[str, Mapping[str, object]],
+) -> S | None:
+    """A step beside the method, from `{name: …, key: value, …}`; None and `{name: none}` are none.
+
+    Args:
+        kinds: the settings of each step by its name.
+        given: the configuration's words.
+        what: what errors call such a step.
+        presets: settings by preset.
+
+    Raises:
+        UsageError: no such step, unknown keys or values.
+    """
+    name = "none" if given is None else str(given.get("name"))
+    if given is None or (name == "none" and len(given) == 1):
+        return None
+    if name not in kinds:
+        raise UsageError(unknown_name(what, name, ("none", *kinds)))
+    rest = {key: value for key, value in given.items() if key != "name"}
+    return parse_settings(kinds[name], rest, method=name, presets=presets)
 
 
 def replace_scaling_factor(settings: S, factor: float) -> S:
