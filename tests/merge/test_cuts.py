@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramekin.merge import cuts
+from ramekin.merge import cuts, sampling
 from ramekin.merge.cuts import KeptCounts, cut_rank, model_cuts, trim, wanted_count
 from ramekin.merge.stream import ModelStream, NamedReader
 from ramekin.weights.reading import ArrayReader
@@ -83,15 +83,16 @@ def test_cuts_of_one_tensor(partitioned: int, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_sample_of_a_large_model(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuts, "_PARTITIONED", 1000)
-    monkeypatch.setattr(cuts, "_SAMPLE_RUN", 64)
+    monkeypatch.setattr(sampling, "RUN", 4)
     rng = np.random.default_rng(0)
     model = {
         name: rng.standard_normal(5000).astype(np.float32) * scale for name, scale in (("a", 1), ("b", 9))
     }
     ((found,),) = model_cuts(_stream([model], chunk_length=777, threads=threads), [[8000]], times={"a": 1})
     assert found.value == np.sort(_flat(model))[7999]
-    names = [piece.name for piece in cuts._sample(_stream([model]), {"b": 9}, 50_000)]
-    assert len(names) == cuts.num_runs(1) and 0.8 < names.count("b") / len(names) < 1
+    ((often,),) = model_cuts(_stream([model], chunk_length=777, threads=threads), [[45_000]], times={"b": 9})
+    repeated = np.concatenate([np.abs(model["a"]), *[np.abs(model["b"])] * 9])
+    assert often.value == np.sort(repeated)[44_999]
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])

@@ -205,7 +205,10 @@ def test_nothing_is_read_but_headers(world, family, monkeypatch: pytest.MonkeyPa
     def no_reading(*_: object, **__: object) -> None:
         raise AssertionError("weights were read")
 
-    for place in ("ramekin.weights.reading._read_into", "ramekin.weights.lineage.sha256_file"):
+    for place in (
+        "ramekin.weights.reading.CheckpointReader._read_into",
+        "ramekin.weights.lineage.sha256_file",
+    ):
         monkeypatch.setattr(place, no_reading)
     adapter = ModelInput("ad", world.adapter("ad", [Q], {Q: (8, 8)}))
     assert _kinds("ties_merging", family[0], [*family[1], adapter]) == ["no-tokenizer"]

@@ -15,7 +15,7 @@ from ramekin.merge.inputs import ModelInput
 from ramekin.merge.methods.simple_average import simple_average
 from ramekin.merge.methods.task_arithmetic import task_arithmetic
 from ramekin.merge.run import merge, merge_factors
-from ramekin.weights.lineage import read_lineage, weights_sha256
+from ramekin.weights.lineage import Lineage, read_lineage, weights_sha256, write_manifest
 from ramekin.weights.verify import verify_checkpoint
 
 CASES = [
@@ -217,6 +217,7 @@ def test_the_output_is_a_checkpoint_with_its_lineage(world, family) -> None:
         output=output,
         settings={"preset": "paper"},
         dtype="bfloat16",
+        verify=True,
     )
     verify_checkpoint(output)
     for name in ("config.json", "generation_config.json", "tokenizer.json"):
@@ -233,6 +234,23 @@ def test_the_output_is_a_checkpoint_with_its_lineage(world, family) -> None:
     assert lineage.settings["merge_func"] == "mean"
     assert report.seconds > 0 and report.warnings == ()
     json.dumps(report.figures, allow_nan=False)
+
+
+def test_a_lineage_has_the_hashes_that_are_known_without_reading_the_weights(world, family) -> None:
+    base, models = family
+    write_manifest(models[0].folder, Lineage("dense", "finetune"))
+    blob = world.root / "blobs" / ("5" * 64)
+    blob.parent.mkdir()
+    (models[1].folder / "model.safetensors").rename(blob)
+    (models[1].folder / "model.safetensors").symlink_to(blob)
+    lineage = read_lineage(_merge(world, base, models, "simple_average", name="out"))
+    assert lineage is not None
+    assert [(p.name, p.sha256) for p in lineage.parents] == [
+        ("base", None),
+        (models[0].name, _sha256(models[0].folder)),
+        (models[1].name, "5" * 64),
+        *((model.name, None) for model in models[2:]),
+    ]
 
 
 def test_the_tokenizer_of_a_model_where_the_base_has_none(world, family) -> None:

@@ -1,3 +1,5 @@
+import math
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -90,25 +92,48 @@ def test_a_rank_outside_the_row(rank: int) -> None:
     share=st.floats(0.01, 0.99),
     seed=st.integers(0, 100),
     bins=st.integers(3, 12),
+    around=st.tuples(st.floats(0, 1.1), st.floats(0.9, 3)),
 )
-def test_a_sample_changes_nothing_but_the_passes(kind: str, share: float, seed: int, bins: int) -> None:
+def test_bounds_change_nothing_but_the_passes(
+    kind: str, share: float, seed: int, bins: int, around: tuple[float, float]
+) -> None:
     row = _data(kind, 3000, seed)
     rank = max(1, round(share * 3000))
-    sample = row.abs().numpy()[np.random.default_rng(seed).integers(0, 3000, 500)]
+    expected = float(row.abs().kthvalue(rank).values)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(selection, "_BINS", 1 << bins)  # too few for the interval, so that it is refined
-        ((value, below, _),) = kth_magnitudes(_walk([(1, row)]), [rank], sample=[sample], shares=[share])
-    assert value == float(row.abs().kthvalue(rank).values)
-    assert below == int((row.abs() < value).sum())
+        low, high = sorted(expected * each for each in around)
+        ((value, below, _),) = kth_magnitudes(_walk([(1, row)]), [rank], bounds=[(low, high)])
+    assert value == expected
+    assert below == int((row.abs() < expected).sum())
 
 
-def test_one_pass_where_the_sample_is_right_and_two_more_where_it_is_wrong() -> None:
+@pytest.mark.parametrize(
+    ("bounds", "passes"), [((1.2, 1.3), 1), ((1.2, math.inf), 2), ((0.0, 1e-3), 3), ((2.0, math.inf), 3)]
+)
+def test_one_pass_where_the_bounds_are_right_and_two_more_where_they_are_wrong(
+    bounds: tuple[float, float], passes: int
+) -> None:
     row = torch.randn(200_000, generator=torch.Generator().manual_seed(0))
-    expected = row.abs().kthvalue(160_000).values
-    for sample, passes in ((row.abs().numpy()[::4], 1), (np.full(1000, 1e-3, dtype=np.float32), 3)):
-        started: list[int] = []
-        (found,) = kth_magnitudes(_walk([(1, row)], started), [160_000], sample=[sample.copy()], shares=[0.8])
-        assert found.value == float(expected) and len(started) == passes
+    started: list[int] = []
+    (found,) = kth_magnitudes(_walk([(1, row)], started), [160_000], bounds=[bounds])
+    assert found.value == float(row.abs().kthvalue(160_000).values) and len(started) == passes
+
+
+def test_a_row_that_is_found_is_not_kept_while_another_is_looked_for() -> None:
+    row = np.random.default_rng(0).standard_normal(1 << 24, dtype=np.float32)
+
+    def walk(look: Callable[[Rows], Any]) -> Iterator[Any]:
+        for part in np.split(row, 64):
+            yield look((1, [np.abs(part), np.abs(part)]))
+
+    tracemalloc.start()
+    try:
+        kth_magnitudes(walk, [1 << 23] * 2, bounds=[(0.6, 0.8), (0.0, 1e-3)])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 70e6  # 56 of counts; the row would add half of its 67
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from ramekin.cli import demo, evaluate, fuse, merge, mix, run, study, sweep, tasks, train
+from ramekin.cli.heap import keep_freed_memory
 from ramekin.cli.stopping import StoppableVerbs
 from ramekin.cli.words import show_error
 from ramekin.errors import RamekinError
@@ -60,6 +61,7 @@ def main() -> None:
     """The console script."""
     # Idle threads of libgomp spin by default; on a shared machine that slows small models a hundredfold.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    keep_freed_memory()
     if "--debug" in sys.argv[1:]:
         sys.argv.remove("--debug")
         app()

@@ -83,14 +83,13 @@ def elected(
     factors = weights or (1.0,) * len(deltas)
     xp = namespace(deltas[0])
     total = summed(deltas, weights)
+    zeros = xp.zeros_like(total)
     positive, negative = xp.zeros_like(total), xp.zeros_like(total)
     num_positive, num_negative = xp.zeros_like(total), xp.zeros_like(total)
     for delta, factor in zip(deltas, factors, strict=True):
         value = delta if weights is None else delta * factor
-        # Twice the value where it is positive, and where it is negative, else 0: exact, as 2 is a power of 2,
-        # and faster than a maximum.
-        size = xp.abs(value)
-        high, low = value + size, value - size
+        high = xp.maximum(value, zeros)  # of an array and a number it takes three times as long
+        low = value - high
         if merge_func == "max":
             positive, negative = xp.maximum(positive, high), xp.minimum(negative, low)
             continue
@@ -99,14 +98,13 @@ def elected(
         if merge_func == "mean":
             num_positive += factor * xp.astype(value > 0, value.dtype)
             num_negative += factor * xp.astype(value < 0, value.dtype)
-    positive *= 0.5
-    negative *= 0.5
     if merge_func == "mean":
         positive /= xp.where(num_positive == 0, xp.ones_like(total), num_positive)
         negative /= xp.where(num_negative == 0, xp.ones_like(total), num_negative)
     # Where nothing is elected (the total is 0 and so is zero_sign) the authors' code takes the negative
     # values for sum and mean, and 0 for max.
-    merged: Array = xp.where(total > 0 if zero_sign <= 0 else total >= 0, positive, negative)
+    chosen = total > 0 if zero_sign <= 0 else total >= 0
+    merged: Array = positive * chosen + negative * ~chosen  # a tenth of the time of where
     if merge_func == "max" and zero_sign == 0:
-        merged = xp.where(total == 0, xp.zeros_like(total), merged)
+        merged = merged * (total != 0)
     return merged

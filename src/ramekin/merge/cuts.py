@@ -15,6 +15,7 @@ from typing import Literal, TypeVar, final
 import numpy as np
 
 from ramekin.merge.array import Array, namespace
+from ramekin.merge.sampling import Stratum, likely_bounds, run_places
 from ramekin.merge.selection import Floats, KthMagnitude, Rows, kth_magnitudes
 from ramekin.merge.stream import Chunk, ModelStream, Piece
 
@@ -26,7 +27,6 @@ __all__ = [
     "kept_mask",
     "magnitudes",
     "model_cuts",
-    "num_runs",
     "trim",
     "wanted_count",
 ]
@@ -36,8 +36,6 @@ Keep = Literal["round", "floor", "official"]
 Magnitudes = Callable[[Chunk], Sequence[Array]]
 """Non-negative fp32 numbers of a chunk, `(n,)` of each model."""
 
-_SAMPLE_RUN = 1 << 12
-_MIN_RUNS, _MAX_RUNS, _ALL_RUNS = 64, 256, 1 << 11  # of each model, and of all together
 _SHOWN = 3  # tensors named in a warning
 _PARTITIONED = 1 << 25  # elements of all models that are put in order in memory
 
@@ -243,8 +241,7 @@ def _by_counting(
 ) -> list[list[KthMagnitude]]:
     """In passes, one as a rule, in which the numbers are counted; a rank each for every row at a time."""
     total = sum(stream.numel(name) * times.get(name, 1) for name in stream.names)
-    runs = list(stream.map(_sample(stream, times, total), lambda chunk: _copied(rows_of(chunk)[1])))
-    sample = [np.concatenate(run) for run in zip(*runs, strict=True)]
+    strata = _strata(stream, rows_of, times, total)
 
     def walk(look: Callable[[Rows], T]) -> Iterator[T]:
         return stream.walk(lambda chunk: look(rows_of(chunk)))
@@ -252,7 +249,8 @@ def _by_counting(
     columns = []
     for place in range(max(len(each) for each in ranks)):
         column = [each[min(place, len(each) - 1)] for each in ranks]
-        columns.append(kth_magnitudes(walk, column, sample=sample, shares=[rank / total for rank in column]))
+        bounds = [likely_bounds(of_row, rank / total) for of_row, rank in zip(strata, column, strict=True)]
+        columns.append(kth_magnitudes(walk, column, bounds=bounds))
     return [[columns[place][row] for place in range(len(each))] for row, each in enumerate(ranks)]
 
 
@@ -266,23 +264,22 @@ def _repeated(rows: Rows) -> list[Floats]:
     return [np.tile(row, rows[0]) for row in rows[1]]
 
 
-def num_runs(num_models: int) -> int:
-    """How many runs of elements are a sample, of each of that many models."""
-    return min(_MAX_RUNS, max(_MIN_RUNS, _ALL_RUNS // num_models))
-
-
-def _sample(stream: ModelStream, times: Mapping[str, int], total: int) -> Iterator[Piece]:
-    """Runs of elements spread evenly at random, a tensor that counts several times hit as much more often."""
-    places = np.sort(np.random.default_rng(0).integers(0, total, num_runs(stream.num_tuned)))
-    position, left = 0, list(places)
-    for name in stream.names:
-        numel, often = stream.numel(name), times.get(name, 1)
-        while left and left[0] < position + numel * often:
-            start = min(int(left.pop(0) - position) % max(1, numel), max(0, numel - _SAMPLE_RUN))
-            yield Piece(name, start, (min(numel, _SAMPLE_RUN),))
-        position += numel * often
-
-
-def _copied(rows: Sequence[Floats]) -> list[Floats]:
-    """Rows that outlive the chunk they are of."""
-    return [np.array(row, copy=True) for row in rows]
+def _strata(
+    stream: ModelStream, rows_of: Callable[[Chunk], Rows], times: Mapping[str, int], total: int
+) -> list[list[Stratum]]:
+    """A sample of each row: runs of every tensor; one that counts several times weighs so much more."""
+    rng = np.random.default_rng(0)
+    places = {name: run_places(stream.numel(name), total, rng) for name in stream.names}
+    pieces = [Piece(name, run.start, (len(run),)) for name, runs in places.items() for run in runs]
+    taken = stream.map(pieces, lambda chunk: [np.array(row, copy=True) for row in rows_of(chunk)[1]])
+    by_name: dict[str, list[list[Floats]]] = {}
+    for piece, rows in zip(pieces, taken, strict=True):
+        by_name.setdefault(piece.name, []).append(rows)
+    return [
+        [
+            Stratum(stream.numel(name) * times.get(name, 1), runs, sum(map(len, runs)) == stream.numel(name))
+            for name, found in by_name.items()
+            for runs in [[rows[row] for rows in found]]
+        ]
+        for row in range(len(next(iter(by_name.values()))[0]))
+    ]

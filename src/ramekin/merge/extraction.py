@@ -207,7 +207,9 @@ def merge_to_adapter(
             )
         )
         check_space([output], found.plan.bytes_written)
-        parents = stack.enter_context(hashing(base, models, found.merge.statistics, verify=verify))
+        parents = stack.enter_context(
+            hashing(base, models, found.merge.statistics, verify=verify, base_is_named=True)
+        )
         folder = stack.enter_context(atomic_directory(output, overwrite=overwrite))
         seen_as = None if found.space is None else (found.space.base, found.space.tuned)
         walked = walk(found.merge, walking or Walking(), seen_as=seen_as)

@@ -1,7 +1,7 @@
 """Merge checkpoints on disk into checkpoints on disk, slice by slice.
 
-Every input is checked before the first weight is read; every output folder is whole or not there. Inputs
-are hashed in a second thread while they are merged, against their manifests and for the output's lineage.
+Every input is checked before the first weight is read; every output folder is whole or not there. Asked to
+verify, a merge hashes its inputs in a thread of their own while it reads them.
 This module knows nothing of models in memory; `direction` does.
 """
 
@@ -31,7 +31,7 @@ from ramekin.merge.statistics import ModelStatistics
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece
 from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
 from ramekin.weights.config import CONFIG
-from ramekin.weights.lineage import Lineage, Parent, weights_sha256, write_manifest
+from ramekin.weights.lineage import Lineage, Parent, recorded_sha256, weights_sha256, write_manifest
 from ramekin.weights.verify import verify_checkpoint
 from ramekin.weights.writing import PlannedTensor, ShardedWriter
 
@@ -128,7 +128,8 @@ def merge(
         shard_bytes: the most bytes of tensors in a file of the output; None writes one file.
         overwrite: replace an existing output.
         verify: hash every input while it is merged and compare it with its manifest. Without it the sizes
-            of the files are compared, and a hash is taken from the manifest where there is one.
+            of the files are compared, and the lineage has the hashes that are known without reading the
+            weights: hashing takes longer than merging.
         device: where it is computed; the processor when None.
         threads: how many chunks are worked on at a time; of no effect on the result.
         chunk_length: the elements of a chunk of one model; of no effect on the result.
@@ -391,8 +392,16 @@ def hashing(
     statistics: Sequence[ModelStatistics] = (),
     *,
     verify: bool,
+    base_is_named: bool = False,
 ) -> Iterator[Callable[[], tuple[Parent, ...]]]:
-    """Hash the inputs in a thread of their own; the value gives the parents, waiting for the hashes.
+    """The inputs and their hashes; those that are computed are so in a thread, which the value awaits.
+
+    Args:
+        base: of the merge.
+        models: its models.
+        statistics: what was collected of them; it is by their hashes that it is known to be of them.
+        verify: whether all are hashed, and compared with their manifests; else only known hashes are taken.
+        base_is_named: whether the base's is computed in any case, as what an adapter is to be opened on.
 
     Raises:
         WeightsError: from the value: an input is not what its manifest says.
@@ -402,13 +411,14 @@ def hashing(
     bases = dict.fromkeys(model.base_folder for model in models if model.base_folder is not None)
     named += [("base", folder.name, folder) for folder in bases if folder != base]
 
-    def hashed(folder: Path) -> str:
+    def hashed(folder: Path) -> str | None:
         if verify:
             verify_checkpoint(folder)
-        return weights_sha256(folder)
+        needed = verify or statistics or (base_is_named and folder == base)
+        return (weights_sha256 if needed else recorded_sha256)(folder)
 
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hash-inputs")
-    futures: list[Future[str]] = [pool.submit(hashed, folder) for _, _, folder in named]
+    futures: list[Future[str | None]] = [pool.submit(hashed, folder) for _, _, folder in named]
     named += [("statistics", each.folder.name, each.folder) for each in statistics]
     futures += [pool.submit(each.sha256, verify=verify) for each in statistics]
     try:

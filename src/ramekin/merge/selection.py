@@ -1,14 +1,13 @@
 """The k-th smallest magnitude of a stream of numbers, exact, in one pass as a rule and in little memory.
 
-The bits of a non-negative float, read as an integer, are in the order of the floats. A sample tells an
-interval in which the k-th value lies almost surely; a pass then counts what is below the interval and, value
-by value, what is in it. Where the sample was wrong, or the interval has more values than there is room to
+The bits of a non-negative float, read as an integer, are in the order of the floats. Where bounds are known
+between which the k-th value lies almost surely (`sampling`), a pass counts what is below them and, value by
+value, what is between. Where they were wrong, or there are more values between them than there is room to
 count, further passes count in coarser bins and then inside the right bin: the answer is exact in any case.
 Counts are whole numbers, so heavy ties, constants and zeros cost nothing extra, nothing depends on the order
 of reading, and a value can be counted several times. This module knows nothing of models.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +34,6 @@ class Walk(Protocol):
 
 _BINS = 1 << 20
 _FLUSHED = 1 << 16  # numbers that wait to be counted
-_CORRELATED = 0.004  # samples are taken in runs, whose values are less unlike than those of single numbers
 _LAST = 0x7F800000  # the bits of infinity: one past those of the largest number
 
 
@@ -80,15 +78,14 @@ class _Seen:
 
 
 def kth_magnitudes(
-    walk: Walk, ranks: Sequence[int], *, sample: Sequence[Floats] | None = None, shares: Sequence[float] = ()
+    walk: Walk, ranks: Sequence[int], *, bounds: Sequence[tuple[float, float]] | None = None
 ) -> tuple[KthMagnitude, ...]:
     """The k-th smallest of each row of non-negative numbers, as `torch.kthvalue` gives it.
 
     Args:
         walk: starts a pass; must give the same numbers each time.
         ranks: k of each row, from 1 to the row's (counted) length.
-        sample: some numbers of each row, picked without regard to their values; None costs a pass more.
-        shares: the share of each row's numbers that its k is, where there is a sample.
+        bounds: between which the value of each row probably lies; None costs a pass more.
 
     Returns:
         One value a row.
@@ -103,8 +100,8 @@ def kth_magnitudes(
     (KthMagnitude(value=1.0, below=5, equal=5),)
     """
     intervals = [_EVERYTHING] * len(ranks)
-    if sample is not None:
-        intervals = [_likely(rows, share) for rows, share in zip(sample, shares, strict=True)]
+    if bounds is not None:
+        intervals = [_between(low, high) for low, high in bounds]
     found: dict[int, KthMagnitude] = {}
     while len(found) < len(ranks):
         below, counts = _count(walk, intervals)
@@ -116,7 +113,7 @@ def kth_magnitudes(
             if interval == _EVERYTHING and not 1 <= rank <= inside:
                 raise UsageError("a rank outside the numbers", expected=f"1..{inside}", got=str(rank))
             if not below[row] < rank <= below[row] + inside:
-                intervals[row] = _EVERYTHING  # the sample was not like the rest
+                intervals[row] = _EVERYTHING  # the bounds were wrong
                 continue
             place = int(np.searchsorted(cumulated, rank - below[row]))
             lower = below[row] + (int(cumulated[place - 1]) if place else 0)
@@ -130,15 +127,12 @@ def kth_magnitudes(
     return tuple(found[row] for row in range(len(ranks)))
 
 
-def _likely(sample: Floats, share: float) -> _Interval:
-    """The interval in which the value at a share of a row lies, judged by a sample of the row."""
-    ordered = np.sort(sample)
-    margin = 6 * math.sqrt(share * (1 - share) / len(ordered)) + _CORRELATED
-    first, last = int((share - margin) * len(ordered)), math.ceil((share + margin) * len(ordered))
-    low = _bits_of(ordered[first]) if share > margin else 0
-    stop = _bits_of(ordered[last]) + 1 if last < len(ordered) else _LAST
-    shift = max(0, (stop - low - 1).bit_length() - _BINS.bit_length() + 1)
-    return _Interval(low, shift, -(-(stop - low) >> shift))
+def _between(low: float, high: float) -> _Interval:
+    """The floats from the one number to the other, in as many bins as there is room for."""
+    first = _bits_of(low)
+    stop = min(_bits_of(high) + 1, _LAST)
+    shift = max(0, (stop - first - 1).bit_length() - _BINS.bit_length() + 1)
+    return _Interval(first, shift, -(-(stop - first) >> shift))
 
 
 def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[npt.NDArray[np.int64]]]:
@@ -174,14 +168,14 @@ def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[
 def _look(row: Floats, interval: _Interval) -> tuple[int, npt.NDArray[np.uint32]]:
     bits = row.view(np.uint32)
     if not interval.bins:
-        return 0, bits[:0]
+        return 0, np.empty(0, dtype=np.uint32)  # a view would keep the row
     # What is below the interval wraps around to far beyond it.
     offsets = bits - np.uint32(interval.low)
     inside = offsets[offsets < np.uint32(interval.stop - interval.low)]
     return int(np.count_nonzero(bits < np.uint32(interval.low))), inside >> np.uint32(interval.shift)
 
 
-def _bits_of(value: np.float32) -> int:
+def _bits_of(value: float) -> int:
     return int(np.float32(value).view(np.uint32))
 
 

@@ -9,6 +9,7 @@ files and hashes; it opens no tensors.
 
 import hashlib
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -182,14 +183,18 @@ def read_lineage(folder: Path) -> Lineage | None:
 def weights_sha256(folder: Path) -> str:
     """One hash for the weights of a checkpoint or an adapter: the file's, or of its shards' hashes in order.
 
-    Taken from the manifest where there is one, else computed by reading the weights.
+    Taken from where it is known (`recorded_sha256`), else computed by reading the weights.
     """
     hashes = [known or sha256_file(path) for path, known in _recorded(Path(folder))]
     return _joined(hashes)
 
 
 def recorded_sha256(folder: Path) -> str | None:
-    """`weights_sha256` as far as a manifest tells it without reading the weights; else None."""
+    """`weights_sha256` as far as it is known without reading the weights, else None.
+
+    From the manifest, or of a checkpoint from the hub from its cache, where files are links to what their
+    hash names.
+    """
     files = _recorded(Path(folder))
     hashes = [known for _, known in files if known is not None]
     return _joined(hashes) if len(hashes) == len(files) else None
@@ -211,8 +216,16 @@ def _recorded(folder: Path) -> list[tuple[Path, str | None]]:
     manifest = read_manifest(folder)
     listed = {} if manifest is None else manifest.files
     return [
-        (path, listed[path.name].sha256 if path.name in listed else None) for path in weight_files(folder)
+        (path, listed[path.name].sha256 if path.name in listed else _sha256_in_cache(path))
+        for path in weight_files(folder)
     ]
+
+
+def _sha256_in_cache(path: Path) -> str | None:
+    """The hash by which the hub's cache names a large file."""
+    target = path.readlink() if path.is_symlink() else path
+    is_hash = target.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", target.name)
+    return target.name if is_hash else None
 
 
 def _joined(hashes: Sequence[str]) -> str:

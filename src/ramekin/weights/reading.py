@@ -152,15 +152,14 @@ class CheckpointReader(AbstractTensorReader):
         itemsize = FILE_DTYPES[info.dtype].itemsize
         file = self._layout.homes[name]
         offset = self._layout.headers[file].data_offset + info.start + start * itemsize
-        where = self._layout.where(name)
         if info.dtype == "F32":
-            _read_into(self._descriptor(file), values, offset, where)
+            self._read_into(values, file, offset, name)
             return values
         raw = np.empty(min(_BLOCK, stop - start), dtype=np.uint16)
         for begin in range(0, stop - start, _BLOCK):
             piece = values[begin : begin + _BLOCK]
             bits = raw[: len(piece)]
-            _read_into(self._descriptor(file), bits, offset + begin * itemsize, where)
+            self._read_into(bits, file, offset + begin * itemsize, name)
             widen(bits, info.dtype, out=piece)
         return values
 
@@ -169,6 +168,21 @@ class CheckpointReader(AbstractTensorReader):
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
+
+    def _read_into(self, values: npt.NDArray[Any], file: str, offset: int, name: str) -> None:
+        """Fill `values` with a file's bytes from `offset`; the tensor is for messages."""
+        descriptor = self._descriptor(file)
+        view = memoryview(values.view(np.uint8))  # type: ignore[arg-type]
+        while view:
+            try:
+                read = os.preadv(descriptor, [view], offset)
+            except OSError as error:
+                raise WeightsError(
+                    "cannot read weights", where=self._layout.where(name), got=error.strerror or "?"
+                ) from error
+            if read == 0:
+                raise WeightsError("the file was cut while it was read", where=self._layout.where(name))
+            view, offset = view[read:], offset + read
 
     def _descriptor(self, file: str) -> int:
         with self._opening:
@@ -367,19 +381,6 @@ def slot(info: TensorInfo, start: int, stop: int, out: Floats | None) -> Floats:
     if out.dtype != np.float32 or out.size < stop - start or not out.flags.c_contiguous:
         raise UsageError("a buffer that cannot take the slice", expected=f"{stop - start} contiguous fp32")
     return out.reshape(-1)[: stop - start]
-
-
-def _read_into(descriptor: int, values: npt.NDArray[Any], offset: int, where: str) -> None:
-    """Fill `values` with the file's bytes from `offset`."""
-    view = memoryview(values.view(np.uint8))  # type: ignore[arg-type]
-    while view:
-        try:
-            read = os.preadv(descriptor, [view], offset)
-        except OSError as error:
-            raise WeightsError("cannot read weights", where=where, got=error.strerror or "?") from error
-        if read == 0:
-            raise WeightsError("the file was cut while it was read", where=where)
-        view, offset = view[read:], offset + read
 
 
 def _changes_of(adapter: "Adapter | FactoredAdapter", folder: Path) -> Mapping[str, _Change]:
