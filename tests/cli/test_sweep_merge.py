@@ -107,10 +107,83 @@ def test_a_curve_comes_out_and_the_grid_may_grow(ramekin: Run) -> None:
     words = (*SWEEP, "method=task_arithmetic")
     assert ramekin(*words, "method.scaling_factor=0.0,0.4")[0] == 0
     code, _, err = ramekin(*words, "method.scaling_factor=0.0,0.2,0.4")
-    assert code == 0 and "2 of 3 points are finished" in err
+    assert code == 0 and "3 of 4 points are finished" in err  # the base is one of them
     (sweep,) = json.loads(Path("out/report.json").read_text())["sweeps"]
     assert sweep["factors"] == [0.0, 0.2, 0.4] and sweep["average"]["label"] == "Average"
     assert list(Path("out/plots").glob("*.png"))
+
+
+def test_merges_stand_beside_the_base_and_the_models_on_their_own_tasks(ramekin: Run) -> None:
+    Path("m1").rename("rte")
+    Path("m2").rename("cola")
+    words = (
+        "base=base",
+        "models=[rte,cola]",
+        *TASKS,
+        "method=task_arithmetic",
+        "method.scaling_factor=0.2,0.7",
+    )
+    code, out, err = ramekin("sweep", "merge", *words, "output=out")
+    assert code == 0, err
+    report = json.loads(Path("out/report.json").read_text())
+    table, (curve,) = report["tables"][0], report["sweeps"]
+    rows = {row["label"]: [cell["value"] for cell in row["cells"]] for row in table["rows"]}
+    assert list(rows) == ["Pre-trained", "Fine-tuned (STL)", "0.2", "0.7"] and "Reference results" in out
+    for name, asked in (("base", "mini/rte,mini/cola"), ("rte", "mini/rte"), ("cola", "mini/cola")):
+        code = ramekin("evaluate", f"model={name}", f"tasks=[{asked}]", *TASKS[1:], f"output=own-{name}")[0]
+        assert code == 0
+    own = [*_cells("own-rte"), *_cells("own-cola")]
+    assert rows["Pre-trained"] == _cells("own-base")
+    assert rows["Fine-tuned (STL)"] == [*own, pytest.approx(sum(own) / 2)]
+    assert [(each["label"], each["average"]["value"]) for each in curve["references"]] == [
+        ("Pre-trained", rows["Pre-trained"][2]),
+        ("Fine-tuned (STL)", rows["Fine-tuned (STL)"][2]),
+    ]
+    assert len(list(csv.DictReader(Path("out/results.csv").read_text().splitlines()))) == 2
+    code, _, err = ramekin("sweep", "merge", *words, "output=out")
+    assert code == 0 and "5 of 5 points are finished" in err
+    assert ramekin("sweep", "merge", *words, "output=without", "references=false")[0] == 0
+    assert len(json.loads(Path("without/report.json").read_text())["tables"][0]["rows"]) == 2
+
+
+def test_points_of_fuse_are_formed_in_place_and_score_what_the_merge_on_disk_does(
+    ramekin: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+    read = CheckpointReader.read
+
+    def counted(self, name, start, stop, *, out=None):
+        reads[f"{Path(self.where).name}#{name}"] += stop - start
+        return read(self, name, start, stop, out=out)
+
+    names = {"_pretrained_": "base", "a": "m1", "b": "m2"}
+    members = ", ".join(f"{key}: {{pretrained_model_name_or_path: {name}}}" for key, name in names.items())
+    words = (
+        "method=task_arithmetic",
+        f"modelpool.models={{{members}}}",
+        "+taskpool.name=own",
+        "taskpool.tasks=[mini/rte,mini/cola]",
+        *TASKS[1:],
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointReader, "read", counted)
+        code, _, err = ramekin("sweep", "fuse", *words, "method.scaling_factor=0.0,0.4,0.9", "output=out")
+    assert code == 0, err
+    assert not list(Path("out").rglob("*.safetensors"))
+    with CheckpointReader(Path("m1")) as reader:
+        sizes = {name: reader.info(name).numel for name in reader.names()}
+    compared = {"shared.weight", "lm_head.weight"}  # first, to see whether they are one tensor
+    assert {
+        reads[f"{folder}#{name}"] / size
+        for folder in ("base", "m1", "m2")
+        for name, size in sizes.items()
+        if name not in compared
+    } == {1}
+    kept = (*words, "method.scaling_factor=0.9", "merged_model_save_path=kept", "output=one")
+    code, _, err = ramekin("fuse", *kept)
+    assert code == 0, err
+    point = Path("out/method.scaling_factor=0.9")
+    assert _cells(point) == _cells("one") and _predictions(point) == _predictions(Path("one"))
 
 
 def test_a_model_that_was_trained_anew_is_another_sweep(
@@ -129,7 +202,7 @@ def test_a_model_that_was_trained_anew_is_another_sweep(
 
 def test_what_does_not_fit_fails_and_the_other_points_are_kept(ramekin: Run) -> None:
     code, _, err = ramekin(*SWEEP, "method=task_arithmetic", "method.weights=[1,2],[1,2,3]")
-    assert code == 2 and "1 of 2 points failed" in err and "weights" in err
+    assert code == 2 and "1 of 3 points failed" in err and "weights" in err  # the base is one
     assert len(Path("out/results.csv").read_text().splitlines()) == 2
 
 

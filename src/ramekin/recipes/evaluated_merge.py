@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -10,12 +11,21 @@ from ramekin.recipes.data import TaskExamples
 from ramekin.recipes.merge import method_settings
 from ramekin.recipes.results import columns_of, counters_of, machine, score_row
 from ramekin.recipes.runs import command_line
+from ramekin.recipes.states import weights_state
 from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput
 
 __all__ = ["EvaluatedMerge", "evaluated_merge_report"]
+
+
+@lru_cache(maxsize=256)
+def _sha256(folder: Path, _: str) -> str:
+    """The hash of a folder's weights, computed once for all points of a sweep."""
+    from ramekin.weights.lineage import weights_sha256
+
+    return weights_sha256(folder)
 
 
 @final
@@ -39,17 +49,20 @@ class EvaluatedMerge:
 
 def evaluated_merge_report(found: EvaluatedMerge) -> Report:
     """Scores, what was merged into what, and what is needed to run it again."""
-    from ramekin.weights.lineage import weights_sha256
-
     method, evaluation, base = found.method["name"], found.evaluation, found.base_name
     is_base = method == "dummy"
     label = base if is_base else method
     parameters = evaluation.all_parameters
     facts = []
     if found.base is not None:
-        facts.append(CheckpointFact(base, parameters=parameters, sha256=weights_sha256(found.base)))
+        facts.append(
+            CheckpointFact(base, parameters=parameters, sha256=_sha256(found.base, weights_state(found.base)))
+        )
     parents = (base,) if found.base is not None else ()
-    facts += [CheckpointFact(m.name, "", parents, sha256=weights_sha256(m.folder)) for m in found.models]
+    facts += [
+        CheckpointFact(m.name, "", parents, sha256=_sha256(m.folder, weights_state(m.folder)))
+        for m in found.models
+    ]
     if not is_base:
         facts.append(CheckpointFact(method, method, (*parents, *(m.name for m in found.models)), parameters))
     settings = ", ".join(f"{key}={value}" for key, value in method_settings(found.method).items())

@@ -5,31 +5,29 @@ The pool's `_pretrained_` is the base; the others are merged in their order. `du
 
 import dataclasses
 import json
-import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import UsageError
 from ramekin.evaluate.mode import MODES
 from ramekin.files import refuse_existing, write_json
-from ramekin.recipes.data import TaskExamples, evaluation_sets
 from ramekin.recipes.evaluated_merge import EvaluatedMerge, evaluated_merge_report
+from ramekin.recipes.examination import Examination, examine, examined_rows
+from ramekin.recipes.in_place import shared_model
 from ramekin.recipes.merge import method_settings, model_input, plan_text, run_merge
 from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.results import evaluation_sets_of, finish
+from ramekin.recipes.results import finish
 from ramekin.recipes.runs import fresh_folder, run_folder
 from ramekin.recipes.schema import FuseConfig, PoolMember
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput
-    from ramekin.merge.run import MergeReport
 
 __all__ = ["execute", "plan"]
 
@@ -39,8 +37,8 @@ _BASE = "_pretrained_"
 def plan(config: FuseConfig) -> Outcome:
     """What would be merged and evaluated; reads headers and rows, loads no weights."""
     places = places_of(config)
-    sets = _sets(config, places)
     base, models = _inputs(config, places, SilentProgress())
+    sets = examined_rows(_examination(config, places, base, SilentProgress()))
     lines = [f"fuse by {config.method['name']}, from {base}:"]
     lines += [f"  {model.name}: {model.folder}" for model in models]
     values: dict[str, Any] = {"method": config.method, "base": str(base)}
@@ -86,25 +84,21 @@ def _fuse(
     config: FuseConfig, run: Path | None, save_path: Path | None, progress: AbstractProgress
 ) -> Outcome:
     from ramekin.evaluate.fusionbench import fusionbench_report, model_info
-    from ramekin.weights.seq2seq import load_model, parameter_counts
+    from ramekin.weights.seq2seq import parameter_counts
 
     started = datetime.now(UTC).isoformat(timespec="seconds")
     places = places_of(config)
-    sets = _sets(config, places)
     base, models = _inputs(config, places, progress)
-    clock = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="ramekin-fuse-", dir=_scratch(config)) as scratch:
-        folder, merged = _merge(config, base, models, Path(scratch), progress)
-        merge_seconds = time.perf_counter() - clock
-        with progress.stage("load the merged model" if merged else f"load {base.name}"):
-            model = load_model(folder, device=pick_device(config.device))
-        if not sets or run is None:
-            counts = parameter_counts(model)
-            result: dict[str, Any] = {"model_info": model_info(counts.trainable, counts.all)}
-            if save_path is not None:
-                write_json(save_path, result)
-            return Outcome(result, str(result))
-        evaluation = _evaluate(config, model, places, base, sets, run, progress)
+    examination = _examination(config, places, base, progress)
+    sets = examined_rows(examination)
+    merged = _merged(config, base, models, progress)
+    if not sets or run is None:
+        counts = parameter_counts(merged.model)
+        result: dict[str, Any] = {"model_info": model_info(counts.trainable, counts.all)}
+        if save_path is not None:
+            write_json(save_path, result)
+        return Outcome(result, str(result))
+    evaluation = examine(merged.model, examination, progress=progress, journal=run / "answers.jsonl")
     result = fusionbench_report(evaluation)
     report = evaluated_merge_report(
         EvaluatedMerge(
@@ -116,8 +110,8 @@ def _fuse(
             sets=sets,
             evaluation=evaluation,
             started=started,
-            merge_seconds=merge_seconds,
-            warnings=merged.warnings if merged is not None else (),
+            merge_seconds=merged.seconds,
+            warnings=merged.warnings,
         )
     )
     write_json(save_path or run / "program_report.json", result)
@@ -126,14 +120,18 @@ def _fuse(
     return Outcome(result, shown)
 
 
-def _sets(config: FuseConfig, places: Places) -> tuple[TaskExamples, ...]:
-    return evaluation_sets(
-        config.taskpool.tasks,
-        split=config.taskpool.split,
-        templates="first",
+def _examination(config: FuseConfig, places: Places, base: Path, progress: AbstractProgress) -> Examination:
+    """What the merged model is asked."""
+    return Examination(
+        tuple(config.taskpool.tasks),
+        config.taskpool.split,
+        config.taskpool.mode,
+        _tokenizer_folder(config, places, base, progress),
+        places,
         limit=config.limit,
-        places=places,
-        mode=MODES[config.taskpool.mode],
+        seed=config.seed,
+        max_input_tokens=config.max_input_tokens,
+        batch_tokens=config.batch_tokens,
     )
 
 
@@ -167,54 +165,38 @@ def _member(name: str, member: PoolMember, places: Places, progress: AbstractPro
     return dataclasses.replace(found, name=name)
 
 
-def _scratch(config: FuseConfig) -> Path | None:
-    """Where a merged model that is not kept is written: beside the reports, else the system's place."""
-    place = config.output or config.report_save_path
-    return place.parent if place is not None and place.parent.is_dir() else None
+@final
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Merged:
+    """A merged model, or the base."""
+
+    model: Any
+    seconds: float
+    """Of the merge."""
+    warnings: tuple[str, ...] = ()
 
 
-def _merge(
-    config: FuseConfig, base: Path, models: Sequence["ModelInput"], scratch: Path, progress: AbstractProgress
-) -> tuple[Path, "MergeReport | None"]:
-    """The folder of the merged model, and what the merge found; the base itself for `dummy`."""
+def _merged(
+    config: FuseConfig, base: Path, models: Sequence["ModelInput"], progress: AbstractProgress
+) -> _Merged:
+    """The merged model: written and loaded where it is to be kept, else formed in place; `dummy` is the base.
+
+    The points of a sweep share what is formed in place, so that another scaling factor reads nothing.
+    """
+    from ramekin.weights.seq2seq import load_model
+
+    device, output = pick_device(config.device), config.merged_model_save_path
     if config.method["name"] == "dummy":
-        return base, None
-    output = config.merged_model_save_path or scratch / "merged"
-    return output, run_merge(config.method, base, models, output, progress, overwrite=config.overwrite)
-
-
-def _evaluate(
-    config: FuseConfig,
-    model: Any,
-    places: Places,
-    base: Path,
-    sets: Sequence[TaskExamples],
-    run: Path,
-    progress: AbstractProgress,
-) -> Any:
-    from ramekin.evaluate.runner import evaluate
-    from ramekin.tensors.tokenizer import load_tokenizer
-
-    total = sum(len(each.examples) for each in sets)
-    with progress.stage(f"evaluate on {len(sets)} tasks", total) as stage:
-        done = 0
-
-        def on_progress(answered: int, _: int) -> None:
-            nonlocal done
-            stage.advance(answered - done)
-            done = answered
-
-        return evaluate(
-            model,
-            load_tokenizer(_tokenizer_folder(config, places, base, progress)),
-            evaluation_sets_of(sets),
-            mode=config.taskpool.mode,
-            batch_tokens=config.batch_tokens,
-            seed=config.seed,
-            max_input_tokens=config.max_input_tokens,
-            on_progress=on_progress,
-            journal=run / "answers.jsonl",
-        )
+        with progress.stage(f"load {base.name}"):
+            return _Merged(load_model(base, device=device), 0.0)
+    if output is None:
+        with progress.stage("load the base"):
+            opened = shared_model(base, models, device=device, hold=False)
+        merged = opened.merge(config.method, progress=progress)
+        return _Merged(opened.model, merged.seconds, merged.warnings)
+    written = run_merge(config.method, base, models, output, progress, overwrite=config.overwrite)
+    with progress.stage("load the merged model"):
+        return _Merged(load_model(output, device=device), written.seconds, written.warnings)
 
 
 def _tokenizer_folder(config: FuseConfig, places: Places, base: Path, progress: AbstractProgress) -> Path:

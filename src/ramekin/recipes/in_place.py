@@ -133,25 +133,33 @@ class InPlaceModel:
             set_tensors(self.model, {name: torch.from_numpy(each) for name, each in tensors.items()})
 
 
-def shared_model(base: Path | None, models: Sequence["ModelInput"], *, device: str) -> InPlaceModel:
+def shared_model(
+    base: Path | None, models: Sequence["ModelInput"], *, device: str, hold: bool = True
+) -> InPlaceModel:
     """The one model of this process for merges of these: loaded once, its models held where they fit.
 
     Args:
         base: the base's folder.
         models: the models.
         device: where the loaded model goes.
+        hold: whether more than one merge is likely; else the models are read as `ramekin merge` reads them,
+            and what is held is a direction, for other scaling factors.
     """
     folders = [*(() if base is None else (base,)), *(model.folder for model in models)]
     states = tuple((folder.resolve(), weights_state(folder)) for folder in folders)
-    return _shared(base, tuple(models), device, states)
+    return _shared(base, tuple(models), device, hold, states)
 
 
 @lru_cache(maxsize=1)
 def _shared(
-    base: Path | None, models: tuple["ModelInput", ...], device: str, _: tuple[tuple[Path, str], ...]
+    base: Path | None,
+    models: tuple["ModelInput", ...],
+    device: str,
+    hold: bool,
+    _: tuple[tuple[Path, str], ...],
 ) -> InPlaceModel:
     folders = {*(model.folder for model in models), *(model.base_folder for model in models), base}
-    held = fits_in_memory([folder for folder in folders if folder is not None])
+    held = hold and fits_in_memory([folder for folder in folders if folder is not None])
     return InPlaceModel(base, models, device=device, in_memory=held)
 
 

@@ -99,7 +99,7 @@ class _Trial:
 def _search_into(folder: Path, config: SearchConfig, progress: AbstractProgress) -> Outcome:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     set_threads(config.threads)
-    base, models, opened = opened_for(config, progress)
+    base, models, opened = opened_for(config, progress, hold=set(config.over) != {"scaling_factor"})
     examination = examination_of(config, opened.tokenizer_folder)
     tried = _Tried(folder / _TRIED, [*(() if base is None else (base,)), *(m.folder for m in models)])
     trials = _search(config, _space(config, len(models)), tried, opened, examination, progress)

@@ -36,13 +36,17 @@ from ramekin.recipes.sweeps.records import (
     write_begun,
     write_record,
 )
-from ramekin.recipes.sweeps.report import PointResult, sweep_report, text_table
+from ramekin.recipes.sweeps.references import References, reference_rows, references_of, told
+from ramekin.recipes.sweeps.report import PointResult, columns_of, sweep_report, text_table
 from ramekin.recipes.tiny import in_small
 from ramekin.recipes.workers import AbstractWorkers, workers
 from ramekin.registry import unknown_name
 from ramekin.report.write import write_report
 
 __all__ = ["SweepRequest", "execute", "failed_points", "plan", "run_points", "write_rows"]
+
+
+_OF_THE_SWEEP = ("cluster", "references")
 
 
 @final
@@ -71,15 +75,34 @@ class SweepRequest:
     @property
     def asked(self) -> tuple[str, ...]:
         """The words that are the verb's."""
-        return tuple(word for word in self.words if not is_key(word, "cluster"))
+        return tuple(word for word in self.words if not any(is_key(word, key) for key in _OF_THE_SWEEP))
+
+    @property
+    def with_references(self) -> bool:
+        """Whether the base and the models themselves are evaluated beside their merges.
+
+        Raises:
+            UsageError: neither true nor false.
+        """
+        found = [word.partition("=")[2].lower() for word in self.words if is_key(word, "references")]
+        if found and found[-1] not in ("true", "false"):
+            raise UsageError("references is true or false", got=found[-1])
+        return not found or found[-1] == "true"
 
 
 def plan(request: SweepRequest) -> Outcome:
     """The points with their commands; each is checked as its verb would, and nothing is carried out."""
-    points, folder, jobs = _asked(request)
+    points, folder, jobs, references = _asked(request)
     lines = [f"{len(jobs)} points of ramekin {request.verb}, below {folder}:"]
     lines += [f"  {point.name}" for point in points.points]
     values = {"verb": request.verb, "keys": list(points.keys), "points": [list(job.words) for job in jobs]}
+    if references is not None:
+        lines.append("to be compared with:")
+        lines += [
+            f"  {point.values[0]} on {', '.join(tasks)}"
+            for point, tasks in zip(references.points.points, references.tasks, strict=True)
+        ]
+        values["references"] = [list(job.words) for job in references.jobs]
     return Outcome(values, "\n".join(lines))
 
 
@@ -89,14 +112,21 @@ def execute(request: SweepRequest, progress: AbstractProgress) -> Outcome:
     Raises:
         RamekinError: points failed; the table has the others.
     """
-    points, folder, jobs = _asked(request)
+    points, folder, jobs, references = _asked(request)
+    all_points = (*points.points, *(references.points.points if references is not None else ()))
+    all_jobs = (*jobs, *(references.jobs if references is not None else ()))
     with folder_lock(folder):
-        found, failures = run_points(points, jobs, request.workers, progress, cluster=request.cluster)
-        done = Points(points.keys, tuple(p for p, each in zip(points.points, found, strict=True) if each))
-        results = [each for each in found if each is not None]
-        outcome = _written(request.verb, done, results, folder) if results else None
+        found, failures = run_points(
+            Points(points.keys, all_points), all_jobs, request.workers, progress, cluster=request.cluster
+        )
+        of_points, of_references = found[: len(jobs)], found[len(jobs) :]
+        done = Points(points.keys, tuple(p for p, each in zip(points.points, of_points, strict=True) if each))
+        results = [each for each in of_points if each is not None]
+        outcome = (
+            _written(request.verb, done, results, folder, references, of_references) if results else None
+        )
     if failures or outcome is None:
-        raise failed_points(failures, len(jobs), folder)
+        raise failed_points(failures, len(all_jobs), folder)
     return outcome
 
 
@@ -226,23 +256,34 @@ def _is_unfinished(output: Path) -> bool:
     return (output / "config.yaml").is_file() and not (output / "report.json").is_file()
 
 
-def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob]]:
-    """The points and their jobs, all of them checked."""
+def _asked(request: SweepRequest) -> tuple[Points, Path, list[PointJob], References | None]:
+    """The points and their jobs, and what they are compared with, all of them checked."""
     verb = carried_out(request.verb, request.asked, request.config_file)
     outputs = [word for word in request.asked if is_key(word, "output")]
     points = sweep_points([word for word in request.asked if not is_key(word, "output")])
-    check_jobs([_job(request, verb, point, Path()) for point in points.points])
+    check_jobs([_job(request, verb, points.keys, point, Path()) for point in points.points])
     # Through the configuration, so that a file may say it, and a word be written as the verb takes it.
     first = [*points.points[0].words, *outputs]
     output = compose(verb, SCHEMAS[verb], first, config_file=request.config_file).output
     folder = output or fresh_folder(f"sweep-{request.verb}")
-    return points, folder, [_job(request, verb, point, folder) for point in points.points]
+    jobs = [_job(request, verb, points.keys, point, folder) for point in points.points]
+    references = references_of(composed(jobs[0]), points.keys, jobs[0]) if request.with_references else None
+    if references is not None:
+        check_jobs(references.jobs)
+    return points, folder, jobs, references
 
 
-def _job(request: SweepRequest, verb: str, point: SweepPoint, folder: Path) -> PointJob:
+def _job(request: SweepRequest, verb: str, keys: Sequence[str], point: SweepPoint, folder: Path) -> PointJob:
     record = folder / RECORDS / f"{point.name}.json"
     parallel = request.workers != 1 or request.cluster is not None
-    return PointJob(verb, point.words, request.config_file, record, folder / point.name, one_thread=parallel)
+    words = point.words
+    if (
+        verb == "trial"
+        and keys == ("method.scaling_factor",)
+        and not any(is_key(w, "in_memory") for w in words)
+    ):
+        words = (*words, "in_memory=false")  # for another scaling factor no model is needed anew
+    return PointJob(verb, words, request.config_file, record, folder / point.name, one_thread=parallel)
 
 
 def _make_bases(jobs: Sequence[PointJob], progress: AbstractProgress) -> None:
@@ -256,9 +297,20 @@ def _make_bases(jobs: Sequence[PointJob], progress: AbstractProgress) -> None:
             locate(name, places_of(config), progress)
 
 
-def _written(verb: str, points: Points, results: Sequence[PointResult], folder: Path) -> Outcome:
+def _written(
+    verb: str,
+    points: Points,
+    results: Sequence[PointResult],
+    folder: Path,
+    references: References | None,
+    of_references: Sequence[PointResult | None],
+) -> Outcome:
     """Leave the table as report, JSON and CSV."""
-    report = sweep_report(verb, points, results)
+    if references is None:
+        report = sweep_report(verb, points, results)
+    else:
+        rows_beside = reference_rows(references, of_references, columns_of(results))
+        report = sweep_report(verb, points, results, rows_beside, told(references))
     write_report(report, folder)
     rows = [result.row(points.keys) for result in results]
     columns = write_rows(folder, verb, points.keys, rows)

@@ -47,12 +47,20 @@ def execute(config: TrialConfig, progress: AbstractProgress) -> Outcome:
 
 
 def opened_for(
-    config: AbstractTrialConfig, progress: AbstractProgress
+    config: AbstractTrialConfig, progress: AbstractProgress, *, hold: bool = True
 ) -> tuple[Path | None, list["ModelInput"], InPlaceModel]:
-    """The base, the models, and the model of this process that they are merged into."""
+    """The base, the models, and the model of this process that they are merged into.
+
+    Args:
+        config: which they are.
+        progress: told what is loaded.
+        hold: whether the models stay in memory, where the configuration does not say.
+    """
     base, models = merge_inputs(config, progress)
+    hold = hold if config.in_memory is None else config.in_memory
     with progress.stage("load the base"):
-        return base, models, shared_model(base, models, device=pick_device(config.device))
+        opened = shared_model(base, models, device=pick_device(config.device), hold=hold)
+    return base, models, opened
 
 
 def merge_plan_of(config: AbstractTrialConfig, base: Path | None, models: Sequence["ModelInput"]) -> Outcome:

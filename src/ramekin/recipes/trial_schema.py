@@ -19,6 +19,9 @@ class AbstractTrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
     limit: PositiveInt | None = None
     batch_tokens: PositiveInt = 8192
     max_input_tokens: PositiveInt = 512
+    in_memory: bool | None = None
+    """Whether the models that are merged stay in memory from one merge to the next; None: where there is
+    room, and more than the scaling factor changes, which needs no model anew."""
 
     @model_validator(mode="after")
     def _is_formed_from_models(self) -> Self:

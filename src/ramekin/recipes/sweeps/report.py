@@ -12,6 +12,7 @@ from ramekin.report.values import (
     Cell,
     LossRow,
     LossTable,
+    Reference,
     Report,
     RunFacts,
     ScoreTable,
@@ -20,7 +21,9 @@ from ramekin.report.values import (
     TableRow,
 )
 
-__all__ = ["PointResult", "sweep_report", "text_table"]
+__all__ = ["PointResult", "columns_of", "sweep_report", "text_table"]
+
+_MERGED = "Merged"
 
 
 @final
@@ -56,19 +59,33 @@ class PointResult:
         return {**{key: value for key, value in told.items() if key not in swept}, **swept, **scores}
 
 
-def sweep_report(verb: str, points: Points, results: Sequence[PointResult]) -> Report:
-    """The results as a report: scores and losses with a row a point, a curve where one number is swept."""
-    table = _table(points, results)
-    curve = _curve(points, table) if table is not None else None
+def sweep_report(
+    verb: str,
+    points: Points,
+    results: Sequence[PointResult],
+    references: Sequence[TableRow] = (),
+    told: str = "",
+) -> Report:
+    """The results as a report: scores and losses with a row a point, a curve where one number is swept.
+
+    Args:
+        verb: what was carried out.
+        points: what was swept.
+        results: what each point found.
+        references: rows of the columns of `columns_of` to compare them with.
+        told: what these are.
+    """
+    table = _table(points, results, references, told)
+    curve = _curve(points, table, references) if table is not None else None
     losses = tuple(row for result in results for row in _losses(result))
-    told = (f"{each.point.name}: {_told(each.values)}" for each in results if each.report is None)
+    notes = (f"{each.point.name}: {_told(each.values)}" for each in results if each.report is None)
     return Report(
         title=f"ramekin {verb} at {len(results)} points",
         tables=(table,) if table is not None else (),
         sweeps=(curve,) if curve is not None else (),
         losses=(LossTable("Loss a target token", losses),) if losses else (),
         facts=RunFacts(command=command_line(), machine=machine()),
-        notes=tuple(told),
+        notes=tuple(notes),
     )
 
 
@@ -81,19 +98,28 @@ def text_table(report: Report, columns: Sequence[str], rows: Sequence[Mapping[st
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def _table(points: Points, results: Sequence[PointResult]) -> ScoreTable | None:
-    """The scores of all points; a point that was not scored on a column has no cell there."""
+def columns_of(results: Sequence[PointResult]) -> tuple[str, ...]:
+    """What the points were scored on, the average last where there is one."""
     found = dict.fromkeys(column for result in results for column in result.scores)
-    columns = [*(name for name in found if name != AVERAGE), *([AVERAGE] if AVERAGE in found else ())]
+    return (*(name for name in found if name != AVERAGE), *([AVERAGE] if AVERAGE in found else ()))
+
+
+def _table(
+    points: Points, results: Sequence[PointResult], references: Sequence[TableRow], told: str
+) -> ScoreTable | None:
+    """The scores of all points; a point that was not scored on a column has no cell there."""
+    columns = columns_of(results)
     if not columns:
         return None
+    group = _MERGED if references else ""
     rows = tuple(
-        TableRow(result.label, tuple(result.scores.get(column) for column in columns)) for result in results
+        TableRow(result.label, tuple(result.scores.get(column) for column in columns), group)
+        for result in results
     )
     keys = ", ".join(points.keys)
     captions = {table.caption for each in results if each.report is not None for table in each.report.tables}
-    caption = captions.pop() if len(captions) == 1 else ""
-    return ScoreTable(f"Scores by {keys}", tuple(columns), rows, caption, keys)
+    caption = " ".join(filter(None, (captions.pop() if len(captions) == 1 else "", told)))
+    return ScoreTable(f"Scores by {keys}", columns, (*references, *rows), caption, keys)
 
 
 def _losses(result: PointResult) -> tuple[LossRow, ...]:
@@ -103,7 +129,7 @@ def _losses(result: PointResult) -> tuple[LossRow, ...]:
     return (replace(rows[0], label=result.label),) if rows else ()
 
 
-def _curve(points: Points, table: ScoreTable) -> Sweep | None:
+def _curve(points: Points, table: ScoreTable, references: Sequence[TableRow]) -> Sweep | None:
     """The scores along the one key that is swept, if its values are numbers."""
     try:
         factors = [float(point.values[0]) for point in points.points]
@@ -112,8 +138,10 @@ def _curve(points: Points, table: ScoreTable) -> Sweep | None:
     if len(points.keys) > 1 or len(set(factors)) < len(factors):
         return None
     order = sorted(range(len(factors)), key=factors.__getitem__)
+    rows = table.rows[len(references) :]
+    of_task = [place for place, column in enumerate(table.columns) if column != AVERAGE]
     series = [
-        Series(column, tuple(table.rows[place].cells[position] for place in order))
+        Series(column, tuple(rows[place].cells[position] for place in order))
         for position, column in enumerate(table.columns)
     ]
     averages = [one for one in series if one.label == AVERAGE]
@@ -122,6 +150,12 @@ def _curve(points: Points, table: ScoreTable) -> Sweep | None:
         tuple(factors[place] for place in order),
         tuple(one for one in series if one.label != AVERAGE),
         averages[0] if averages else None,
+        tuple(
+            Reference(
+                row.label, row.cells[-1] if averages else None, tuple(row.cells[place] for place in of_task)
+            )
+            for row in references
+        ),
         x_label=points.keys[0],
     )
 
