@@ -59,6 +59,24 @@ with open(inputs[-1], "rb", buffering=0) as source, open(output, "wb", buffering
         os.fsync(copy.fileno())
 """
 
+IN_PLACE = """
+import json, sys, time
+from pathlib import Path
+from ramekin.cli.heap import keep_freed_memory
+from ramekin.merge.inputs import ModelInput
+from ramekin.recipes.in_place import InPlaceModel
+
+keep_freed_memory()  # as the command does
+found, base, factors, *models = sys.argv[1:]
+inputs = [ModelInput(Path(each).name, Path(each)) for each in models]
+model = InPlaceModel(Path(base), inputs, device="cpu", in_memory=False)
+merges = [
+    model.merge({"name": "task_arithmetic", "scaling_factor": factor}) for factor in json.loads(factors)
+]
+told = {"seconds": [each.seconds for each in merges], "bytes_read": [each.bytes_read for each in merges]}
+Path(found).write_text(json.dumps(told))
+"""
+
 FUSIONBENCH = """
 import json, sys
 from fusion_bench.method import SimpleAverageAlgorithm, TaskArithmeticAlgorithm, TiesMergingAlgorithm
@@ -125,6 +143,11 @@ class Place:
         return self.folder / "out"
 
     @property
+    def told(self) -> Path:
+        """Where it says what it measured itself."""
+        return self.folder / "told.json"
+
+    @property
     def log(self) -> Path:
         """What it says."""
         return self.folder / "log.txt"
@@ -138,11 +161,10 @@ def ramekin(method: str, family: Family, place: Place) -> list[str]:
     return [sys.executable, "-m", "ramekin", "merge", *_RAMEKIN_WORDS[method], *_words(method, family, place)]
 
 
-def ramekin_sweep(family: Family, place: Place, factors: Sequence[float]) -> list[str]:
-    """Task arithmetic at every scaling factor."""
-    values = ",".join(map(str, factors))
-    words = ["method=task_arithmetic", f"method.scaling_factor={values}"]
-    return [sys.executable, "-m", "ramekin", "sweep", "merge", *words, *_words("sweep", family, place)]
+def ramekin_in_place(family: Family, place: Place, factors: Sequence[float]) -> list[str]:
+    """Task arithmetic at every scaling factor in a loaded model, as a sweep forms its points."""
+    words = [str(place.told), str(family.base), json.dumps(list(factors)), *map(str, family.tuned)]
+    return [sys.executable, "-c", IN_PLACE, *words]
 
 
 def raw(method: str, family: Family, place: Place, *, fsync: bool) -> list[str]:
