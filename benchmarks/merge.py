@@ -378,7 +378,8 @@ def _table(
     if sweep is not None:
         yield (
             f"merging for {len(FACTORS)} scaling factors in place: {sweep['merging_seconds']:.2f} s, "
-            f"{sweep['by_one_merge']:.2f} of one merge to disk beyond its start ({sweep['one_merge_seconds']:.2f} s)"
+            f"{sweep['by_one_merge']:.2f} of one merge to disk beyond its start "
+            f"({sweep['one_merge_seconds']:.2f} s)"
         )
 
 
