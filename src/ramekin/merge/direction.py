@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import final
+from typing import Unpack, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +18,10 @@ from ramekin.errors import UsageError, WeightsError
 from ramekin.merge.array import Array
 from ramekin.merge.check import Compared, compare
 from ramekin.merge.findings import raise_errors
-from ramekin.merge.inputs import ModelInput, ReaderOf, unique_names
+from ramekin.merge.inputs import ReaderOf, unique_names
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter, places
-from ramekin.merge.plan import Dtype, OpenMerge, open_merge
+from ramekin.merge.plan import MergeArguments, OpenMerge, open_merge
 from ramekin.merge.post import parse_post
 from ramekin.merge.run import Progress, Walk, Walking, walk
 from ramekin.merge.statistics import check_statistics_count
@@ -110,46 +109,30 @@ class Direction:
 def merge_direction(
     method: str,
     *,
-    base: Path | None,
-    models: Sequence[ModelInput],
-    settings: Mapping[str, object],
-    statistics: Sequence[Path] = (),
-    align: Mapping[str, object] | None = None,
-    dtype: Dtype = "same",
     progress: Progress | None = None,
     reader_of: ReaderOf = CheckpointReader,
+    **asked: Unpack[MergeArguments],
 ) -> Direction:
     """Read the models once and keep the base and the direction the method goes in.
 
     Args:
         method: a method that has a scaling factor.
-        base: the base's folder.
-        models: the models.
-        settings: the method's; its scaling factor is of no effect.
-        statistics: folders of what was collected of the models, for methods that need it.
-        align: the space in which matrices are merged; None is their own.
-        dtype: what the merged numbers are rounded to; `same` is the base's.
         progress: told the bytes read so far and in all.
         reader_of: how checkpoints are opened.
+        asked: see `run.merge`; the scaling factor among the settings is of no effect, `dtype` is what the
+            merged numbers are rounded to.
 
     Raises:
-        UsageError: the method has no scaling factor, or as `run.merge` does.
+        UsageError: the method has no scaling factor, there is a step after it, or as `run.merge` does.
         WeightsError: as `run.merge` does.
     """
-    with open_merge(
-        method,
-        base=base,
-        models=models,
-        settings=settings,
-        statistics=statistics,
-        align=align,
-        dtype=dtype,
-        reader_of=reader_of,
-    ) as opened:
+    with open_merge(method, reader_of=reader_of, **asked) as opened:
         if not opened.method.scaled:
             raise UsageError(
                 f"{method} has no scaling_factor", fix="sweep a method that has one, or use merge"
             )
+        if opened.post is not None:
+            raise UsageError("a step after the method depends on the scaling factor", fix="use merge_into")
         walked = walk(opened, Walking(progress=progress))
         shapes = {name: planned.shape for name, planned in opened.tensors.items()}
         bases, directions = _empty(shapes), _empty(shapes)
@@ -185,14 +168,7 @@ class MergedTensors:
 
 
 def merge_tensors(
-    method: str,
-    *,
-    base: Path | None,
-    models: Sequence[ModelInput],
-    settings: Mapping[str, object],
-    statistics: Sequence[Path] = (),
-    dtype: Dtype = "same",
-    progress: Progress | None = None,
+    method: str, *, progress: Progress | None = None, **asked: Unpack[MergeArguments]
 ) -> dict[str, Floats]:
     """The tensors of one merge, by name, fp32; the same numbers as `run.merge` writes.
 
@@ -200,9 +176,7 @@ def merge_tensors(
         UsageError: as `run.merge` does.
         WeightsError: as `run.merge` does.
     """
-    with open_merge(
-        method, base=base, models=models, settings=settings, statistics=statistics, dtype=dtype
-    ) as opened:
+    with open_merge(method, **asked) as opened:
         tensors = _empty({name: planned.shape for name, planned in opened.tensors.items()})
         _merged_into(tensors, opened, progress)
         return tensors
@@ -212,46 +186,24 @@ def merge_into(
     tensors: Mapping[str, Floats],
     method: str,
     *,
-    base: Path | None,
-    models: Sequence[ModelInput],
-    settings: Mapping[str, object],
-    statistics: Sequence[Path] = (),
-    post: Mapping[str, object] | None = None,
-    align: Mapping[str, object] | None = None,
-    dtype: Dtype = "same",
     progress: Progress | None = None,
     reader_of: ReaderOf = CheckpointReader,
+    **asked: Unpack[MergeArguments],
 ) -> MergedTensors:
     """Write the tensors of one merge over those of a model: the numbers that `run.merge` writes to a file.
 
     Args:
         tensors: contiguous fp32 arrays by name, of the shapes of the base's.
-        method: see `run.merge` for it and the others.
-        base: the base's folder.
-        models: the models.
-        settings: the method's.
-        statistics: folders of what was collected of the models, for methods that need it.
-        post: a step after the method.
-        align: the space in which matrices are merged.
-        dtype: what the merged numbers are rounded to.
+        method: a name in `METHODS`.
         progress: told the bytes read so far and in all.
         reader_of: how checkpoints are opened.
+        asked: see `run.merge`; `dtype` is what the merged numbers are rounded to.
 
     Raises:
         UsageError: as `run.merge` does.
         WeightsError: as `run.merge` does; then the tensors are of no use.
     """
-    with open_merge(
-        method,
-        base=base,
-        models=models,
-        settings=settings,
-        statistics=statistics,
-        post=post,
-        align=align,
-        dtype=dtype,
-        reader_of=reader_of,
-    ) as opened:
+    with open_merge(method, reader_of=reader_of, **asked) as opened:
         return _merged_into(tensors, opened, progress)
 
 

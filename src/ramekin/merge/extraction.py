@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, cast, final
+from typing import Any, Literal, NamedTuple, Unpack, cast, final
 
 import numpy as np
 
@@ -27,16 +27,16 @@ from ramekin.files import atomic_directory
 from ramekin.merge.array import Array
 from ramekin.merge.delta_space import BaseRecord, DeltaSpace, delta_space, open_without_base
 from ramekin.merge.factors import Product, distance, joined, length, product_triplets, split
-from ramekin.merge.inputs import ModelInput
 from ramekin.merge.matrices import is_matrix
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.plan import (
     DTYPES,
     Dtype,
+    MergeArguments,
     MergePlan,
     OpenMerge,
-    check_output,
+    check_asked_output,
     check_space,
     free_bytes,
     open_merge,
@@ -108,33 +108,11 @@ def can_hold(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def plan_adapter(
-    method: str,
-    *,
-    base: Path | None,
-    models: Sequence[ModelInput],
-    output: Path,
-    settings: Mapping[str, object],
-    rank: int,
-    statistics: Sequence[Path] | None = (),
-    post: Mapping[str, object] | None = None,
-    align: Mapping[str, object] | None = None,
-    dtype: Dtype = "same",
-    overwrite: bool = False,
+    method: str, *, output: Path, rank: int, overwrite: bool = False, **asked: Unpack[MergeArguments]
 ) -> MergePlan:
     """Check a merge into an adapter and say what it would read and write; see `merge_to_adapter`."""
-    check_output(output, base, models, statistics or (), overwrite=overwrite)
-    with _opened(
-        method,
-        base=base,
-        models=models,
-        settings=settings,
-        rank=rank,
-        statistics=statistics,
-        post=post,
-        align=align,
-        dtype=dtype,
-        base_name=None,
-    ) as found:
+    check_asked_output(output, asked, overwrite=overwrite)
+    with _opened(method, rank, None, asked) as found:
         check_space([output], found.plan.bytes_written)
         return replace(found.plan, outputs=(str(output),), bytes_free=free_bytes(output))
 
@@ -142,43 +120,32 @@ def plan_adapter(
 def merge_to_adapter(
     method: str,
     *,
-    base: Path | None,
-    models: Sequence[ModelInput],
     output: Path,
-    settings: Mapping[str, object],
     rank: int,
     rest: Rest = "refuse",
     base_name: str | None = None,
-    statistics: Sequence[Path] | None = (),
-    post: Mapping[str, object] | None = None,
-    align: Mapping[str, object] | None = None,
-    dtype: Dtype = "same",
     overwrite: bool = False,
     verify: bool = False,
     walking: Walking | None = None,
     about: Mapping[str, object] = MappingProxyType({}),
+    **asked: Unpack[MergeArguments],
 ) -> MergeReport:
     """Merge models into the folder of a LoRA adapter.
 
     Args:
         method: a name in `METHODS`.
-        base: the checkpoint the models were tuned from. It may be left out where all models are LoRA or
-            rsLoRA and the method looks at deltas alone; the merge is then of the adapted tensors.
-        models: checkpoints and adapters.
         output: the folder to make.
-        settings: the method's settings by name.
         rank: the most directions that are kept of a matrix; fewer are stored where it has fewer.
         rest: what is done where something changed that no LoRA holds.
         base_name: the name under which the adapter's base is found again; the base's folder, or what the
             adapters recorded, when None.
-        statistics: folders of what was collected of the models, for methods that need it.
-        post: a step after the method, `{"name": "svc", …}`; None is none.
-        align: the space in which the method merges, `{"name": "knots", …}`; None is that of the weights.
-        dtype: of the factors; `same` is fp32, as adapters are trained and kept.
         overwrite: replace an existing output.
         verify: hash every input while it is merged and compare it with its manifest.
         walking: how the models are walked through; of no effect on the result.
         about: what the lineage is to say beside the settings, as JSON values.
+        asked: see `run.merge`. The base may be None where all models are LoRA or rsLoRA and the method looks
+            at deltas alone; the merge is then of the adapted tensors. `dtype` is that of the factors; `same`
+            is fp32, as adapters are trained and kept.
 
     Returns:
         The report, whose `adapter` has the residual of each matrix and of all.
@@ -190,22 +157,10 @@ def merge_to_adapter(
         ResourceError: the disk is full or the output cannot be written.
     """
     started = time.monotonic()
-    check_output(output, base, models, statistics or (), overwrite=overwrite)
+    check_asked_output(output, asked, overwrite=overwrite)
+    base, models, dtype = asked["base"], asked["models"], asked.get("dtype", "same")
     with contextlib.ExitStack() as stack:
-        found = stack.enter_context(
-            _opened(
-                method,
-                base=base,
-                models=models,
-                settings=settings,
-                rank=rank,
-                statistics=statistics,
-                post=post,
-                align=align,
-                dtype=dtype,
-                base_name=base_name,
-            )
-        )
+        found = stack.enter_context(_opened(method, rank, base_name, asked))
         check_space([output], found.plan.bytes_written)
         parents = stack.enter_context(
             hashing(base, models, found.merge.statistics, verify=verify, base_is_named=True)
@@ -253,47 +208,30 @@ def merge_to_adapter(
 
 
 @contextlib.contextmanager
-def _opened(
-    method: str,
-    *,
-    base: Path | None,
-    models: Sequence[ModelInput],
-    settings: Mapping[str, object],
-    rank: int,
-    statistics: Sequence[Path] | None,
-    post: Mapping[str, object] | None,
-    align: Mapping[str, object] | None,
-    dtype: Dtype,
-    base_name: str | None,
-) -> Iterator[_OpenAdapter]:
+def _opened(method: str, rank: int, base_name: str | None, asked: MergeArguments) -> Iterator[_OpenAdapter]:
     if rank < 1:
         raise UsageError("the rank of an adapter cannot be", expected="a whole number from 1", got=str(rank))
+    base, statistics, dtype = asked["base"], asked.get("statistics"), asked.get("dtype", "same")
     with contextlib.ExitStack() as stack:
         space: DeltaSpace | None
         if base is None:
             # A method that takes some needs the base, and says so when it is opened.
             if statistics and find_method(method).statistics is None:
-                check_statistics_count(find_method(method), len(statistics), len(models))
+                check_statistics_count(find_method(method), len(statistics), len(asked["models"]))
             merge, space, recorded = stack.enter_context(
                 open_without_base(
-                    method, models=models, settings=settings, post=post, align=align, dtype=dtype
+                    method,
+                    models=asked["models"],
+                    settings=asked["settings"],
+                    post=asked.get("post"),
+                    align=asked.get("align"),
+                    dtype=dtype,
                 )
             )
             record = BaseRecord(base_name or recorded.name, recorded.sha256)
             held = merge.names
         else:
-            merge = stack.enter_context(
-                open_merge(
-                    method,
-                    base=base,
-                    models=models,
-                    settings=settings,
-                    statistics=statistics,
-                    post=post,
-                    align=align,
-                    dtype=dtype,
-                )
-            )
+            merge = stack.enter_context(open_merge(method, **asked))
             space = delta_space(merge)
             record = BaseRecord(base_name or str(base), None)
             changed = set(() if space is None else space.changed)

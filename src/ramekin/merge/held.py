@@ -13,7 +13,7 @@ from typing import Any, final
 from ramekin.merge.direction import Direction, MergedTensors, merge_direction, merge_into
 from ramekin.merge.inputs import ModelInput, ReaderOf
 from ramekin.merge.methods import find_method
-from ramekin.merge.plan import Dtype
+from ramekin.merge.plan import Dtype, MergeArguments
 from ramekin.merge.run import Progress
 from ramekin.merge.settings import replace_scaling_factor
 from ramekin.weights.dtypes import Floats
@@ -70,36 +70,23 @@ class HeldModels:
             WeightsError: as `run.merge` does; then the tensors are of no use.
         """
         chosen = find_method(method)
+        asked: MergeArguments = {
+            "base": self._base,
+            "models": self._models,
+            "settings": settings,
+            "statistics": statistics,
+            "post": post,
+            "align": align,
+            "dtype": dtype,
+        }
         if not chosen.scaled or post is not None:  # which has no part that holds for every factor
-            return merge_into(
-                tensors,
-                method,
-                base=self._base,
-                models=self._models,
-                settings=settings,
-                statistics=statistics,
-                post=post,
-                align=align,
-                dtype=dtype,
-                progress=progress,
-                reader_of=self._reader_of,
-            )
+            return merge_into(tensors, method, progress=progress, reader_of=self._reader_of, **asked)
         parsed: Any = chosen.parse(settings)
         key = (method, replace_scaling_factor(parsed, 0.0), tuple(statistics), align, dtype)
         read = 0
         if self._direction is None or key != self._key:
             self._direction = None  # before the next is made, which takes as much memory
-            self._direction = merge_direction(
-                method,
-                base=self._base,
-                models=self._models,
-                settings=settings,
-                statistics=statistics,
-                align=align,
-                dtype=dtype,
-                progress=progress,
-                reader_of=self._reader_of,
-            )
+            self._direction = merge_direction(method, progress=progress, reader_of=self._reader_of, **asked)
             self._key, read = key, self._direction.bytes_read
         self._direction.scaled_into(tensors, parsed.scaling_factor)
         return MergedTensors(self._direction.figures, self._direction.warnings, read)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, Required, TypedDict, Unpack, final
 
 from threadpoolctl import threadpool_limits
 
@@ -37,9 +37,11 @@ __all__ = [
     "DTYPES",
     "Dtype",
     "Head",
+    "MergeArguments",
     "MergePlan",
     "OpenMerge",
     "OpenModels",
+    "check_asked_output",
     "check_output",
     "check_space",
     "free_bytes",
@@ -60,6 +62,19 @@ DTYPES: Mapping[str, str | None] = {"same": None, "float32": "F32", "bfloat16": 
 _COUNTING_BYTES = 20 << 20  # bins, and what waits to be counted, of one model
 _CHUNKS_AT_WORK = 12  # temporaries of a method and what waits to be written, of the length of a chunk
 _MATRICES_AT_WORK = 8  # temporaries of a method of whole matrices, in fp64
+
+
+@final
+class MergeArguments(TypedDict, total=False):
+    """What every form of a merge takes beside its method; `run.merge` says what each is."""
+
+    base: Required[Path | None]
+    models: Required[Sequence[ModelInput]]
+    settings: Required[Mapping[str, object]]
+    statistics: Sequence[Path] | None
+    post: Mapping[str, object] | None
+    align: Mapping[str, object] | None
+    dtype: Dtype
 
 
 @final
@@ -146,15 +161,9 @@ class OpenMerge:
 def plan_merge(
     method: str,
     *,
-    base: Path | None,
-    models: Sequence[ModelInput],
     output: Path | Sequence[Path],
-    settings: Mapping[str, object],
-    statistics: Sequence[Path] | None = (),
-    post: Mapping[str, object] | None = None,
-    align: Mapping[str, object] | None = None,
-    dtype: Dtype = "same",
     overwrite: bool = False,
+    **asked: Unpack[MergeArguments],
 ) -> MergePlan:
     """Check a merge and say what it would read and write; see `run.merge` for the arguments and errors.
 
@@ -162,18 +171,8 @@ def plan_merge(
     """
     outputs = (output,) if isinstance(output, Path) else tuple(output)
     for place in outputs:
-        check_output(place, base, models, statistics or (), overwrite=overwrite)
-    with open_merge(
-        method,
-        base=base,
-        models=models,
-        settings=settings,
-        statistics=statistics,
-        post=post,
-        align=align,
-        dtype=dtype,
-        outputs=outputs,
-    ) as found:
+        check_asked_output(place, asked, overwrite=overwrite)
+    with open_merge(method, outputs=outputs, **asked) as found:
         check_space(outputs, found.plan.bytes_written)
         return replace(found.plan, bytes_free=free_bytes(outputs[0]) if outputs else None)
 
@@ -188,7 +187,7 @@ def open_merge(
     statistics: Sequence[Path] | None = (),
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
-    dtype: Dtype,
+    dtype: Dtype = "same",
     outputs: Sequence[Path] = (),
     reader_of: ReaderOf = CheckpointReader,
 ) -> Iterator[OpenMerge]:
@@ -318,6 +317,12 @@ def used_models(method: Method[Any], base: Path | None, models: Sequence[ModelIn
     if method.uses_models:
         return models
     return models[:1] if base is None else ()
+
+
+def check_asked_output(output: Path, asked: MergeArguments, *, overwrite: bool) -> None:
+    """Refuse an output that lies over what a merge reads; see `check_output`."""
+    inputs = asked["base"], asked["models"], asked.get("statistics") or ()
+    check_output(output, *inputs, overwrite=overwrite)
 
 
 def check_output(

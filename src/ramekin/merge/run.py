@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, Unpack, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,16 @@ from ramekin.merge.inputs import ModelInput, check_copies, head_is_stored_embedd
 from ramekin.merge.method import Method, Prepared
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter
-from ramekin.merge.plan import Dtype, MergePlan, OpenMerge, check_output, check_space, open_merge, used_models
+from ramekin.merge.plan import (
+    Dtype,
+    MergeArguments,
+    MergePlan,
+    OpenMerge,
+    check_asked_output,
+    check_space,
+    open_merge,
+    used_models,
+)
 from ramekin.merge.post import Svc
 from ramekin.merge.settings import replace_scaling_factor, settings_to_json
 from ramekin.merge.statistics import ModelStatistics
@@ -147,6 +156,11 @@ def merge(
     (report,) = _merge(
         method,
         [(None, output)],
+        shard_bytes=shard_bytes,
+        overwrite=overwrite,
+        verify=verify,
+        walking=Walking(device, threads, chunk_length, progress),
+        about=about,
         base=base,
         models=models,
         settings=settings,
@@ -154,11 +168,6 @@ def merge(
         post=post,
         align=align,
         dtype=dtype,
-        shard_bytes=shard_bytes,
-        overwrite=overwrite,
-        verify=verify,
-        walking=Walking(device, threads, chunk_length, progress),
-        about=about,
     )
     return report
 
@@ -167,17 +176,12 @@ def merge_factors(
     method: str,
     factors: Sequence[float],
     *,
-    base: Path | None,
-    models: Sequence[ModelInput],
     outputs: Sequence[Path],
-    settings: Mapping[str, object],
-    statistics: Sequence[Path] = (),
-    post: Mapping[str, object] | None = None,
-    dtype: Dtype = "same",
     shard_bytes: int | None = None,
     overwrite: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
+    **asked: Unpack[MergeArguments],
 ) -> tuple[MergeReport, ...]:
     """Merge with several scaling factors at once: the inputs are read as often as for one.
 
@@ -193,16 +197,11 @@ def merge_factors(
     return _merge(
         method,
         list(zip(factors, outputs, strict=True)),
-        base=base,
-        models=models,
-        settings=settings,
-        statistics=statistics,
-        post=post,
-        dtype=dtype,
         shard_bytes=shard_bytes,
         overwrite=overwrite,
         verify=verify,
         walking=Walking(progress=progress),
+        **asked,
     )
 
 
@@ -295,40 +294,23 @@ def _merge(
     method: str,
     targets: Sequence[tuple[float | None, Path]],
     *,
-    base: Path | None,
-    models: Sequence[ModelInput],
-    settings: Mapping[str, object],
-    statistics: Sequence[Path],
-    post: Mapping[str, object] | None,
-    align: Mapping[str, object] | None = None,
-    dtype: Dtype,
     shard_bytes: int | None,
     overwrite: bool,
     verify: bool,
     walking: Walking,
     about: Mapping[str, object] = _NOTHING,
+    **asked: Unpack[MergeArguments],
 ) -> tuple[MergeReport, ...]:
     started = time.monotonic()
-    models = used_models(find_method(method), base, models)
+    base = asked["base"]
+    models = asked["models"] = used_models(find_method(method), base, asked["models"])
     outputs = [output for _, output in targets]
     if len({output.resolve() for output in outputs}) != len(outputs):
         raise UsageError("two outputs are the same folder", got=", ".join(map(str, outputs)))
     for output in outputs:
-        check_output(output, base, models, statistics, overwrite=overwrite)
+        check_asked_output(output, asked, overwrite=overwrite)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(
-            open_merge(
-                method,
-                base=base,
-                models=models,
-                settings=settings,
-                statistics=statistics,
-                post=post,
-                align=align,
-                dtype=dtype,
-                outputs=outputs,
-            )
-        )
+        opened = stack.enter_context(open_merge(method, outputs=outputs, **asked))
         check_space(outputs, opened.plan.bytes_written)
         settings_of = [_settings_of(opened, factor) for factor, _ in targets]
         parents = stack.enter_context(hashing(base, models, opened.statistics, verify=verify))
