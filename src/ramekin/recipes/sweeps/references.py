@@ -89,7 +89,8 @@ def references_of(config: AbstractVerbConfig, swept: Sequence[str], job: PointJo
             found.append((name, {"model": model, **on}, tasks))
     jobs, points = [], []
     for place, (name, keys, tasks) in enumerate(found):
-        label = f"reference={place}-{re.sub('[^A-Za-z0-9_.-]+', '-', name).strip('-.')[-60:]}"
+        last = name.rstrip("/").rpartition("/")[2]
+        label = f"reference={place}-{re.sub('[^A-Za-z0-9_.-]+', '-', last).strip('-.')[:60]}"
         words = words_of({**asked.keys, **keys, "tasks": list(tasks)})
         points.append(SweepPoint(label, (name,), tuple(words)))
         jobs.append(
