@@ -285,8 +285,12 @@ def _outcome(status: int, place: Place) -> str:
 
 
 def _environment(*, ours: bool) -> dict[str, str]:
-    """No network for anybody; a peer does not find our modules, and we find them from any folder."""
+    """No network for anybody; a peer does not find our modules, and we find them from any folder.
+
+    Everyone keeps compiled modules, as installed packages do: the uncounted runs compile them.
+    """
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     found = environment.pop("PYTHONPATH", "")
     if ours and found:
         environment["PYTHONPATH"] = os.pathsep.join(
