@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ramekin.errors import UsageError
 from ramekin.recipes.compose import compose
 from ramekin.recipes.groups import group_options
+from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.runs import config_text
-from ramekin.recipes.schema import EvaluateConfig, FuseConfig, MergeConfig, RunConfig, TrainConfig
+from ramekin.recipes.schema import EvaluateConfig, FuseConfig, RunConfig, TrainConfig
 
 POOL = "modelpool=Seq2SeqLMPool/flan-t5-base_glue"
 TASKS = "taskpool=flan-t5_glue_text_generation"

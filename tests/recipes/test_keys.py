@@ -3,7 +3,8 @@
 import pytest
 
 from ramekin.recipes.keys import full_key, key_problem
-from ramekin.recipes.schema import FuseConfig, MergeConfig, RunConfig, TrainConfig
+from ramekin.recipes.merge_schema import MergeConfig
+from ramekin.recipes.schema import FuseConfig, RunConfig, TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ PLACES, SILENT = Places(), SilentProgress()
 def mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]) -> Path:
     """A tiny stand-in for `mini/base`; the working folder is empty."""
     folder = make_checkpoint(tmp_path / "cache" / "mini-base", seed=0)
-    monkeypatch.setattr("ramekin.recipes.models.ensure_world_base", lambda name, seed, progress: folder)
+    monkeypatch.setattr("ramekin.recipes.bases.world.ensure_world_base", lambda name, seed, progress: folder)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder

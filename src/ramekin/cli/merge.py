@@ -45,7 +45,7 @@ def merge(
     and shows the plan; ramekin merge check shows everything that stands in the way.
     """
     from ramekin.recipes.compose import compose
-    from ramekin.recipes.schema import MergeConfig
+    from ramekin.recipes.merge_schema import MergeConfig
 
     refuse_several("merge")
     values = _values(mergekit, config)

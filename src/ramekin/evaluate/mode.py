@@ -7,11 +7,13 @@ of models or of how the rules are carried out.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 from ramekin.registry import Registry
 from ramekin.text.prompting.thought import TRIGGER
-from ramekin.text.task import Kind
+
+if TYPE_CHECKING:
+    from ramekin.text.task import Kind
 
 __all__ = ["MODES", "Direction", "Mode", "Normalisation"]
 
@@ -49,7 +51,7 @@ class Mode:
     normalisation: Normalisation = "none"
     """Where options are ranked: what their log-probability is divided by. `tokens` are those that are scored,
     `characters` and `bytes` (of UTF-8) those of the text."""
-    headline: Mapping[Kind, str | None] = field(default_factory=dict)
+    headline: Mapping["Kind", str | None] = field(default_factory=dict)
     """The main metric by kind of answer; None or absent: the task's first."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """What the peer's report calls a metric, where its name differs from ours."""
@@ -67,7 +69,7 @@ class Mode:
         return {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
 
-_ACCURACY: Mapping[Kind, str | None] = MappingProxyType(
+_ACCURACY: Mapping["Kind", str | None] = MappingProxyType(
     {"classification": "accuracy", "multiple_choice": "accuracy", "text": "accuracy"}
 )
 """The headline where options are ranked; free text has options in some templates of promptsource's."""

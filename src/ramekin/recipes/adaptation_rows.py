@@ -3,10 +3,14 @@
 This module loads neither weights nor torch.
 """
 
+from typing import TYPE_CHECKING
+
 from ramekin.errors import UsageError
-from ramekin.recipes.data import TaskExamples, training_examples
+from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.places import places_of
-from ramekin.recipes.schema import MergeConfig
+
+if TYPE_CHECKING:
+    from ramekin.recipes.data import TaskExamples
 
 __all__ = ["collects_on_the_way", "examples_of_models", "learns_on_the_way"]
 
@@ -25,12 +29,14 @@ def learns_on_the_way(config: MergeConfig) -> bool:
     return find_method(config.method["name"]).learns(parse_method(config.method))
 
 
-def examples_of_models(config: MergeConfig) -> tuple[TaskExamples, ...]:
+def examples_of_models(config: MergeConfig) -> tuple["TaskExamples", ...]:
     """The rows of each model's task.
 
     Raises:
         UsageError: there is not one task for each model.
     """
+    from ramekin.recipes.data import training_examples
+
     if len(config.data.tasks) != len(config.models):
         raise UsageError(
             f"{config.method['name']} needs the task of each model, to read rows of it",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import UsageError
 from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_models, learns_on_the_way
+from ramekin.recipes.merge_schema import AbstractModelsConfig, MergeConfig
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
-from ramekin.recipes.schema import AbstractModelsConfig, MergeConfig
 
 if TYPE_CHECKING:
     from ramekin.merge.inputs import ModelInput

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from ramekin.recipes.schema import AbstractMergeConfig, MethodConfig
+from ramekin.recipes.merge_schema import AbstractMergeConfig, MethodConfig
 
 __all__ = ["CheckConfig"]
 

@@ -15,10 +15,10 @@ from ramekin.files import refuse_existing
 from ramekin.recipes.adaptation import Granularity
 from ramekin.recipes.adaptation_rows import examples_of_models
 from ramekin.recipes.in_place import fits_in_memory
+from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.merge_statistics import data_facts, encoded_examples
 from ramekin.recipes.places import pick_device, set_threads
 from ramekin.recipes.progress import AbstractProgress
-from ramekin.recipes.schema import MergeConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

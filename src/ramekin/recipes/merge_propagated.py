@@ -21,10 +21,10 @@ from ramekin.merge.plan import DTYPES, open_models
 from ramekin.merge.post import Svc, parse_post
 from ramekin.merge.stream import Lazy, NamedReader
 from ramekin.recipes.adaptation_rows import examples_of_models
+from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.merge_statistics import data_facts, encoded_examples
 from ramekin.recipes.places import pick_device, set_threads
 from ramekin.recipes.progress import AbstractProgress
-from ramekin.recipes.schema import MergeConfig
 from ramekin.weights.dtypes import Floats, rounded
 from ramekin.weights.lineage import weights_sha256
 from ramekin.weights.statistics import KindFacts, StatisticsFacts, write_arrays, write_statistics

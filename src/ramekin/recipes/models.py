@@ -5,20 +5,16 @@ A name is a folder, a hub id (looked for below `hub_root` first), or one of `min
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ramekin.recipes.bases.tiny import TINY_BASE, ensure_tiny_base
-from ramekin.recipes.bases.world import WORLD_BASES, ensure_world_base
+from ramekin.recipes.bases.names import MADE_HERE, TINY_BASE, WORLD_BASES
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
-__all__ = ["MADE_HERE", "locate", "locate_base", "locate_tokenizer", "open_named"]
-
-MADE_HERE: Final[tuple[str, ...]] = (*WORLD_BASES, TINY_BASE)
-"""The models that are made on the spot."""
+__all__ = ["locate", "locate_base", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bool = True) -> Path:
@@ -35,9 +31,14 @@ def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bo
     """
     from ramekin.weights.locate import locate_checkpoint
 
+    # What makes them knows tasks and templates, which take a while to load.
     if name in WORLD_BASES and not Path(name).exists():
+        from ramekin.recipes.bases.world import ensure_world_base
+
         return ensure_world_base(name, places.world_seed, progress)
     if name == TINY_BASE and not Path(name).exists():
+        from ramekin.recipes.bases.tiny import ensure_tiny_base
+
         return ensure_tiny_base(progress)
     return locate_checkpoint(name, hub_root=places.hub_root, weights=weights)
 

@@ -6,7 +6,7 @@ keyword arguments and knows none of these models. Importing this module loads py
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -19,9 +19,11 @@ from pydantic import (
     model_validator,
 )
 
-from ramekin.catalog import TasksRoot, load_task
 from ramekin.errors import RamekinError, UsageError
 from ramekin.evaluate.mode import MODES
+
+if TYPE_CHECKING:
+    from ramekin.catalog import TasksRoot
 
 __all__ = [
     "AbstractSettings",
@@ -46,8 +48,12 @@ PositiveInt: TypeAlias = Annotated[int, Field(gt=0)]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 
 
-def refuse_unknown_tasks(names: Sequence[str], tasks_root: TasksRoot) -> None:
+def refuse_unknown_tasks(names: Sequence[str], tasks_root: "TasksRoot") -> None:
     """Refuse names of tasks that the catalogue does not have, all at once."""
+    if not names:
+        return  # the catalogue takes a while to load
+    from ramekin.catalog import load_task
+
     all_or_value_error(lambda name: load_task(name, tasks_root=tasks_root), names)
 
 
@@ -151,6 +157,8 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
     def _is_of_each_task(cls, value: str, info: ValidationInfo) -> str:
         names, root = named_tasks(info), info.data.get("tasks_root")
         if value not in ("first", "all"):
+            from ramekin.catalog import load_task
+
             all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)
         return value
 

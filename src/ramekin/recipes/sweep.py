@@ -19,8 +19,9 @@ from ramekin import errors
 from ramekin.errors import DataError, RamekinError, UsageError, WeightsError
 from ramekin.files import folder_lock, write_json, write_text
 from ramekin.recipes import schema
+from ramekin.recipes.bases.names import MADE_HERE
 from ramekin.recipes.compose import compose
-from ramekin.recipes.models import MADE_HERE, locate
+from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress

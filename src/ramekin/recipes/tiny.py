@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ramekin.catalog import Catalog
-from ramekin.recipes.bases.tiny import TINY_BASE
+from ramekin.recipes.bases.names import TINY_BASE
 from ramekin.recipes.mixture_config import MixtureConfig
 from ramekin.recipes.schema import TrainConfig
 from ramekin.train.recipe import Recipe

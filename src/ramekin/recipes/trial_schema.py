@@ -4,7 +4,7 @@ from typing import Self, final
 
 from pydantic import model_validator
 
-from ramekin.recipes.schema import AbstractModelsConfig, MethodConfig
+from ramekin.recipes.merge_schema import AbstractModelsConfig, MethodConfig
 from ramekin.recipes.settings import AbstractTaskVerbConfig, ModeName, PositiveInt
 
 __all__ = ["AbstractTrialConfig", "TrialConfig"]

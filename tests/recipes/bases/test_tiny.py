@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ramekin.recipes.bases.tiny import TINY_BASE, ensure_tiny_base
+from ramekin.recipes.bases.names import TINY_BASE
+from ramekin.recipes.bases.tiny import ensure_tiny_base
 from ramekin.recipes.models import open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress

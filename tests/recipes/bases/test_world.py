@@ -9,7 +9,8 @@ import pytest
 from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.recipes.bases.made import make_base
-from ramekin.recipes.bases.world import WORLD_BASES, refuse_another, world_base_folder, world_base_settings
+from ramekin.recipes.bases.names import WORLD_BASES
+from ramekin.recipes.bases.world import refuse_another, world_base_folder, world_base_settings
 from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.models import locate
 from ramekin.recipes.places import Places

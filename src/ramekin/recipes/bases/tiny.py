@@ -16,13 +16,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ramekin.catalog import Catalog
+from ramekin.recipes.bases.names import TINY_BASE
 from ramekin.recipes.places import cache_root
 from ramekin.recipes.progress import AbstractProgress
 from ramekin.text.render import render_or_skip
 
-__all__ = ["TINY_BASE", "ensure_tiny_base"]
+__all__ = ["ensure_tiny_base"]
 
-TINY_BASE = "tiny/base"
 _SHAPE: Final[Mapping[str, Any]] = MappingProxyType(
     {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 )

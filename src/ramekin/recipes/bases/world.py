@@ -15,6 +15,7 @@ from typing import Any, final
 
 from ramekin.errors import UsageError
 from ramekin.recipes.bases.made import make_base
+from ramekin.recipes.bases.names import WORLD_BASES
 from ramekin.recipes.compose import compose
 from ramekin.recipes.data import training_examples
 from ramekin.recipes.groups import CONF
@@ -25,21 +26,12 @@ from ramekin.recipes.settings import AbstractSettings
 from ramekin.text.strict_yaml import read_yaml
 
 __all__ = [
-    "WORLD_BASES",
     "WorldBaseConfig",
     "ensure_world_base",
     "refuse_another",
     "world_base_folder",
     "world_base_settings",
 ]
-
-WORLD_BASES: tuple[str, ...] = (
-    "mini/base",
-    "mini/text",
-    "mini/study_small",
-    "mini/study_base",
-    "mini/study_large",
-)
 
 
 @final

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from ramekin.recipes.bases.made import MadeBase, make_base
-from ramekin.recipes.bases.world import WORLD_BASES, ensure_world_base, refuse_another
+from ramekin.recipes.bases.names import WORLD_BASES
+from ramekin.recipes.bases.world import ensure_world_base, refuse_another
 from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.examination import Examination, examined_rows
 from ramekin.recipes.merge import run_merge
