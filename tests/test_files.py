@@ -21,6 +21,7 @@ from ramekin.files import (
     file_lock,
     folder_lock,
     refuse_existing,
+    refuse_inputs,
     remove_leftovers,
     remove_old_leftovers,
     scratch_directory,
@@ -478,6 +479,56 @@ class TestFileLock:
         (tmp_path / "f").write_text("")
         with pytest.raises(ResourceError, match="cannot write: .*/f/g"), file_lock(tmp_path / "f" / "g"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "word"),
+    [
+        ("a", ["b", "a"], "is one of"),
+        ("a/../a/.", ["a"], "is one of"),
+        ("", ["a"], "holds one of"),
+        ("a", ["b", "a/c/d"], "holds one of"),
+        ("link", ["a/c"], "holds one of"),
+    ],
+)
+def test_an_output_that_is_or_holds_an_input_is_refused(tmp_path, output, inputs, word):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(UsageError, match=f"the output {word} the inputs.*choose another output"):
+        refuse_inputs(tmp_path / output, [tmp_path / each for each in inputs])
+    refuse_inputs(tmp_path / "a" / "new", [tmp_path / "a"])  # what lies in one is for the caller
+    refuse_inputs(tmp_path / "ab", [tmp_path / "a"])
+
+
+def test_a_folder_that_another_process_made_meanwhile_is_kept(tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(UsageError, match="never overwritten unasked"), atomic_directory(output) as folder:
+        (folder / "ours").write_text("1")
+        output.mkdir()
+        (output / "theirs").write_text("2")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
+def test_the_folder_one_works_in_is_no_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for output in (Path(), Path("/"), tmp_path / "a" / ".."):
+        with (
+            pytest.raises(UsageError, match="cannot be this folder"),
+            atomic_directory(output, overwrite=True),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_behind_a_link_its_target_is_replaced_and_the_link_stays(tmp_path, there):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    if there:
+        (tmp_path / "target").mkdir()
+        (tmp_path / "target" / "old").write_text("1")
+    with atomic_directory(tmp_path / "link", overwrite=True) as folder:
+        (folder / "new").write_text("2")
+    assert (tmp_path / "link").is_symlink() and [p.name for p in (tmp_path / "target").iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]
 
 
 def test_sync_directory_closes_what_it_opens(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +28,7 @@ __all__ = [
     "file_lock",
     "folder_lock",
     "refuse_existing",
+    "refuse_inputs",
     "remove_leftovers",
     "remove_old_leftovers",
     "scratch_directory",
@@ -122,6 +123,24 @@ def refuse_existing(output: Path, *, overwrite: bool) -> None:
         )
 
 
+def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is or holds one of the inputs, which would go with what is replaced.
+
+    Raises:
+        UsageError: it is.
+    """
+    place = output.resolve()
+    for each in inputs:
+        found = each.resolve()
+        if place == found or place in found.parents:
+            raise UsageError(
+                "the output is one of the inputs" if place == found else "the output holds one of the inputs",
+                where=str(output),
+                got=str(each),
+                fix="choose another output",
+            )
+
+
 @contextlib.contextmanager
 def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary sibling folder that becomes `output` when the block ends without an exception.
@@ -134,7 +153,7 @@ def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]
         UsageError: `output` exists and `overwrite` is false.
         ResourceError: the disk is full or the place cannot be written.
     """
-    output = Path(output)
+    output = _own_path(output)
     remove_leftovers(output)
     refuse_existing(output, overwrite=overwrite)
     with _disk_errors(output):
@@ -145,6 +164,7 @@ def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]
         try:
             yield temporary
             _sync_tree(temporary)
+            refuse_existing(output, overwrite=overwrite)  # by another process, while this was made
             _put_in_place(temporary, output)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -160,7 +180,7 @@ def scratch_directory(output: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full or the place cannot be written.
     """
-    output = Path(output)
+    output = _own_path(output)
     remove_leftovers(output)
     with _disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -273,6 +293,18 @@ def _open_locked(path: Path) -> BinaryIO:
             file.close()
             raise
         file.close()
+
+
+def _own_path(output: Path) -> Path:
+    """A folder's path by its own name, behind links, so that it can be renamed.
+
+    Raises:
+        UsageError: it is the root, or the folder that this process works in.
+    """
+    place = Path(output).resolve()
+    if not place.name or place == Path.cwd():
+        raise UsageError("the output cannot be this folder", where=str(place), fix="name one inside it")
+    return place
 
 
 def _sibling(output: Path, what: str) -> Path:

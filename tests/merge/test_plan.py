@@ -111,7 +111,7 @@ def test_an_output_that_exists_or_is_an_input(world, family) -> None:
 
 def test_a_disk_that_is_too_full(world, family, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    with pytest.raises(ResourceError, match=r"the disk is too full for the output: .*GB free, got 0.00 GB"):
+    with pytest.raises(ResourceError, match=r"the disk is too full for the output: .*MB free, got 0.0 MB"):
         plan_merge(
             "task_arithmetic",
             base=family[0],
@@ -145,3 +145,12 @@ def test_what_is_one_tensor_under_several_names_is_told(world, tied: bool) -> No
     assert plan.bytes_free is not None and plan.bytes_free > plan.bytes_written
     nothing = plan_merge("simple_average", base=base, models=[model], output=(), settings={})
     assert nothing.second_names == () and nothing.bytes_free is None
+
+
+@pytest.mark.parametrize("output", [".", "base", "base/merged"])
+def test_an_output_is_no_input_and_neither_holds_one_nor_lies_in_one(world, family, output: str) -> None:
+    base, models = family
+    place = {".": base.parent, "base": base, "base/merged": base / "merged"}[output]
+    with pytest.raises(UsageError, match=r"the output (is|holds|lies in) one of the inputs"):
+        plan_merge("task_arithmetic", base=base, models=models, output=place, settings={}, overwrite=True)
+    assert (base / "config.json").is_file()

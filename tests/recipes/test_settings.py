@@ -46,3 +46,27 @@ def test_a_task_and_tasks_are_taken_together() -> None:
 def test_quarantine_has_its_file(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="go together"):
         EvaluateConfig.model_validate({"model": "m", "task": "mini/rte", **values})
+
+
+@pytest.mark.parametrize("output", ["runs", "runs/rte", "runs/rte/../rte"])
+def test_nothing_that_is_read_is_overwritten(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/rte").mkdir(parents=True)
+    Path("runs/rte/config.json").write_text("{}")
+    values = {"model": "runs/rte", "task": "mini/rte", "output": output}
+    with pytest.raises(ValidationError, match=r"output: the output .* one of the inputs: .*got runs/rte"):
+        EvaluateConfig.model_validate({**values, "overwrite": True})
+    EvaluateConfig.model_validate(values)  # which the verb refuses as it exists
+    EvaluateConfig.model_validate({**values, "output": "runs/other", "overwrite": True})
+    merge = {"method": {"name": "simple_average"}, "models": ["a", "runs/rte"], "overwrite": True}
+    with pytest.raises(ValidationError, match="one of the inputs"):
+        MergeConfig.model_validate({**merge, "output": output})
+
+
+def test_data_that_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    values = {"model": "m", "task": "mini/rte", "data_root": str(tmp_path / "data"), "overwrite": True}
+    with pytest.raises(ValidationError, match="holds one of the inputs"):
+        EvaluateConfig.model_validate({**values, "output": str(tmp_path)})

@@ -3,6 +3,7 @@
 This module knows nothing of files, names or settings.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +13,8 @@ from ramekin.merge.array import Array, namespace
 __all__ = ["MergeFunc", "elected", "shares", "summed"]
 
 MergeFunc = Literal["sum", "mean", "max"]
+
+_ROUNDING = 1e-9
 
 
 def summed(arrays: Sequence[Array], weights: Sequence[float] | None = None) -> Array:
@@ -49,8 +52,8 @@ def shares(weights: Sequence[float], *, where: str = "weights") -> tuple[float, 
     >>> shares([1, 3])
     (0.25, 0.75)
     """
-    total = sum(weights)
-    if total == 0:
+    total = math.fsum(weights)
+    if abs(total) <= _ROUNDING * math.fsum(map(abs, weights)):  # 0.1 + 0.2 - 0.3 is not 0
         raise UsageError(
             "the weights add to zero",
             where=where,
@@ -73,7 +76,9 @@ def elected(
     Args:
         deltas: of each model, trimmed, of one shape.
         weights: how much each delta counts; None counts each once.
-        merge_func: the `sum` of the agreeing values, their `mean` by weight, or the largest (`max`).
+        merge_func: the `sum` of the agreeing values, their `mean` by the size of the weights (mergekit
+            divides by the weights themselves, which of a negative one turns the sign round), or the largest
+            (`max`).
         zero_sign: -1, 0 or 1, the sign elected where the deltas add to zero.
 
     >>> import numpy as np
@@ -96,8 +101,8 @@ def elected(
         positive += high
         negative += low
         if merge_func == "mean":
-            num_positive += factor * xp.astype(value > 0, value.dtype)
-            num_negative += factor * xp.astype(value < 0, value.dtype)
+            num_positive += abs(factor) * xp.astype(value > 0, value.dtype)
+            num_negative += abs(factor) * xp.astype(value < 0, value.dtype)
     if merge_func == "mean":
         positive /= xp.where(num_positive == 0, xp.ones_like(total), num_positive)
         negative /= xp.where(num_negative == 0, xp.ones_like(total), num_negative)

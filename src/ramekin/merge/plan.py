@@ -15,7 +15,7 @@ from typing import Any, Literal, Required, TypedDict, Unpack, final
 from threadpoolctl import threadpool_limits
 
 from ramekin.errors import ResourceError, UsageError
-from ramekin.files import refuse_existing
+from ramekin.files import refuse_existing, refuse_inputs
 from ramekin.merge.alignment import aligned, parse_alignment
 from ramekin.merge.check_method import check_method, check_settings
 from ramekin.merge.examine import examine
@@ -333,15 +333,20 @@ def check_output(
     *,
     overwrite: bool,
 ) -> None:
-    """Refuse an output that exists (unless it may be overwritten) or is one of the inputs.
+    """Refuse an output that exists (unless it may be overwritten), is or holds an input, or lies in one.
 
     Raises:
-        UsageError: it is.
+        UsageError: it does.
     """
-    for folder in (*_folders(base, models), *statistics):
-        if output.resolve() == folder.resolve():
+    inputs = (*_folders(base, models), *statistics)
+    refuse_inputs(output, inputs)
+    for folder in inputs:
+        if folder.resolve() in output.resolve().parents:
             raise UsageError(
-                "the output is one of the inputs", where=str(output), fix="choose another output"
+                "the output lies in one of the inputs, which holds what its manifest lists and no more",
+                where=str(output),
+                got=str(folder),
+                fix="choose another output",
             )
     refuse_existing(output, overwrite=overwrite)
 
@@ -359,8 +364,8 @@ def check_space(outputs: Sequence[Path], needed: int) -> None:
         raise ResourceError(
             "the disk is too full for the output",
             where=str(outputs[0]),
-            expected=f"{needed / 1e9:.2f} GB free",
-            got=f"{free / 1e9:.2f} GB",
+            expected=f"{needed / 1e6:,.1f} MB free",
+            got=f"{free / 1e6:,.1f} MB",
             fix="free some space, or choose another output",
         )
 

@@ -38,7 +38,7 @@ from ramekin.merge.post import Svc
 from ramekin.merge.settings import replace_scaling_factor, settings_to_json
 from ramekin.merge.statistics import ModelStatistics
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece
-from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer
+from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer, read_beside
 from ramekin.weights.config import CONFIG
 from ramekin.weights.lineage import Lineage, Parent, recorded_sha256, weights_sha256, write_manifest
 from ramekin.weights.verify import verify_checkpoint
@@ -416,7 +416,7 @@ def _copy_rest(folder: Path, source: Path, models: Sequence[ModelInput]) -> None
     """Copy configuration and tokenizer byte for byte; the tokenizer of the first folder that has one."""
     for name in (CONFIG, GENERATION_CONFIG):
         if (source / name).is_file():
-            write_bytes(folder / name, (source / name).read_bytes())
+            write_bytes(folder / name, read_beside(source / name))
     for place in (source, *(model.folder for model in models)):
         if has_tokenizer(place):
             copy_tokenizer(place, folder)

@@ -13,7 +13,7 @@ from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_mod
 from ramekin.recipes.merge_schema import AbstractModelsConfig, MergeConfig
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import Places, places_of
+from ramekin.recipes.places import Places, merging_device, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def run_merge(
     from ramekin.merge.run import Walking, merge
 
     with reading(progress, f"{method['name']} of {len(models)} models") as on_read:
-        where = device_of("cpu" if device == "auto" else device)
+        where = device_of(merging_device(device))
         if adapter_rank is None:
             write = partial(
                 merge, shard_bytes=shard_bytes, device=where, threads=threads or None, progress=on_read

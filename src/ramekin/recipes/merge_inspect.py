@@ -15,7 +15,7 @@ from ramekin.recipes.merge import model_input
 from ramekin.recipes.merge_inspect_schema import InspectConfig
 from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import places_of
+from ramekin.recipes.places import merging_device, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 from ramekin.recipes.results import machine, report_text
 from ramekin.recipes.runs import command_line, run_folder
@@ -82,7 +82,7 @@ def _inspected(config: InspectConfig, folder: Path | None, progress: AbstractPro
             density=config.density,
             rank=config.rank,
             with_spectra=config.spectra,
-            device=device_of("cpu" if config.device == "auto" else config.device),
+            device=device_of(merging_device(config.device)),
             threads=config.threads or None,
             progress=on_read,
         )

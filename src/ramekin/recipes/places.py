@@ -8,7 +8,7 @@ from typing import final
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.sources.rows import STRICT, BadRows
 
-__all__ = ["Places", "cache_root", "pick_device", "places_of", "set_threads"]
+__all__ = ["Places", "cache_root", "merging_device", "pick_device", "places_of", "set_threads"]
 
 
 @final
@@ -60,6 +60,15 @@ def pick_device(asked: str) -> str:
 
         return str(present_device(asked))
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def merging_device(asked: str) -> str:
+    """The device for `device=auto` where most is reading and writing: the processor, which needs no torch.
+
+    Raises:
+        UsageError: the machine has no such device.
+    """
+    return "cpu" if asked in ("auto", "cpu") else pick_device(asked)
 
 
 def set_threads(asked: int) -> None:

@@ -4,7 +4,7 @@ This is the edge: what a user may write, with types, bounds and defaults. The li
 keyword arguments and knows none of these models. Importing this module loads pydantic and nothing heavier.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_origin
 
@@ -21,6 +21,7 @@ from pydantic import (
 
 from ramekin.errors import RamekinError, UsageError
 from ramekin.evaluate.mode import MODES
+from ramekin.files import refuse_inputs
 
 if TYPE_CHECKING:
     from ramekin.catalog import TasksRoot
@@ -37,6 +38,9 @@ __all__ = [
     "named_tasks",
     "refuse_unknown_tasks",
 ]
+
+
+_READ = ("config.json", "adapter_config.json", "statistics.json")
 
 
 def _expanded(value: Any) -> Any:
@@ -86,6 +90,20 @@ def _known_mode(mode: str) -> str:
 ModeName: TypeAlias = Annotated[str, AfterValidator(_known_mode)]
 
 
+def _folders_in(values: Any, key: str = "") -> Iterator[Path]:
+    """The folders that a configuration says are read: models, adapters, statistics, places of data."""
+    if isinstance(values, Mapping):
+        for inner, value in values.items():
+            yield from _folders_in(value, str(inner))
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _folders_in(value, key)
+    elif isinstance(values, str) and values:
+        folder = Path(values).expanduser()
+        if key.endswith("_root") or any((folder / name).is_file() for name in _READ):
+            yield folder
+
+
 class AbstractSettings(BaseModel):
     """A group of keys: unknown ones are refused, and nothing changes after validation.
 
@@ -129,6 +147,15 @@ class AbstractVerbConfig(AbstractSettings):
     """What a row of a data file that cannot be used does; rows left out are counted."""
     quarantine: UserPath | None = None
     """With `bad_rows=quarantine`, the JSONL file that bad rows are written to with the reason."""
+
+    @model_validator(mode="after")
+    def _overwrites_nothing_it_reads(self) -> Self:
+        if self.overwrite and self.output is not None and self.output.exists():
+            try:
+                refuse_inputs(self.output, _folders_in(self.model_dump(mode="json", exclude={"output"})))
+            except UsageError as error:
+                raise ValueError(f"output: {error}") from error
+        return self
 
     @model_validator(mode="after")
     def _quarantine_has_a_file(self) -> Self:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ramekin.errors import WeightsError
 from ramekin.files import write_bytes
 
-__all__ = ["GENERATION_CONFIG", "TOKENIZER_FILES", "copy_tokenizer", "has_tokenizer"]
+__all__ = ["GENERATION_CONFIG", "TOKENIZER_FILES", "copy_tokenizer", "has_tokenizer", "read_beside"]
 
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER_FILES = (
@@ -36,7 +36,24 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             fix="name the folder of the base checkpoint",
         )
     for path in _present(source, TOKENIZER_FILES):
-        write_bytes(folder / path.name, path.read_bytes())
+        write_bytes(folder / path.name, read_beside(path))
+
+
+def read_beside(path: Path) -> bytes:
+    """A small file of a checkpoint that is copied as it is.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            "cannot read a file of the checkpoint",
+            where=str(path),
+            got=error.strerror or str(error),
+            fix="allow this user to read it",
+        ) from error
 
 
 def has_tokenizer(folder: Path) -> bool:

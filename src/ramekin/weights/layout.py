@@ -75,8 +75,26 @@ class Layout:
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds a PEFT adapter and no whole model."""
     folder = Path(folder)
-    whole = (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
-    return (folder / ADAPTER_CONFIG).is_file() and not whole
+    whole = _has(folder, WEIGHTS) or _has(folder, INDEX)
+    return _has(folder, ADAPTER_CONFIG) and not whole
+
+
+def _has(folder: Path, name: str) -> bool:
+    """Whether a folder has a file.
+
+    Raises:
+        WeightsError: the folder may not be looked into.
+    """
+    try:
+        return (folder / name).is_file()
+    except OSError as error:
+        raise WeightsError(
+            "cannot look into the folder of a model",
+            where=str(folder),
+            got=error.strerror or str(error),
+            fix="allow this user to read it",
+            kind="no-weights",
+        ) from error
 
 
 def adapter_weights(folder: Path) -> Path:
@@ -104,10 +122,10 @@ def open_layout(folder: Path) -> Layout:
             index names a file outside the folder or one that is missing, or index and headers disagree.
     """
     folder = Path(folder)
-    if (folder / WEIGHTS).is_file():
+    if _has(folder, WEIGHTS):
         header = read_header(folder / WEIGHTS)
         return Layout(folder, MappingProxyType({WEIGHTS: header}), dict.fromkeys(header.tensors, WEIGHTS))
-    if (folder / INDEX).is_file():
+    if _has(folder, INDEX):
         return _open_shards(folder)
     raise _no_weights(folder)
 
