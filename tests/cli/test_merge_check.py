@@ -153,3 +153,11 @@ def test_nothing_heavy_is_loaded(models: str) -> None:
     words = [sys.executable, "-c", watch, "merge", "check", BASE, models, "method=ties_merging", "post=svc"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0 and done.stderr.endswith("[]"), done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("method", ["adamerging", "regmean_plus_plus"])
+def test_a_method_that_reads_rows_needs_a_task_of_each_model(ramekin: Run, method: str) -> None:
+    words = ("base=google/flan-t5-base", "models=[tanganke/flan-t5-base_glue-cola]", f"method={method}")
+    code, out, _ = ramekin("merge", "check", *words)
+    assert code == 2 and f"{method} needs the task of each model" in out and "add tasks=[…]" in out
+    assert ramekin("merge", "check", *words, "tasks=[mini/cola]")[0] == 0

@@ -108,3 +108,25 @@ def test_what_cannot_be_added() -> None:
     assert str(caught.value) == (
         "the weights add to zero: w: got 1, -1; fix: give other weights, or set normalize=false"
     )
+
+
+@pytest.mark.parametrize("weights", [(0.1, 0.2, -0.3), (1e20, -1e20), (1 / 3, 1 / 3, -2 / 3)])
+def test_weights_that_cancel_but_for_rounding_add_to_zero(weights: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="the weights add to zero"):
+        shares(weights)
+    assert shares((1e-30, 1e-30)) == (0.5, 0.5)
+
+
+@given(
+    values=st.lists(
+        st.tuples(st.floats(-3, 3), st.sampled_from([-2.0, -1.0, 0.5, 1.0])), min_size=1, max_size=5
+    )
+)
+def test_a_mean_has_the_elected_sign_whatever_the_weights(values: list[tuple[float, float]]) -> None:
+    deltas = [np.asarray([value]) for value, _ in values]
+    weights = [weight for _, weight in values]
+    (total,), (mean,) = summed(deltas, weights), elected(deltas, weights=weights, merge_func="mean")
+    agreeing = [(value * w, abs(w)) for value, w in values if value * w * (1 if total >= 0 else -1) > 0]
+    expected = sum(each for each, _ in agreeing) / sum(size for _, size in agreeing) if agreeing else 0.0
+    assert mean == pytest.approx(expected, abs=1e-12)
+    assert mean * total >= 0

@@ -283,3 +283,11 @@ def test_statistics_are_looked_at_by_their_headers(world, family) -> None:
         assert kinds(method, wrong) == ["statistics"], (method, wrong)
         with pytest.raises((UsageError, WeightsError)):
             merge(method, base=base, models=models, settings={}, statistics=wrong, output=world.root / "out")
+
+
+def test_an_embedding_that_cannot_be_counted_as_the_peer_does_is_found(world) -> None:
+    base, model = _bart(world, "base"), ModelInput("m", _bart(world, "m"))
+    found = preflight("ties_merging", base=base, models=[model], settings={"preset": "fusionbench"})
+    (error,) = [each for each in found.findings if each.severity == "error"]
+    assert "counting=fusionbench is known for T5 models only" in error.what
+    assert error.fix == "use counting=unique"

@@ -4,7 +4,7 @@ import pytest
 
 from ramekin.errors import UsageError
 from ramekin.merge.methods import METHODS, find_method
-from ramekin.merge.settings import settings_to_json
+from ramekin.merge.settings import parameter, parse_step, settings_to_json, share
 
 
 def _values(method: str, given: dict[str, object]) -> dict[str, object]:
@@ -103,3 +103,21 @@ def test_parameters_in_json_make_the_same_settings() -> None:
     written = json.loads(json.dumps(settings_to_json(settings)))
     assert {key: written[key] for key in given} == given
     assert find_method("dare").parse(written) == settings
+
+
+def test_settings_of_a_step_that_is_not_named_are_said_to_be_that() -> None:
+    for given in ({"alpha": 0.1}, {"name": "none", "alpha": 0.1}):
+        with pytest.raises(UsageError, match="settings of a step that is not named: expected one, got alpha"):
+            parse_step({"one": object}, given, what="a step", presets={})
+
+
+@pytest.mark.parametrize("given", [1e39, -1e39, float("inf"), 10**400])
+def test_a_number_that_fp32_does_not_hold_is_refused(given: float) -> None:
+    with pytest.raises(UsageError, match="x: expected a finite number"):
+        parameter()("x", given)
+
+
+def test_a_share_whose_inverse_fp32_does_not_hold_is_refused() -> None:
+    with pytest.raises(UsageError, match="x: expected 0, or a fraction from 1e-30 to 1, got 1e-300"):
+        share()("x", 1e-300)
+    assert share()("x", 0) == 0 and share()("x", 1e-30) == 1e-30

@@ -66,6 +66,11 @@ def check_settings(
         names: the tensors.
         labels: of the models.
     """
+    try:
+        method.check_names(settings, names)
+    except UsageError as error:
+        yield finding_of(error, models=labels, otherwise="setting")
+        return
     depths = places(names)
     for key, parameters in _parameters(settings):
         faults: dict[str, UsageError] = {}

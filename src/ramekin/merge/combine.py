@@ -10,7 +10,7 @@ from typing import Literal
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
 
-__all__ = ["MergeFunc", "elected", "shares", "summed"]
+__all__ = ["MergeFunc", "elected", "needs_election", "shares", "summed"]
 
 MergeFunc = Literal["sum", "mean", "max"]
 
@@ -62,6 +62,19 @@ def shares(weights: Sequence[float], *, where: str = "weights") -> tuple[float, 
             kind="weights-sum-to-zero",
         )
     return tuple(weight / total for weight in weights)
+
+
+def needs_election(merge_func: MergeFunc, *, elect: bool) -> None:
+    """Refuse a way of merging the values that were elected where none are.
+
+    Raises:
+        UsageError: it would be of no effect.
+    """
+    if merge_func != "sum" and not elect:
+        raise UsageError(
+            f"merge_func={merge_func} is for values of an elected sign, and without elect all are added",
+            fix="add elect=true, or leave out merge_func",
+        )
 
 
 def elected(

@@ -6,7 +6,7 @@ gives a direction, with no scaling factor in it, and the result is base + scalin
 number of scaling factors cost one reading. This module knows nothing of files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Generic, TypeVar, final
 
@@ -61,6 +61,8 @@ class Method(Generic[S]):
     """Settings by preset: the conventions of other tools and of the paper, where they differ from ours."""
     needs_base: bool = True
     min_models: int = 1
+    min_without_base: int = 1
+    """The least models where there is no base."""
     max_models: int | None = None
     uses_models: bool = True
     """Whether the models are read where there is a base; where there is none, the first is."""
@@ -74,6 +76,8 @@ class Method(Generic[S]):
     """Whether, once it has measured, a tensor's delta is a sum of the models' with a coefficient each."""
     check: Callable[[S, int], None] = lambda settings, num_models: None
     """Refuses settings that do not fit the number of models."""
+    check_names: Callable[[S, Sequence[str]], None] = lambda settings, names: None
+    """Refuses settings that do not fit the names of the tensors."""
     divides_weights: Callable[[S], bool] = lambda settings: getattr(settings, "normalize", False) is True
     """Whether `weights` are divided by their sum, which then cannot be 0."""
     statistics: StatisticsKind | None = None
@@ -110,7 +114,7 @@ class Method(Generic[S]):
             raise UsageError(
                 f"{self.name} needs the base the models were tuned from", fix="add base=…", kind="base-needed"
             )
-        least = max(self.min_models, 0 if has_base else 1)
+        least = max(self.min_models, 0 if has_base else self.min_without_base)
         if num_models < least:
             raise UsageError(
                 f"{self.name} was given {num_models or 'no'} model{'s' * (num_models != 1)}",

@@ -13,7 +13,6 @@ methods.
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -39,7 +38,8 @@ Check = Callable[[str, object], list[str]]
 """From a key and a value, what is wrong with it."""
 
 _AXES = {"depth": "network", "stack": "stack"}
-_LARGEST = sys.float_info.max
+_LARGEST = (2 - 2**-23) * 2.0**127  # of fp32, in which all is computed
+_SMALLEST_SHARE = 1e-30  # whose inverse fp32 has too
 _STACKS = ("encoder", "decoder")
 _LAYER = re.compile(r"(?:^|\.)(encoder|decoder)\..*?(?:block|layers?)\.(\d+)\.")
 
@@ -193,6 +193,8 @@ def check_share(key: str, value: object) -> list[str]:
     assert isinstance(value, int | float)
     if 1 < value <= 100:
         return [f"{key}: expected a fraction from 0 to 1, got {value:g}; fix: {key}={value / 100:g}"]
+    if 0 < value < _SMALLEST_SHARE:
+        return [f"{key}: expected 0, or a fraction from {_SMALLEST_SHARE:g} to 1, got {value:g}"]
     return [] if 0 <= value <= 1 else [f"{key}: expected a fraction from 0 to 1, got {value:g}"]
 
 

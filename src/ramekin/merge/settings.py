@@ -169,6 +169,13 @@ def parse_step(
         UsageError: no such step, unknown keys or values.
     """
     name = "none" if given is None else str(given.get("name"))
+    if given is not None and name in ("none", "None") and len(given) > ("name" in given):
+        raise UsageError(
+            f"settings of {what} that is not named",
+            got=", ".join(sorted(str(key) for key in given if key != "name")),
+            expected=" or ".join(kinds),
+            fix="name it, or leave them out",
+        )
     if given is None or (name == "none" and len(given) == 1):
         return None
     if name not in kinds:

@@ -3,7 +3,8 @@
 This module loads neither weights nor torch.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import UsageError
 from ramekin.recipes.merge_schema import MergeConfig
@@ -12,14 +13,41 @@ from ramekin.recipes.places import places_of
 if TYPE_CHECKING:
     from ramekin.recipes.data import TaskExamples
 
-__all__ = ["collects_on_the_way", "examples_of_models", "learns_on_the_way"]
+__all__ = [
+    "collects_on_the_way",
+    "examples_of_models",
+    "learns_on_the_way",
+    "reads_rows",
+    "refuse_lacking_tasks",
+]
+
+
+def reads_rows(method: Mapping[str, Any]) -> bool:
+    """Whether a method, with its settings, reads rows of each model's task while it merges."""
+    from ramekin.merge.methods import find_method, parse_method
+
+    found = find_method(method["name"])
+    return found.statistics == "propagated_gram" or found.learns(parse_method(method))
+
+
+def refuse_lacking_tasks(method: str, tasks: Sequence[str], models: Sequence[str]) -> None:
+    """Refuse another number of tasks than of models.
+
+    Raises:
+        UsageError: there is not one task for each model.
+    """
+    if len(tasks) != len(models):
+        raise UsageError(
+            f"{method} needs the task of each model, to read rows of it",
+            expected=f"{len(models)} tasks, in the order of the models",
+            got=", ".join(tasks) or "none",
+            fix="add tasks=[…]",
+        )
 
 
 def collects_on_the_way(config: MergeConfig) -> bool:
     """Whether the method of a merge collects what it needs while it merges."""
-    from ramekin.merge.methods import find_method
-
-    return find_method(config.method["name"]).statistics == "propagated_gram" or learns_on_the_way(config)
+    return reads_rows(config.method)
 
 
 def learns_on_the_way(config: MergeConfig) -> bool:
@@ -37,13 +65,7 @@ def examples_of_models(config: MergeConfig) -> tuple["TaskExamples", ...]:
     """
     from ramekin.recipes.data import training_examples
 
-    if len(config.data.tasks) != len(config.models):
-        raise UsageError(
-            f"{config.method['name']} needs the task of each model, to read rows of it",
-            expected=f"{len(config.models)} tasks, in the order of the models",
-            got=", ".join(config.data.tasks) or "none",
-            fix="add tasks=[…]",
-        )
+    refuse_lacking_tasks(config.method["name"], config.data.tasks, config.models)
     return tuple(
         found
         for task in config.data.tasks

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ramekin.errors import RamekinError
+from ramekin.errors import RamekinError, UsageError
 from ramekin.recipes.merge import adapter_base, method_settings
 from ramekin.recipes.merge_check_schema import CheckConfig
 from ramekin.recipes.models import locate
@@ -65,6 +65,7 @@ def check(config: CheckConfig, progress: AbstractProgress) -> tuple[Outcome, int
         except RamekinError as error:
             before.append(finding_of(error, models=(), otherwise="output"))
     method = config.method
+    before += _without_rows(config)
     found = preflight(
         None if method is None else method["name"],
         base=base,
@@ -76,6 +77,20 @@ def check(config: CheckConfig, progress: AbstractProgress) -> tuple[Outcome, int
         unopened=missing,
     )
     return Outcome({"format": FORMAT, **found.to_json()}, _text(found)), found.exit_code
+
+
+def _without_rows(config: CheckConfig) -> list["Finding"]:
+    """What stands in the way of a method that reads rows of each model's task while it merges."""
+    from ramekin.merge.findings import finding_of
+    from ramekin.recipes.adaptation_rows import reads_rows, refuse_lacking_tasks
+
+    if config.method is None or not reads_rows(config.method):
+        return []
+    try:
+        refuse_lacking_tasks(config.method["name"], config.data.tasks, config.models)
+    except UsageError as error:
+        return [finding_of(error, models=(), otherwise="setting")]
+    return []
 
 
 def _steps(config: CheckConfig) -> dict[str, Any]:

@@ -25,9 +25,15 @@ class AbstractTrialConfig(AbstractModelsConfig, AbstractTaskVerbConfig):
 
     @model_validator(mode="after")
     def _is_formed_from_models(self) -> Self:
-        from ramekin.merge.methods import find_method
+        from ramekin.merge.methods import find_method, parse_method
 
-        if find_method(self.method["name"]).statistics == "propagated_gram":
+        found = find_method(self.method["name"])
+        if found.learns(parse_method(self.method)):
+            raise ValueError(
+                f"method: {found.name} learns its weights on rows; merge to a folder, and evaluate that, or "
+                "give method.weights"
+            )
+        if found.statistics == "propagated_gram":
             raise ValueError(
                 f"method: {self.method['name']} reads rows while it merges; merge to a folder, and evaluate "
                 "that"

@@ -74,11 +74,12 @@ def test_a_small_tensor_keeps_its_largest_where_gamma_is_less_than_one_value() -
     assert found["w"].tolist() == [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize("end", [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+@pytest.mark.parametrize("end", [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.0, 0.0), (1e-9, 0.0), (1.0, 0.5)])
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_something_is_kept_always(end, size: int) -> None:
+def test_something_is_kept_wherever_something_is_asked_for(end, size: int) -> None:
     smallest, largest = left_out(size, *end)
-    assert smallest >= 0 and largest >= 0 and smallest + largest < size
+    assert smallest >= 0 and largest >= 0 and (smallest + largest < size) == (end[0] > 0)
+    assert (smallest, largest) == (0, 0) or end[0] < 1
     found = merge_arrays(
         "breadcrumbs", {"w": np.zeros(size)}, [{"w": np.arange(1.0, size + 1)}], density=end[0], gamma=end[1]
     )
@@ -105,3 +106,17 @@ def test_more_than_all_is_refused(make_models, density) -> None:
         match=r"density and gamma are more than all .*at most 1, got 0.95 \+ 0.1; fix: density=0.9",
     ):
         merge_arrays("breadcrumbs", base, tuned, walking=ALONE, density=density, gamma=0.1)
+
+
+def test_more_than_all_is_refused_whatever_the_pattern() -> None:
+    with pytest.raises(UsageError, match="density and gamma are more than all values"):
+        merge_arrays(
+            "breadcrumbs", {"w": [0.0]}, [{"w": [1.0]}], density={"encoder": 0.5, ".*": 0.9}, gamma=0.2
+        )
+
+
+@pytest.mark.parametrize("method", ["breadcrumbs", "dare"])
+def test_what_is_for_elected_values_needs_an_election(method: str) -> None:
+    with pytest.raises(UsageError, match="merge_func=mean is for values of an elected sign.*add elect=true"):
+        merge_arrays(method, {"w": [0.0]}, [{"w": [1.0]}], merge_func="mean")
+    merge_arrays(method, {"w": [0.0]}, [{"w": [1.0]}], merge_func="mean", elect=True)

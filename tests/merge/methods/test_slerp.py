@@ -105,7 +105,7 @@ def test_takes_two_models_or_a_base_and_one(make_models) -> None:
     base, tuned = make_models(0, 3)
     with pytest.raises(UsageError, match="slerp was given 3 models: expected at most 2"):
         merge_arrays("slerp", None, tuned)
-    with pytest.raises(UsageError, match="expected two models, or a base and one, got one"):
+    with pytest.raises(UsageError, match="slerp was given 1 model: expected at least 2"):
         merge_arrays("slerp", None, tuned[:1])
     beside = merge_arrays("slerp", base, tuned[:2])  # the base is only that of two models then
     alone = merge_arrays("slerp", None, tuned[:2])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ramekin.errors import UsageError
 from ramekin.merge.combine import elected
 from ramekin.merge.direction import merge_arrays
+from ramekin.merge.methods import find_method
 from ramekin.merge.methods import ties_merging as ties_module
 from ramekin.merge.methods.task_arithmetic import task_arithmetic
 from ramekin.merge.run import Walking
@@ -173,3 +174,8 @@ def test_no_models() -> None:
 def test_a_percent_is_refused() -> None:
     with pytest.raises(UsageError, match=r"fix: density=0\.2"):
         ties_merging({"a": torch.ones(1)}, [{"a": torch.ones(1)}], density=20)
+
+
+def test_what_a_cut_tensor_by_tensor_makes_no_difference_to_is_refused() -> None:
+    with pytest.raises(UsageError, match="counting=fusionbench says .* scope=tensor cuts each by itself"):
+        find_method("ties_merging").parse({"scope": "tensor", "counting": "fusionbench"})

@@ -23,7 +23,7 @@ from typing import final
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
-from ramekin.merge.combine import MergeFunc, elected, summed
+from ramekin.merge.combine import MergeFunc, elected, needs_election, summed
 from ramekin.merge.cuts import Keep, KeptCounts, model_cuts, wanted_count
 from ramekin.merge.method import Method, Prepared, check_weights, weights_at
 from ramekin.merge.parameters import Parameter, PerModel, for_models
@@ -66,6 +66,7 @@ class BreadcrumbsSettings:
             merge_func=choice("sum", "mean", "max"),
             weights=per_model(optional=True),
         )
+        needs_election(self.merge_func, elect=self.elect)
 
 
 def breadcrumbs(
@@ -95,13 +96,18 @@ def breadcrumbs(
         xp = namespace(delta)
         ordered = xp.sort(xp.abs(xp.reshape(delta, (-1,))))
         smallest, largest = left_out(ordered.shape[0], density, gamma)
+        if smallest + largest == ordered.shape[0]:
+            kept.append(delta * 0)
+            continue
         low, high = ordered[smallest], ordered[ordered.shape[0] - 1 - largest]
         kept.append(_between(delta, float(low), float(high)))
     return summed(kept, weights)
 
 
 def left_out(total: int, density: float, gamma: float, keep: Keep = "round") -> tuple[int, int]:
-    """How many of the smallest and how many of the largest of `total` values are left out; never all.
+    """How many of the smallest and how many of the largest of `total` values are left out.
+
+    All are where the density is 0, and none where it is 1, whatever gamma: that is mergekit's rule.
 
     Raises:
         UsageError: density and gamma are more than all.
@@ -109,8 +115,8 @@ def left_out(total: int, density: float, gamma: float, keep: Keep = "round") -> 
     >>> left_out(100, 0.9, 0.01), left_out(10, 0.9, 0.01)
     ((9, 1), (1, 0))
     """
-    if density == 1:
-        return 0, 0
+    if density in (0, 1):
+        return (0, 0) if density else (total, 0)
     if density + gamma > 1:
         raise UsageError(
             "density and gamma are more than all values",
@@ -119,7 +125,7 @@ def left_out(total: int, density: float, gamma: float, keep: Keep = "round") -> 
             fix=f"density={1 - gamma:g}",
         )
     largest = max(0, min(int(gamma * total), total - 1))
-    return max(0, min(total - largest - max(1, wanted_count(total, density, keep)), total - 1)), largest
+    return max(0, total - largest - wanted_count(total, density, keep)), largest
 
 
 def _between(delta: Array, low: float, high: float) -> Array:
@@ -136,8 +142,10 @@ def _prepare(stream: ModelStream, settings: BreadcrumbsSettings) -> Prepared:
         ranks = []
         for each in densities:
             smallest, largest = left_out(total, each.at(name, depth), settings.gamma, settings.keep)
-            # A rank beyond an end cuts nothing there.
+            # A rank beyond an end cuts nothing there; from beyond the one to the other nothing is kept.
             ranks.append([smallest + 1 if smallest else 0, total - largest if largest else total + 1])
+            if smallest == total:
+                ranks[-1] = [total + 1, 0]
         found = model_cuts(stream.only([name]), ranks)
         bounds[name] = [(low.value, high.value) for low, high in found]
     kept = KeptCounts(stream.names, stream.num_tuned)
@@ -160,8 +168,8 @@ def _prepare(stream: ModelStream, settings: BreadcrumbsSettings) -> Prepared:
 
 def _check(settings: BreadcrumbsSettings, num_models: int) -> None:
     for each in for_models(settings.density, num_models, key="density"):
-        if each.constant is not None:
-            left_out(100, each.constant, settings.gamma)
+        for density in (density for _, values in each.rules for density in values.numbers):
+            left_out(100, density, settings.gamma)
     check_weights(settings.weights, num_models)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
-from ramekin.merge.combine import MergeFunc, elected, summed
+from ramekin.merge.combine import MergeFunc, elected, needs_election, summed
 from ramekin.merge.method import Method, Prepared, check_weights, weights_at
 from ramekin.merge.parameters import Parameter, PerModel, for_models
 from ramekin.merge.random_bits import random_bits
@@ -76,6 +76,7 @@ class DareSettings:
             normalize=flag(),
             seed=whole(),
         )
+        needs_election(self.merge_func, elect=self.elect)
         if any(0 in values.numbers for each in self.density for _, values in each.rules):
             raise UsageError("density: expected a share above 0: nothing would be left to scale up, got 0")
 

@@ -92,10 +92,6 @@ def _ends(chunk: Chunk) -> Sequence[Array]:
 
 
 def _prepare(stream: ModelStream, settings: SlerpSettings) -> Prepared:
-    if stream.num_tuned == 1 and not stream.has_base:
-        raise UsageError(
-            "slerp goes from one model to another", expected="two models, or a base and one", got="one"
-        )
     weights = {}
     for name, products in grams(stream, _ends, count=2).items():
         try:
@@ -119,6 +115,7 @@ METHOD = Method(
     prepare=_prepare,
     presets={"fusionbench": {"opposite_is_line": True}, "mergekit": {"opposite_is_line": True}},
     needs_base=False,
+    min_without_base=2,
     max_models=2,
     num_measure_passes=lambda settings: 1,
     of_deltas=lambda settings: False,

@@ -95,6 +95,12 @@ class TiesSettings:
                 "density: one cut over the whole model cannot differ from tensor to tensor",
                 fix="give one number a model, or say scope=tensor",
             )
+        if self.scope == "tensor" and self.counting != "unique":
+            raise UsageError(
+                f"counting={self.counting} says how often a tensor counts in a cut over the whole model, and "
+                "scope=tensor cuts each by itself",
+                fix="say counting=unique, or scope=model",
+            )
 
 
 def ties_merging(
@@ -228,6 +234,11 @@ def _check(settings: TiesSettings, num_models: int) -> None:
     check_weights(settings.weights, num_models)
 
 
+def _check_names(settings: TiesSettings, names: Sequence[str]) -> None:
+    if settings.counting == "fusionbench":
+        embedding_counts(names, head_is_embedding=False)  # which it is makes no difference to the refusal
+
+
 def _num_measure_passes(settings: TiesSettings) -> float:
     """One for the cuts, one for the majority sign; a rank at either end needs no look at the numbers."""
     trims = any(each.constant not in (0, 1) for each in settings.density)
@@ -288,5 +299,6 @@ METHOD = Method(
     },
     num_measure_passes=_num_measure_passes,
     check=_check,
+    check_names=_check_names,
     foreign=_foreign_words,
 )
