@@ -73,3 +73,21 @@ def test_cma_es_uses_its_own_randomness_and_needs_two_numbers() -> None:
     assert one != other and (np.random.get_state()[1] == before).all()
     with pytest.raises(UsageError, match="two numbers or more"):
         _run("cma_es", 1, 30)
+
+
+def test_a_simplex_that_fell_in_on_itself_at_a_bound_begins_again() -> None:
+    asked: list[float] = []
+
+    def value(point: tuple[float, ...]) -> float:
+        """A narrow hill at 0.06 beside a plain, and a chasm beyond 0.2."""
+        if len(set(asked)) == 12:
+            raise Spent
+        asked.append(point[0])
+        return (
+            -1.0 if point[0] > 0.2 else max(0.0, 0.1 - abs(point[0] - 0.06)) + (0.05 if point[0] == 0 else 0)
+        )
+
+    with contextlib.suppress(Spent):
+        STRATEGIES["nelder_mead"](value, (0.12,), 12, 0)
+    assert asked[:2] == [0.12, 0.37] and 0.0 in asked
+    assert min(abs(each - 0.06) for each in asked) < 0.03 and len(set(asked)) == 12

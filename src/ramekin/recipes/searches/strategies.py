@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import final
 
 import numpy as np
+import numpy.typing as npt
 
 from ramekin.errors import UsageError
 
@@ -48,19 +49,44 @@ def grid(value: Value, start: Point, budget: int, seed: int) -> None:
 
 
 def nelder_mead(value: Value, start: Point, budget: int, seed: int) -> None:
-    """The simplex of Nelder and Mead (1965, https://doi.org/10.1093/comjnl/7.4.308), by scipy."""
+    """The simplex of Nelder and Mead (1965, https://doi.org/10.1093/comjnl/7.4.308), by scipy.
+
+    At a bound a simplex can fall in on itself far from any optimum; where it has, another of half its size
+    begins at the best point, as long as points are left.
+    """
     from scipy.optimize import minimize
 
-    corners = [list(start)]
-    for place, at in enumerate(start):
-        corners.append([*start[:place], at + _STEP if at + _STEP <= 1 else at - _STEP, *start[place + 1 :]])
-    minimize(
-        lambda point: -value(tuple(point.tolist())),
-        start,
-        method="Nelder-Mead",
-        bounds=[(0.0, 1.0)] * len(start),
-        options={"initial_simplex": corners, "xatol": _CLOSE, "fatol": 0.0, "maxfev": 10 * budget},
-    )
+    best, most = start, -np.inf
+
+    def lost(point: npt.NDArray[np.float64]) -> float:
+        nonlocal best, most
+        here: Point = tuple(point.tolist())
+        found = value(here)
+        if found > most:
+            best, most = here, found
+        return -found
+
+    step = _STEP
+    while step > _CLOSE:
+        minimize(
+            lost,
+            best,
+            method="Nelder-Mead",
+            bounds=[(0.0, 1.0)] * len(start),
+            options={
+                "initial_simplex": _corners(best, step),
+                "xatol": _CLOSE,
+                "fatol": 0.0,
+                "maxfev": 10 * budget,
+            },
+        )
+        step /= 2
+
+
+def _corners(at: Point, step: float) -> list[list[float]]:
+    """A simplex with a corner at a point, the others a step away along the axes, inside the cube."""
+    along = [each + step if each + step <= 1 else each - step for each in at]
+    return [list(at), *([*at[:place], moved, *at[place + 1 :]] for place, moved in enumerate(along))]
 
 
 def cma_es(value: Value, start: Point, budget: int, seed: int) -> None:
