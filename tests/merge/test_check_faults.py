@@ -426,6 +426,7 @@ def test_a_fault_is_found_told_and_refused(world, name: str, method: str) -> Non
     assert first.severity == fault.severity
     said = " ".join((first.message, *first.models))
     assert fault.told in said and fault.fix in str(first.fix or "")
+    assert all(finding.fix for finding in findings if finding.severity == "error")
     for label in fault.models:
         assert any(label in model for model in first.models)
         assert label.strip("'") in first.message or label in said

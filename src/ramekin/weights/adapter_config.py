@@ -39,7 +39,11 @@ def read_adapter_config(folder: Path) -> dict[str, object]:
     path = Path(folder) / ADAPTER_CONFIG
     if not path.is_file():
         raise WeightsError(
-            "the folder holds no adapter", where=str(folder), expected=ADAPTER_CONFIG, kind="no-weights"
+            "the folder holds no adapter",
+            where=str(folder),
+            expected=ADAPTER_CONFIG,
+            kind="no-weights",
+            fix="name a folder with adapter_config.json",
         )
     config = read_json(path)
     if not isinstance(config.get("base_model_name_or_path"), str | None):
@@ -47,6 +51,7 @@ def read_adapter_config(folder: Path) -> dict[str, object]:
             "the name of the adapter's base is not text",
             where=f"{path}#base_model_name_or_path",
             kind="adapter-parts",
+            fix="save the adapter again with the tool that made it",
         )
     return config
 

@@ -163,6 +163,7 @@ def check_config(raw: Config, *, where: str, error: type[RamekinError] = Weights
                 where=f"{where}#{key}",
                 expected=wanted,
                 got=repr(value)[:80],
+                fix="mend config.json, or take it from the checkpoint again",
                 kind="configuration-value",
             )
     missing = [key for key in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")]
@@ -172,6 +173,7 @@ def check_config(raw: Config, *, where: str, error: type[RamekinError] = Weights
             "the configuration lacks a size",
             where=f"{where}#{missing[0]}",
             expected="an integer",
+            fix="mend config.json, or take it from the checkpoint again",
             kind="configuration-value",
         )
     config.setdefault("num_decoder_layers", config["num_layers"])

@@ -113,6 +113,7 @@ def read_header(path: Path) -> Header:
             where=str(path),
             got=error.strerror or str(error),
             kind="damaged-file",
+            fix="allow this user to read it",
         ) from error
     if len(raw) != length:
         raise _bad(path, "the file was cut while it was read", expected=f"{length} header bytes")

@@ -79,5 +79,10 @@ def ia3_vectors(path: Path, tensors: Mapping[str, T]) -> dict[str, T]:
             )
         vectors[f"{name.removeprefix(PREFIX).removesuffix(_SUFFIX)}.weight"] = tensor
     if not vectors:
-        raise WeightsError("the adapter holds no tensors", where=str(path), kind="adapter-parts")
+        raise WeightsError(
+            "the adapter holds no tensors",
+            where=str(path),
+            kind="adapter-parts",
+            fix="save the adapter again with the tool that made it",
+        )
     return vectors

@@ -143,6 +143,7 @@ def read_json(path: Path) -> dict[str, object]:
                 where=str(path),
                 got=f"{path.stat().st_size} bytes",
                 kind="damaged-json",
+                fix="copy, download or make the checkpoint again",
             )
         value = json.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
@@ -151,6 +152,7 @@ def read_json(path: Path) -> dict[str, object]:
             where=str(path),
             got=error.strerror or str(error),
             kind="damaged-json",
+            fix="allow this user to read it",
         ) from error
     except (ValueError, RecursionError) as error:
         raise WeightsError(
@@ -162,7 +164,10 @@ def read_json(path: Path) -> dict[str, object]:
         ) from error
     if not isinstance(value, dict):
         raise WeightsError(
-            "a file of the checkpoint is not a JSON object", where=str(path), kind="damaged-json"
+            "a file of the checkpoint is not a JSON object",
+            where=str(path),
+            kind="damaged-json",
+            fix="copy, download or make the checkpoint again",
         )
     return value
 
@@ -171,7 +176,12 @@ def _open_shards(folder: Path) -> Layout:
     index = folder / INDEX
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise WeightsError("the shard index has no weight_map", where=str(index), kind="shard-index")
+        raise WeightsError(
+            "the shard index has no weight_map",
+            where=str(index),
+            kind="shard-index",
+            fix="copy, download or make the checkpoint again",
+        )
     shards = sorted({_plain_sibling(index, name, shard) for name, shard in weight_map.items()})
     for shard in shards:
         if not (folder / shard).is_file():
@@ -201,6 +211,7 @@ def _plain_sibling(index: Path, name: str, shard: object) -> str:
             expected="the plain name of a sibling",
             got=repr(shard)[:120],
             kind="shard-index",
+            fix="copy, download or make the checkpoint again",
         )
     return shard
 
@@ -228,7 +239,12 @@ def _check_index(index: Path, weight_map: Mapping[str, str], headers: Mapping[st
 
 def _no_weights(folder: Path) -> WeightsError:
     if not folder.is_dir():
-        return WeightsError("there is no such checkpoint folder", where=str(folder), kind="no-folder")
+        return WeightsError(
+            "there is no such checkpoint folder",
+            where=str(folder),
+            kind="no-folder",
+            fix="name a folder that is there",
+        )
     pickles = _pickles(path.name for path in folder.iterdir())
     if pickles:
         return WeightsError(

@@ -171,6 +171,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             where=str(path),
             got=repr(error)[:120],
             kind="unlike-manifest",
+            fix="copy, download or make the checkpoint again",
         ) from error
 
 

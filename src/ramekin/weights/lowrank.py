@@ -133,7 +133,11 @@ def lora_layers(
             )
         layers.setdefault(name.removeprefix(PREFIX).removesuffix(suffix), {})[suffix] = tensor
     if not layers:
-        raise WeightsError("the adapter holds no tensors", where=str(path))
+        raise WeightsError(
+            "the adapter holds no tensors",
+            where=str(path),
+            fix="save the adapter again with the tool that made it",
+        )
     return {f"{layer}.weight": _layer(path, layer, found, config) for layer, found in sorted(layers.items())}
 
 
@@ -141,7 +145,11 @@ def _layer(path: Path, layer: str, found: Mapping[str, T], config: Mapping[str, 
     where = f"{path}#{layer}"
     a, b, magnitude = found.get(_A), found.get(_B), found.get(_MAGNITUDE)
     if a is None or b is None:
-        raise WeightsError("the adapter holds one of A and B without the other", where=where)
+        raise WeightsError(
+            "the adapter holds one of A and B without the other",
+            where=where,
+            fix="save the adapter again with the tool that made it",
+        )
     rank = _number(path, "r", _patterned(path, config, "rank_pattern", layer, config.get("r")))
     if a.shape[0] != rank or b.shape[1] != rank:
         raise WeightsError(
@@ -149,6 +157,7 @@ def _layer(path: Path, layer: str, found: Mapping[str, T], config: Mapping[str, 
             where=where,
             expected=f"rank {rank:g}",
             got=f"A {list(a.shape)}, B {list(b.shape)}",
+            fix="save the adapter again with the tool that made it",
         )
     alpha = _patterned(path, config, "alpha_pattern", layer, config.get("lora_alpha"))
     scale = _number(path, "lora_alpha", alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
@@ -158,6 +167,7 @@ def _layer(path: Path, layer: str, found: Mapping[str, T], config: Mapping[str, 
             where=where,
             expected=f"{_MAGNITUDE.lstrip('.')} [{b.shape[0]}]",
             got="none" if magnitude is None else str(list(magnitude.shape)),
+            fix="save the adapter again with the tool that made it",
         )
     return LoraLayer(a, b, scale, magnitude)
 
@@ -174,6 +184,7 @@ def _number(path: Path, key: str, value: object) -> float:
             where=f"{path.with_name(ADAPTER_CONFIG)}#{key}",
             expected="a number above 0",
             got=repr(value)[:80],
+            fix="save the adapter again with the tool that made it",
         )
     return float(value)
 
@@ -183,15 +194,27 @@ def _patterned(path: Path, config: Mapping[str, object], key: str, layer: str, d
     patterns = config.get(key) or {}
     where = f"{path.with_name(ADAPTER_CONFIG)}#{key}"
     if not isinstance(patterns, dict):
-        raise WeightsError("the adapter's patterns are not an object", where=where)
+        raise WeightsError(
+            "the adapter's patterns are not an object",
+            where=where,
+            fix="save the adapter again with the tool that made it",
+        )
     for pattern, value in patterns.items():
         if len(pattern) > 300 or re.search(r"\)[*+{]|[*+}][*+{]", pattern):  # could take for ever to match
-            raise WeightsError("a pattern of the adapter is too complex", where=where, got=pattern[:80])
+            raise WeightsError(
+                "a pattern of the adapter is too complex",
+                where=where,
+                got=pattern[:80],
+                fix="save the adapter again with the tool that made it",
+            )
         try:
             if re.match(rf"(.*\.)?({pattern})$", layer):
                 return value
         except re.error as error:
             raise WeightsError(
-                "a pattern of the adapter is not a regular expression", where=where, got=pattern[:80]
+                "a pattern of the adapter is not a regular expression",
+                where=where,
+                got=pattern[:80],
+                fix="save the adapter again with the tool that made it",
             ) from error
     return default

@@ -178,10 +178,17 @@ class CheckpointReader(AbstractTensorReader):
                 read = os.preadv(descriptor, [view], offset)
             except OSError as error:
                 raise WeightsError(
-                    "cannot read weights", where=self._layout.where(name), got=error.strerror or "?"
+                    "cannot read weights",
+                    where=self._layout.where(name),
+                    got=error.strerror or "?",
+                    fix="copy, download or make the checkpoint again",
                 ) from error
             if read == 0:
-                raise WeightsError("the file was cut while it was read", where=self._layout.where(name))
+                raise WeightsError(
+                    "the file was cut while it was read",
+                    where=self._layout.where(name),
+                    fix="copy, download or make the checkpoint again",
+                )
             view, offset = view[read:], offset + read
 
     def _descriptor(self, file: str) -> int:
@@ -192,7 +199,10 @@ class CheckpointReader(AbstractTensorReader):
                     self._descriptors[file] = os.open(path, os.O_RDONLY)
                 except OSError as error:
                     raise WeightsError(
-                        "cannot read a weights file", where=str(path), got=error.strerror or str(error)
+                        "cannot read a weights file",
+                        where=str(path),
+                        got=error.strerror or str(error),
+                        fix="allow this user to read it",
                     ) from error
             return self._descriptors[file]
 

@@ -171,6 +171,7 @@ def prompt_vectors(path: Path, tensors: Mapping[str, Tensor], config: Mapping[st
             where=f"{path.with_name(ADAPTER_CONFIG)}#num_virtual_tokens",
             expected="an integer from 1",
             got=repr(count)[:80],
+            fix="save the adapter again with the tool that made it",
         )
     if found is None or len(tensors) != 1 or found.dim() != 2 or len(found) not in (count, 2 * count):
         shapes = {name: list(tensor.shape) for name, tensor in sorted(tensors.items())}
@@ -179,6 +180,7 @@ def prompt_vectors(path: Path, tensors: Mapping[str, Tensor], config: Mapping[st
             where=str(path),
             expected=f"{_TENSOR} [{count}, …]",
             got=str(shapes)[:200],
+            fix="save the adapter again with the tool that made it",
         )
     return found[:count].contiguous()
 

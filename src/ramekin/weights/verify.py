@@ -75,7 +75,12 @@ def check_digest(folder: Path, name: str, sha256: str, manifest: Manifest) -> No
 def _check_structure(folder: Path) -> Manifest | None:
     """Files present, sizes right, headers sound; no tensor data is read."""
     if not folder.is_dir():
-        raise WeightsError("there is no such checkpoint folder", where=str(folder), kind="no-folder")
+        raise WeightsError(
+            "there is no such checkpoint folder",
+            where=str(folder),
+            kind="no-folder",
+            fix="name a folder that is there",
+        )
     manifest = read_manifest(folder)
     if manifest is not None:
         _check_files(folder, manifest)

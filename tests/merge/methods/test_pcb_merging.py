@@ -28,7 +28,7 @@ def by_the_book(rows: np.ndarray, density: float) -> np.ndarray:
     beta = np.maximum(0, intra * np.tanh(rows * rows.sum(axis=0)))
     if density == 0:
         return np.zeros(size)
-    kept = size if density == 1 else max(1, round(density * size))
+    kept = size - int(size * (1 - density))  # as the authors' code rounds
     low = np.sort(beta, axis=1)[:, size - kept, None]
     high = beta.max(axis=1, keepdims=True)
     scale = np.where(high > low, (np.maximum(beta, low) - low) / np.where(high > low, high - low, 1), 0)

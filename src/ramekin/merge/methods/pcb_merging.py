@@ -28,7 +28,7 @@ import numpy as np
 
 from ramekin.merge.array import Array, namespace
 from ramekin.merge.combine import summed
-from ramekin.merge.cuts import cut_rank, magnitudes, model_cuts, wanted_count
+from ramekin.merge.cuts import cut_rank, magnitudes, model_cuts
 from ramekin.merge.method import Method, Prepared
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.settings import number, parameter, settle
@@ -72,7 +72,7 @@ def pcb_merging(deltas: Sequence[Array], *, density: float = 0.1) -> Array:
         xp = namespace(delta)
         ordered = xp.sort(xp.abs(xp.reshape(delta, (-1,))))
         tails.append(tuple(float(ordered[rank - 1]) for rank in _tail_ranks(total)))
-    rank = cut_rank(total, wanted_count(total, density, "round"))
+    rank = cut_rank(total, _num_weighted(total, density))
     bounds = []
     for row in _balanced(deltas, tails):
         ordered = namespace(row).sort(namespace(row).reshape(row, (-1,)))
@@ -116,11 +116,16 @@ def _tail_ranks(total: int) -> tuple[int, int]:
     return low, max(low, min(total, int(total * (1 - _TAIL) - 1) + 1))
 
 
+def _num_weighted(total: int, density: float) -> int:
+    """How many values of a model have a weight, rounded as the authors' code rounds."""
+    return total - int(total * (1 - density))
+
+
 def _prepare(stream: ModelStream, settings: PcbSettings) -> Prepared:
     total = sum(stream.numel(name) for name in stream.names)
     found = model_cuts(stream, [_tail_ranks(total)] * stream.num_tuned, of=magnitudes)
     tails = [(low.value, high.value) for low, high in found]
-    rank = max(1, cut_rank(total, wanted_count(total, settings.density, "round")))
+    rank = max(1, cut_rank(total, _num_weighted(total, settings.density)))
     tops = model_cuts(
         stream, [(rank, total)] * stream.num_tuned, of=lambda chunk: _balanced(chunk.deltas, tails)
     )
