@@ -32,17 +32,35 @@ def test_matrices_are_calibrated_and_the_rest_is_not(world, family, method: str)
     assert np.array_equal(merged["shared.weight"], plain["shared.weight"])
 
 
+def test_tables_are_calibrated_where_they_are_asked_for(world, family) -> None:
+    folder, models = family
+    start = {name: each.numpy() for name, each in world.load(folder).items()}
+    own = [{name: each.numpy() for name, each in world.load(model.folder).items()} for model in models]
+    plain = merge_arrays("task_arithmetic", start, own)
+    post = {"name": "svc", "preset": "fusionbench", "alpha": 0.2}
+    merged = merge_arrays("task_arithmetic", start, own, post=post)
+    for name, tensor in merged.items():
+        if tensor.ndim != 2:
+            assert np.array_equal(tensor, plain[name])
+            continue
+        direction = (plain[name] - start[name]).astype(np.float64)
+        expected = calibrate(direction, [each[name] - start[name] for each in own], alpha=0.2)  # type: ignore[arg-type]
+        np.testing.assert_allclose(tensor, start[name] + np.asarray(expected), atol=1e-5)
+    assert not np.allclose(merged["shared.weight"], plain["shared.weight"], atol=1e-4)
+
+
 def test_a_merge_to_disk_says_its_step_and_writes_the_same(world, family) -> None:
     base, models = family
     start = {name: each.numpy() for name, each in world.load(base).items()}
     own = [{name: each.numpy() for name, each in world.load(model.folder).items()} for model in models]
     given: dict[str, Any] = {"base": base, "models": models, "settings": {}, "post": {"name": "svc"}}
     plan = plan_merge("task_arithmetic", output=world.root / "out", **given)
-    assert plan.post == {"name": "svc", "alpha": None}
+    step = {"name": "svc", "alpha": None, "embeddings": False, "preset": "none"}
+    assert plan.post == step
     report = merge("task_arithmetic", output=world.root / "out", **given)
-    assert report.settings["post"] == {"name": "svc", "alpha": None}
+    assert report.settings["post"] == step
     lineage = read_lineage(world.root / "out")
-    assert lineage is not None and lineage.settings["post"] == {"name": "svc", "alpha": None}
+    assert lineage is not None and lineage.settings["post"] == step
     expected = merge_arrays("task_arithmetic", start, own, post={"name": "svc"})
     for name, tensor in world.load(world.root / "out").items():
         assert np.array_equal(tensor.numpy(), expected[name])
@@ -63,6 +81,7 @@ def test_one_model_is_left_as_it_is(world) -> None:
 def test_words() -> None:
     assert parse_post(None) is None and parse_post({"name": "none"}) is None
     assert parse_post({"name": "svc", "alpha": 0.1}) == Svc(alpha=0.1)
+    assert parse_post({"name": "svc", "preset": "fusionbench"}) == Svc(embeddings=True, preset="fusionbench")
     for given, message in (
         ({"name": "scv"}, "unknown step after a merge 'scv': did you mean 'svc'"),
         ({"name": "svc", "alpha": 0}, "alpha: expected a number above 0, got 0"),

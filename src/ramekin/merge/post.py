@@ -1,8 +1,8 @@
 """What may be done to a merged direction before it is added to the base: singular value calibration.
 
 A step is named by `post: {name: svc, …}` and follows any method that has a scaling factor. It is given the
-direction with the scaling factor in it, matrix by matrix; tensors that are no matrices pass unchanged. This
-module knows nothing of files.
+direction with the scaling factor in it, matrix by matrix; tensors that are no matrices pass unchanged, and so
+do tables (the embedding, the head) unless they are asked for. This module knows nothing of files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import final
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array
-from ramekin.merge.matrices import is_matrix
-from ramekin.merge.settings import number, parse_step, settle
+from ramekin.merge.matrices import matrix_unit
+from ramekin.merge.settings import flag, number, parse_step, settle
 from ramekin.merge.svc import calibrate
 
 __all__ = ["POSTS", "Svc", "parse_post"]
@@ -25,15 +25,19 @@ class Svc:
 
     alpha: float | None = None
     """The least that a model counts in a direction of the merged delta; None takes one over their number."""
+    embeddings: bool = False
+    """Calibrate the embedding, the head and position tables too."""
+    preset: str = "none"
+    """The preset these values came from; of no effect here."""
 
     def __post_init__(self) -> None:
-        settle(self, alpha=number(low=0, optional=True))
+        settle(self, alpha=number(low=0, optional=True), embeddings=flag())
         if self.alpha == 0:
             raise UsageError("alpha: expected a number above 0, got 0")
 
     def takes(self, name: str, shape: tuple[int, ...]) -> bool:
         """Whether it changes a tensor, which it then needs whole."""
-        return is_matrix(name, shape)
+        return matrix_unit(name, shape, embeddings=self.embeddings) == "matrix"
 
     def apply(self, direction: Array, deltas: Sequence[Array]) -> Array:
         """The calibrated direction; both with the scaling factor in them.
@@ -48,6 +52,8 @@ class Svc:
 POSTS: Mapping[str, type[Svc]] = {"svc": Svc}
 """The steps by name."""
 
+_PRESETS: Mapping[str, Mapping[str, object]] = {"fusionbench": {"embeddings": True}}
+
 
 def parse_post(given: Mapping[str, object] | None) -> Svc | None:
     """The step of `{name: svc, key: value, …}`; None and `{name: none}` are none.
@@ -55,4 +61,4 @@ def parse_post(given: Mapping[str, object] | None) -> Svc | None:
     Raises:
         UsageError: no such step, unknown keys or values.
     """
-    return parse_step(POSTS, given, what="step after a merge", presets={})
+    return parse_step(POSTS, given, what="step after a merge", presets=_PRESETS)

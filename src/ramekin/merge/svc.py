@@ -10,7 +10,8 @@ https://arxiv.org/abs/2602.05536.
 It follows another method, matrix by matrix. The authors' script takes alpha 1/N, FusionBench 0.2.33 takes
 0.1 after the average, task arithmetic, TIES, DARE and Iso-C and 0.2 after Iso-CTS; both take 1 after
 TSV-merge, FusionBench also after WUDI. Tensors that are no matrices stay as they are; the authors' code
-leaves out embeddings, FusionBench calibrates every tensor with two axes.
+leaves out embeddings, FusionBench calibrates every tensor with two axes (`embeddings=true`, preset
+`fusionbench`, which does not choose an alpha).
 
 The result does not depend on the length of tau as long as all s_ri are above alpha, and only through
 max(alpha, ...) otherwise. So hand in the direction times its scaling factor, as the authors' code and

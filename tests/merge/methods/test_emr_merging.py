@@ -8,11 +8,11 @@ from ramekin.merge.run import Walking
 ALONE = Walking(threads=1)
 
 
-def unified(deltas: list[np.ndarray]) -> np.ndarray:
+def unified(deltas: list[np.ndarray], zero_sign: int = 0) -> np.ndarray:
     merged = np.zeros(deltas[0].shape)
     for place in np.ndindex(merged.shape):
         own = [delta[place] for delta in deltas]
-        sign = np.sign(sum(own))
+        sign = np.sign(sum(own)) or zero_sign
         merged[place] = sign * max([abs(x) for x in own if np.sign(x) == sign], default=0.0)
     return merged
 
@@ -31,6 +31,20 @@ def test_signs_and_zeros() -> None:
     second = {"w": np.float32([-2, 1, 5, -2, 0, -4, -1])}
     found = merge_arrays("emr_merging", {"w": np.zeros(7, dtype=np.float32)}, [first, second])
     assert found["w"].tolist() == [-2, -3, 5, 0, 0, -4, -1]
+    minus = merge_arrays(
+        "emr_merging", {"w": np.zeros(7, dtype=np.float32)}, [first, second], zero_sign="negative"
+    )
+    assert minus["w"].tolist() == [-2, -3, 5, -2, 0, -4, -1]
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 5))
+def test_fusionbench_takes_minus_where_the_deltas_cancel(
+    make_models, deltas_of, agree, seed: int, count: int
+) -> None:
+    base, tuned = make_models(seed, count, grid=True)
+    deltas = deltas_of(base, tuned)
+    found = merge_arrays("emr_merging", base, tuned, walking=ALONE, preset="fusionbench")
+    agree(found, {n: base[n] + unified([each[n] for each in deltas], zero_sign=-1) for n in base})
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 4))

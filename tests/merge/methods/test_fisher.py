@@ -31,6 +31,15 @@ def test_is_the_formula(as_kind, seed: int, count: int, shape, floor: float, kin
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@given(seed=seeds, count=st.integers(1, 4), floor=st.sampled_from([1e-6, 1e-2]), kind=kinds)
+def test_the_floor_may_be_added(as_kind, seed: int, count: int, floor: float, kind: str) -> None:
+    tuned, fishers = models(seed, count, (5, 4))
+    found = fisher(as_kind(tuned, kind), as_kind(fishers, kind), floor=floor, small_values="added")
+    precisions = [f.astype(np.float64) + floor for f in fishers]
+    expected = sum(p * t for p, t in zip(precisions, tuned, strict=True)) / sum(precisions)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5, atol=1e-6)
+
+
 @given(seed=seeds, order=st.permutations(range(3)), shape=shapes, kind=kinds)
 def test_the_order_does_not_matter_and_lies_between_the_models(
     as_kind, seed: int, order, shape, kind: str
@@ -94,9 +103,12 @@ def test_equal_statistics_give_the_weighted_mean(seed: int, count: int, shape) -
     np.testing.assert_allclose(found, np.average(tuned, axis=0, weights=weights), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("preset", "floored"), [("none", np.maximum), ("fusionbench", np.add)], ids=["raised", "added"]
+)
 @given(seed=seeds, count=st.integers(1, 3), normalize=st.booleans(), floor=st.sampled_from([1e-6, 0.1]))
-def test_models_are_merged_as_the_authors_code_does(
-    make_models, seed: int, count: int, normalize: bool, floor: float
+def test_models_are_merged_as_the_authors_code_and_fusionbench_do(
+    make_models, preset: str, floored, seed: int, count: int, normalize: bool, floor: float
 ) -> None:
     base, tuned = make_models(seed, count)
     rng = np.random.default_rng(seed)
@@ -104,13 +116,12 @@ def test_models_are_merged_as_the_authors_code_does(
         {name: rng.random(each.shape) * 10.0**place for name, each in base.items()} for place in range(count)
     ]
     weights = [1.0 + place for place in range(count)]
-    merged = merge_arrays(
-        "fisher", base, tuned, statistics=fishers, weights=weights, normalize=normalize, floor=floor
-    )
+    settings = {"weights": weights, "normalize": normalize, "floor": floor, "preset": preset}
+    merged = merge_arrays("fisher", base, tuned, statistics=fishers, **settings)
     lengths = [np.sqrt(sum((each**2).sum() for each in model.values())) for model in fishers]
     for name, found in merged.items():
         shares = [
-            weight / (length if normalize else 1.0) * np.maximum(model[name], floor)
+            weight / (length if normalize else 1.0) * floored(model[name], floor)
             for weight, length, model in zip(weights, lengths, fishers, strict=True)
         ]
         total = sum(

@@ -3,13 +3,15 @@
 Paper: Matena and Raffel, *Merging models with Fisher-weighted averaging*, https://arxiv.org/abs/2111.09832.
 
     theta = sum_i w_i F_i theta_i / sum_i w_i F_i           F_i: the diagonal of the Fisher information
-    w_i   = weight_i / |F_i|, F_i at least floor            default: weights 1, normalize, floor 1e-6
+    w_i   = weight_i / |F_i|, F_i at least floor            default: weights 1, normalize, floor 1e-6, raised
     theta_0 + scaling_factor * (theta - theta_0)            default: scaling_factor 1
 
 |F_i| is the length over the whole model, so that models count alike whose Fisher information differs in
 size (`normalize`); `weights` are the paper's lambda_i, which it searches on a validation set. F_i is
 raised to the floor before it is divided, as the authors' code does (by default that of the first model
-alone); FusionBench 0.2.33 adds the floor, which differs only where F_i is not far above it. F_i here is
+alone); FusionBench 0.2.33 adds the floor (small_values=added, preset fusionbench), which differs only where
+F_i is not far above it. Its class, but not its function, counts a tied embedding in |F_i| once for each of
+its names: three or four times. F_i here is
 the mean of the squares of each example's gradient, as the paper has it; FusionBench squares the gradient
 of a batch, with cross terms between examples and classes. Where F_i is below the floor in all models the
 result is the weighted mean. This is `regmean` with a diagonal of its own for every row, so there is
@@ -21,18 +23,20 @@ This module knows nothing of how the Fisher information is collected.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
 from ramekin.merge.least_squares import diagonal_quotient
 from ramekin.merge.method import Method, Prepared, check_weights, weights_at
 from ramekin.merge.parameters import Parameter, PerModel
-from ramekin.merge.settings import flag, number, parameter, per_model, settle
+from ramekin.merge.settings import choice, flag, number, parameter, per_model, settle
 from ramekin.merge.stream import Chunk, ModelStream
 from ramekin.merge.sums import tensor_sums
 
 __all__ = ["METHOD", "FisherSettings", "fisher", "inverse_norms"]
+
+SmallValues = Literal["raised", "added"]
 
 _MOSTLY = 0.5
 
@@ -49,7 +53,11 @@ class FisherSettings:
     normalize: bool = True
     """Divide each model's Fisher information by its length over the whole model."""
     floor: float = 1e-6
-    """What smaller Fisher values are raised to."""
+    """What smaller Fisher values are raised to, or what is added to all."""
+    small_values: SmallValues = "raised"
+    """What the floor does: smaller values are `raised` to it, or it is `added` to every value."""
+    preset: str = "none"
+    """The preset these values came from; of no effect here."""
 
     def __post_init__(self) -> None:
         settle(
@@ -58,6 +66,7 @@ class FisherSettings:
             weights=per_model(low=0, optional=True),
             normalize=flag(),
             floor=number(low=1e-30),
+            small_values=choice("raised", "added"),
         )
 
 
@@ -67,6 +76,7 @@ def fisher(
     *,
     weights: Sequence[float] | None = None,
     floor: float = 1e-6,
+    small_values: SmallValues = "raised",
 ) -> Array:
     """The Fisher-weighted mean of one tensor.
 
@@ -74,7 +84,8 @@ def fisher(
         tuned: the tensor of each model; each is asked for once.
         fishers: the diagonal Fisher information of each, in its shape; each is asked for once.
         weights: how much each model counts, not negative and not all zero; None counts each once.
-        floor: above 0; what smaller Fisher values are raised to.
+        floor: above 0; what smaller Fisher values are raised to, or what is added to all.
+        small_values: which of the two.
 
     Returns:
         fp32 in the shape of the tensor.
@@ -96,7 +107,8 @@ def fisher(
     if len(tuned) and (min(weights) < 0 or not sum(weights) > 0):
         raise UsageError("weights must not be negative or all zero", got=", ".join(f"{w:g}" for w in weights))
     return diagonal_quotient(
-        (tuned[place], _raised(fishers[place], floor) * weights[place]) for place in range(len(tuned))
+        (tuned[place], _floored(fishers[place], floor, small_values) * weights[place])
+        for place in range(len(tuned))
     )
 
 
@@ -117,9 +129,11 @@ def inverse_norms(squared_norms: Sequence[float], *, floor: float = 1e-6) -> tup
     return tuple(inverse / sum(inverses) for inverse in inverses)
 
 
-def _raised(values: Array, floor: float) -> Array:
+def _floored(values: Array, floor: float, small_values: SmallValues) -> Array:
     xp = namespace(values)
     values = xp.astype(values, xp.float64)
+    if small_values == "added":
+        return values + floor
     raised: Array = xp.where(values > floor, values, xp.ones_like(values) * floor)
     return raised
 
@@ -139,7 +153,13 @@ def _prepare(stream: ModelStream, settings: FisherSettings) -> Prepared:
     def combine(chunk: Chunk) -> Array:
         given = weights_at(settings.weights, chunk) or (1.0,) * len(shares)
         weights = [weight * share for weight, share in zip(given, shares, strict=True)]
-        return fisher(chunk.deltas, chunk.statistics, weights=weights, floor=settings.floor)
+        return fisher(
+            chunk.deltas,
+            chunk.statistics,
+            weights=weights,
+            floor=settings.floor,
+            small_values=settings.small_values,
+        )
 
     return Prepared(
         combine,
@@ -166,6 +186,7 @@ METHOD = Method(
     function=fisher,
     settings=FisherSettings,
     prepare=_prepare,
+    presets={"fusionbench": {"small_values": "added"}},
     statistics="fisher",
     num_statistics_passes=lambda settings: 2,
     check=lambda settings, num_models: check_weights(settings.weights, num_models),
