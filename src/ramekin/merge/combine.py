@@ -17,12 +17,15 @@ MergeFunc = Literal["sum", "mean", "max"]
 _ROUNDING = 1e-9
 
 
-def summed(arrays: Sequence[Array], weights: Sequence[float] | None = None) -> Array:
+def summed(
+    arrays: Sequence[Array], weights: Sequence[float] | None = None, *, in_float64: bool = False
+) -> Array:
     """The sum of arrays of one shape, each times its weight, added in their order.
 
     Args:
         arrays: at least one; each is asked for once.
         weights: one number an array; None counts each once, and multiplies nothing.
+        in_float64: add in float64, whatever the dtype of the arrays.
 
     Raises:
         UsageError: no arrays, or not one weight each.
@@ -37,7 +40,11 @@ def summed(arrays: Sequence[Array], weights: Sequence[float] | None = None) -> A
         raise UsageError(
             "weights must name one number a model", expected=f"{len(arrays)} weights", got=str(len(weights))
         )
-    total = arrays[0] * (1.0 if weights is None else weights[0])
+    first = arrays[0]
+    if in_float64:
+        xp = namespace(first)
+        first = xp.astype(first, xp.float64)
+    total = first * (1.0 if weights is None else weights[0])
     for place in range(1, len(arrays)):
         total += arrays[place] if weights is None else arrays[place] * weights[place]
     return total

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,20 @@ def test_is_the_algorithm(
     found = np.asarray(iso_cts(as_kind(deltas, kind), common_space_fraction=fraction))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, by_the_book(deltas, fraction), atol=1e-4)
+
+
+@pytest.mark.parametrize("fraction", [0.8, 1.0])
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@given(seed=seeds, shape=shapes)
+def test_float32_deltas_lose_nothing_before_the_result_is_rounded(
+    kind: str, fraction: float, seed: int, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    deltas = [rng.standard_normal(shape).astype(np.float32) for _ in range(4)]
+    exact = [delta.astype(np.float64) for delta in deltas]
+    handed = [torch.from_numpy(delta) for delta in deltas] if kind == "torch" else deltas
+    method = iso_c if fraction == 1.0 else iso_cts
+    np.testing.assert_allclose(np.asarray(method(handed)), by_the_book(exact, fraction), rtol=2e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])

@@ -71,7 +71,7 @@ def iso_c(deltas: Sequence[Array]) -> Array:
     >>> iso_c([np.diag([2.0, 0.0]), np.diag([1.0, 1.0])]).round(4).tolist()
     [[2.0, 0.0], [0.0, 2.0]]
     """
-    total = summed(deltas)
+    total = summed(deltas, in_float64=True)
     xp = namespace(total)
     direction: Array = xp.astype(isotropic(total), xp.float32)
     return direction

@@ -78,7 +78,8 @@ def iso_cts(deltas: Sequence[Array], *, common_space_fraction: float = 0.8) -> A
     >>> np.diag(iso_cts([one, two], common_space_fraction=0.4)).round(4).tolist()  # (6 + 2 + 4) / 3
     [4.0, 4.0, 4.0]
     """
-    total = summed(deltas)
+    # Where a common direction is hardly longer than the next, the rounding of a sum would turn it.
+    total = summed(deltas, in_float64=True)
     xp = namespace(total)
     num_common, num_own = space_sizes(min(total.shape), len(deltas), common_space_fraction)
     common = triplets(total, count=num_common)
