@@ -32,6 +32,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from parity_models import SHAPES, difference, make_models, run_peer
 from pyarrow import parquet
 from safetensors.torch import load_file
 
@@ -44,17 +45,10 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.schema import RunConfig
 from ramekin.sources.world import TASKS, generate
 from ramekin.weights.adapter import LoraRecipe, attach_lora, save_adapter
-from ramekin.weights.checkpoint import Lineage, save_checkpoint
-from ramekin.weights.config import t5_config
-from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED
-from ramekin.weights.seq2seq import build_model, load_model, set_tensors, tensors_of
+from ramekin.weights.checkpoint import Lineage
+from ramekin.weights.seq2seq import load_model
 
 PEER = ("torch==2.13.0", "fusion-bench==0.2.33", "transformers==4.57.1")
-SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "flan (own head, gated)": {"tied": False, "feed_forward_proj": "gated-gelu"},
-    "t5 1.0 (tied, relu)": {"tied": True, "feed_forward_proj": "relu"},
-}
-SIZES = {"vocab_size": 512, "d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 3, "num_heads": 4}
 
 MERGE_DRIVER = """
 import contextlib, io, json, sys
@@ -233,7 +227,7 @@ def _peer_report(peer: str, model: Path, data_root: Path, folder: Path) -> Any:
         "splits": {task: _split(task) for task in TASKS},
         "batch_size": 32,
     }
-    printed = _run_peer(peer, FUSE_DRIVER, job, folder)
+    printed = run_peer(peer, FUSE_DRIVER, job, folder)
     line = next(line for line in printed.splitlines() if line.startswith("REPORT "))
     return json.loads(line.removeprefix("REPORT "))
 
@@ -301,11 +295,11 @@ def _cases(folder: Path) -> list[dict[str, Any]]:
 def _compare_shape(
     peer: str, shape: str, kind: Mapping[str, Any], folder: Path, num_models: int
 ) -> Iterator[Row]:
-    base, models = _make_models(folder, kind, num_models)
+    base, models, _ = make_models(folder, kind, num_models)
     inputs = {"models": models, "adapters": _make_adapters(folder, base, num_models)}
     named = {what: {each.name: str(each.folder) for each in found} for what, found in inputs.items()}
     cases = _cases(folder)
-    _run_peer(peer, MERGE_DRIVER, {"base": str(base), **named, "cases": cases}, folder)
+    run_peer(peer, MERGE_DRIVER, {"base": str(base), **named, "cases": cases}, folder)
     for case in cases:
         merge(
             case["method"],
@@ -317,7 +311,7 @@ def _compare_shape(
         )
         ours = load_file(folder / "ours" / "model.safetensors")
         theirs = load_file(case["peer_output"])
-        differences = [_difference(ours, name, tensor) for name, tensor in theirs.items()]
+        differences = [difference(ours, name, tensor) for name, tensor in theirs.items()]
         yield Row(
             shape,
             case["method"],
@@ -340,37 +334,6 @@ def _words(case: Mapping[str, Any]) -> str:
     return ", ".join([*words, *(["default counting"] if "control" in case else [])])
 
 
-def _difference(ours: Mapping[str, torch.Tensor], name: str, theirs: torch.Tensor) -> torch.Tensor:
-    """Absolute differences; the peer's state_dict repeats the embedding under its other names."""
-    if name in EMBEDDING_ALIASES or (name == HEAD and HEAD not in ours):
-        name = SHARED
-    return (ours[name] - theirs).abs()
-
-
-def _make_models(folder: Path, kind: Mapping[str, Any], num_models: int) -> tuple[Path, list[ModelInput]]:
-    """A base and models tuned from it by noise: some of it zero, some of it rounded, so that values tie."""
-    shape = {key: value for key, value in kind.items() if key != "tied"}
-    model = build_model(t5_config(**SIZES, **shape), seed=0, tied=kind["tied"])
-    base = folder / "base"
-    save_checkpoint(model, base, tokenizer_folder=None, lineage=Lineage(kind="dense", operation="build"))
-    tensors = {name: tensor.detach().clone() for name, tensor in tensors_of(model).items()}
-    models = []
-    for seed in range(num_models):
-        rng = torch.Generator().manual_seed(seed)
-        tuned = {}
-        for name, tensor in tensors.items():
-            noise = torch.randn(tensor.shape, generator=rng) * 0.02
-            noise[torch.rand(tensor.shape, generator=rng) < 0.3] = 0.0
-            if "layer_norm" in name:
-                noise = (noise * 64).round() / 64
-            tuned[name] = tensor + noise
-        set_tensors(model, tuned)
-        place = folder / f"tuned-{seed}"
-        save_checkpoint(model, place, tokenizer_folder=None, lineage=Lineage(kind="dense", operation="noise"))
-        models.append(ModelInput(f"tuned-{seed}", place))
-    return base, models
-
-
 def _make_adapters(folder: Path, base: Path, num_models: int) -> list[ModelInput]:
     """LoRA adapters of the base, as if they had been trained."""
     adapters = []
@@ -385,22 +348,6 @@ def _make_adapters(folder: Path, base: Path, num_models: int) -> list[ModelInput
         save_adapter(peft_model, place, base=str(base), lineage=lineage)
         adapters.append(ModelInput(place.name, place))
     return adapters
-
-
-def _run_peer(peer: str, driver: str, job: Mapping[str, Any], folder: Path) -> str:
-    """Run a driver in the peer's python; its standard output."""
-    (folder / "driver.py").write_text(driver)
-    (folder / "job.json").write_text(json.dumps(job))
-    done = subprocess.run(
-        [peer, str(folder / "driver.py"), str(folder / "job.json")],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"the peer failed:\n{done.stderr[-4000:]}")
-    return done.stdout
 
 
 if __name__ == "__main__":
