@@ -151,8 +151,8 @@ def _tensors(folder: Path) -> Tensors:
 def _compare(peer: str, program: str, world: World, only: Sequence[str]) -> Iterator[Row]:
     start = _tensors(world.base)
     matrices = sorted(name for name, tensor in start.items() if is_matrix(name, tuple(tensor.shape)))
-    cases = mergekit_cases() if peer == "mergekit" else fusionbench_cases(matrices)
-    cases = [case for case in cases if any(part in case.method for part in only)]
+    every = mergekit_cases() if peer == "mergekit" else fusionbench_cases(matrices)
+    cases = [case for case in every if any(part in case.method for part in only)]
     if peer == "FusionBench":
         files = _run_fusionbench(program, world, cases)
     for place, case in enumerate(cases):
@@ -162,7 +162,8 @@ def _compare(peer: str, program: str, world: World, only: Sequence[str]) -> Iter
             ours, theirs, exact = _run_both(program, world, case, folder)
         else:
             ours = _run_ours(world, case)
-            theirs, exact = (None if file is None else load_file(file) for file in files[place])
+            file, wider = files[place]
+            theirs, exact = dict(load_file(file)), None if wider is None else dict(load_file(wider))
         merged = Merged(
             start,
             [_tensors(model.folder) for model in _inputs(world, case)],

@@ -83,29 +83,44 @@ def _mask(merged: Merged) -> str | None:
     return f"all that differ are within {worst:.0e} of the threshold" if worst <= 1e-6 else None
 
 
-def _drawn(merged: Merged, *, scaled: bool) -> str | None:
-    """As many are kept as the law says, with the values that it says."""
+def _drawn(
+    merged: Merged, chances: Callable[[torch.Tensor, float], torch.Tensor], *, scaled: bool
+) -> str | None:
+    """As many are kept as the law says, of the likely and of the unlikely, with the values that it says."""
     density = merged.settings["density"]
     told = []
     for side in (merged.ours, merged.theirs):
-        kept = total = 0
+        kept, expected, variance = np.zeros(2), np.zeros(2), np.zeros(2)
         for name in side:
             (delta,) = merged.deltas(name)
-            large = delta.abs() > 1e-4
-            mask = (side[name] != merged.base[name]) & large
-            kept, total = kept + int(mask.sum()), total + int(large.sum())
-            factor = 1 / density
-            if scaled:
-                left = delta[side[name] != merged.base[name]].abs().double().sum()
-                factor = float(delta.abs().double().sum() / left) if left else 1.0
+            there = side[name] != merged.base[name]
+            left = delta[there].abs().double().sum()
+            factor = float(delta.abs().double().sum() / left) if scaled and left else 1 / density
+            mask = there & (delta.abs() > 1e-4)
             wrong = (side[name] - (merged.base[name] + delta * factor)).abs()[mask]
             if len(wrong) and float(wrong.max()) > ROUNDING * max(1.0, float(side[name].abs().max())):
                 return None
-        z = (kept - density * total) / math.sqrt(total * density * (1 - density))
-        if abs(z) > _DEVIATIONS:
+            chance = chances(delta, density)[delta.abs() > 1e-4].double()
+            own = mask[delta.abs() > 1e-4].double()
+            for half, group in enumerate((chance < density, chance >= density)):
+                kept[half] += float(own[group].sum())
+                expected[half] += float(chance[group].sum())
+                variance[half] += float((chance * (1 - chance))[group].sum())
+        if (np.abs(kept - expected) > _DEVIATIONS * np.sqrt(variance)).any():
             return None
-        told.append(f"{kept / total:.4f}")
-    return f"kept {told[0]} and {told[1]} of {total}, with the same values"
+        told.append(f"{kept.sum():.0f}")
+    return f"kept {told[0]} and {told[1]}, expected {expected.sum():.0f}, with the values of the law"
+
+
+def _alike(delta: torch.Tensor, density: float) -> torch.Tensor:
+    """DARE's probabilities."""
+    return torch.full_like(delta, density)
+
+
+def _by_rank(delta: torch.Tensor, density: float, epsilon: float = 0.15) -> torch.Tensor:
+    """DELLA's probabilities: by the rank of the magnitude in its row."""
+    order = delta.abs().argsort(dim=-1, stable=True).argsort(dim=-1)
+    return density - epsilon + 2 * epsilon * order / (delta.shape[-1] - 1)
 
 
 def _arbitrary(merged: Merged) -> str | None:
@@ -178,14 +193,27 @@ def _ties(merged: Merged) -> str | None:
     return f"{count} elements, each of a magnitude that its tensor has several times"
 
 
+def _fewer(merged: Merged) -> str | None:
+    """Only tensors differ of which the density is less than one value, and there the peer has the base's."""
+    names = _differing(merged)
+    for name in names:
+        if int(merged.settings["density"] * merged.base[name].numel()) >= 1:
+            return None
+        if not torch.equal(merged.theirs[name], merged.base[name]):
+            return None
+    return f"{len(names)} tensors, which are the base's in its merge"
+
+
 KNOWN: Mapping[str, Known] = {
     "mask": Known("at the threshold it keeps no element, as the authors' code; here as in the paper", _mask),
-    "drawn": Known("other random numbers, the same law", partial(_drawn, scaled=False)),
-    "drawn, scaled": Known("other random numbers, the same law", partial(_drawn, scaled=True)),
+    "drawn": Known("other random numbers, the same law", partial(_drawn, chances=_alike, scaled=False)),
+    "dare": Known("other random numbers, the same law", partial(_drawn, chances=_alike, scaled=True)),
+    "della": Known("other random numbers, the same law", partial(_drawn, chances=_by_rank, scaled=True)),
     "rank": Known("its result has directions of singular values that are rounding", _arbitrary),
     "level": Known("all singular values are equal, so that rounding chooses the directions", _arbitrary),
     "steps": Known("another algorithm for the same loss", _steps),
     "lengths": Known("its class counts a tied embedding several times in the lengths", _lengths),
+    "fewer than one": Known("of a tensor of which it is to keep less than one value it keeps none", _fewer),
     "equal values": Known("of values equal to the cut it keeps an exact number", _ties),
 }
 

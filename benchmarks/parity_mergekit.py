@@ -21,7 +21,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     "t5 1.1 tied (gated)": {"tied": True, "feed_forward_proj": "gated-gelu"},
 }
 
-_WEIGHTS = ({"weight": 0.5}, {"weight": 0.8}, {"weight": 0.3})
+_WEIGHTS: Sequence[Mapping[str, Any]] = ({"weight": 0.5}, {"weight": 0.8}, {"weight": 0.3})
 _GRADIENTS: Sequence[Mapping[str, Any]] = (
     {"weight": [0.1, 0.9], "density": [0.2, 0.6, 0.8]},
     {
@@ -60,6 +60,9 @@ def mergekit_cases() -> Iterator[Case]:
     for gamma in (0.01, 0.1):
         own = _with(_WEIGHTS, density=0.6)
         yield _case("breadcrumbs", f"density 0.6, γ={gamma}", own, {"gamma": gamma}, known=known)
+    few = _with(_WEIGHTS, density=0.01)
+    yield _case("ties", "density 0.01", few, {}, known=known)
+    yield _case("breadcrumbs", "density 0.01", few, {}, known="fewer than one")
     none: Sequence[Mapping[str, Any]] = ({}, {}, {})
     for count in (2, 3):
         yield _case("model_stock", f"{count} models", none[:count], {}, exact=True)
@@ -70,8 +73,8 @@ def mergekit_cases() -> Iterator[Case]:
         yield _case("slerp", words, none[:1], {"t": t}, exact=True)
     for method in ("dare_linear", "dare_ties", "della_linear", "della"):
         own = [{"weight": 1.0, "density": 0.6}]
-        yield _case(method, "density 0.6, one model", own, {"normalize": False}, known="drawn, scaled")
-    controls = (
+        yield _case(method, "density 0.6, one model", own, {"normalize": False}, known=method.split("_")[0])
+    controls: Sequence[tuple[str, Sequence[Mapping[str, Any]], Mapping[str, Any], str]] = (
         ("model_stock", none, {}, "method.negative=base"),
         ("ties", _with(_WEIGHTS, density=0.4), {}, "method.keep=round"),
         ("ties", _with(_WEIGHTS, density=0.4), {}, "method.scope=model"),
@@ -125,6 +128,7 @@ def run_mergekit(binary: str, document: str, folder: Path) -> dict[str, Any]:
     """
     (folder / "config.yml").write_text(document, encoding="utf-8")
     words = [str(folder / "config.yml"), str(folder / "out"), "--no-copy-tokenizer", "--quiet"]
+    words += ["--random-seed", "0"]
     done = subprocess.run([binary, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"mergekit failed on\n{document}\n{done.stderr[-4000:]}")

@@ -20,7 +20,13 @@ from ramekin.weights.config import t5_config
 from ramekin.weights.layout import EMBEDDING_ALIASES, HEAD, SHARED
 from ramekin.weights.lineage import weights_sha256
 from ramekin.weights.seq2seq import build_model, set_tensors, tensors_of
-from ramekin.weights.statistics import KindFacts, StatisticsFacts, write_arrays, write_statistics
+from ramekin.weights.statistics import (
+    KindFacts,
+    StatisticsFacts,
+    StatisticsKind,
+    write_arrays,
+    write_statistics,
+)
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -28,7 +34,14 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     "flan (own head, gated)": {"tied": False, "feed_forward_proj": "gated-gelu"},
     "t5 1.0 (tied, relu)": {"tied": True, "feed_forward_proj": "relu"},
 }
-SIZES = {"vocab_size": 512, "d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 3, "num_heads": 4}
+SIZES: Mapping[str, Any] = {
+    "vocab_size": 512,
+    "d_model": 64,
+    "d_kv": 16,
+    "d_ff": 96,
+    "num_layers": 3,
+    "num_heads": 4,
+}
 
 SPREAD = 0.02
 RANK = 4
@@ -125,7 +138,11 @@ def save_statistics(folder: Path, model: ModelInput, tensors: Tensors, seed: int
     write_arrays(folder / "fisher.safetensors", fisher)
     write_arrays(folder / "gram.safetensors", grams)
     facts = KindFacts(("gram.safetensors",))
-    kinds = {"fisher": KindFacts(("fisher.safetensors",)), "gram": facts, "propagated_gram": facts}
+    kinds: dict[StatisticsKind, KindFacts] = {
+        "fisher": KindFacts(("fisher.safetensors",)),
+        "gram": facts,
+        "propagated_gram": facts,
+    }
     sha256 = weights_sha256(model.folder)
     write_statistics(folder, StatisticsFacts(model=model.name, model_sha256=sha256, kinds=kinds))
     return {kind: folder / own.files[0] for kind, own in kinds.items()}
@@ -134,7 +151,8 @@ def save_statistics(folder: Path, model: ModelInput, tensors: Tensors, seed: int
 def product(shape: Sequence[int], rng: torch.Generator, rank: int = RANK) -> torch.Tensor:
     """A random matrix `(out, in)` of low rank, its elements of a variance of about 1."""
     left, right = torch.randn(shape[0], rank, generator=rng), torch.randn(rank, shape[1], generator=rng)
-    return left @ right / rank**0.5
+    made: torch.Tensor = left @ right / rank**0.5
+    return made
 
 
 def difference(ours: Tensors, name: str, theirs: torch.Tensor) -> torch.Tensor:

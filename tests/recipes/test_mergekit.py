@@ -136,3 +136,12 @@ def test_numbers_that_differ_between_models() -> None:
     document = {**_minimal("task_arithmetic"), "parameters": {"density": 0.5}}
     with pytest.raises(UsageError, match="task_arithmetic takes no density"):
         convert(document, where="f.yml")
+
+
+@pytest.mark.parametrize("name", ["ties", "breadcrumbs", "breadcrumbs_ties"])
+def test_rescale_is_not_passed_over(name: str) -> None:
+    document = _minimal(name) | {"parameters": {"density": 0.5, "rescale": True}}
+    with pytest.raises(UsageError, match="rescale is offered for dare and della alone"):
+        convert(document, where="f.yml")
+    for harmless in ({"density": 0.5, "rescale": False}, {"rescale": True}):
+        assert convert(_minimal(name) | {"parameters": harmless}, where="f.yml")["method"]

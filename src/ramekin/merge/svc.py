@@ -23,9 +23,8 @@ reaches the same by dividing by at least 1e-12, which also cuts in on real respo
 what counts as rounding is measured by the length of tau_i. In all other cases the two agree to rounding.
 What is rounding in tau itself is left out.
 
-After Iso-C and Iso-CTS all singular values of tau are equal, and every basis is one of singular vectors: which
-one is found, and with it the result, is a matter of rounding, here as in any other program. Nothing is gained
-by a calibration there.
+After Iso-C and Iso-CTS all singular values of tau are equal, and every basis is one of singular vectors:
+which one is found, and with it the result, is a matter of rounding, here as in any other program.
 
 This module knows nothing of files, names or methods.
 """

@@ -213,6 +213,10 @@ def _settings(
     found |= _norming(form, normalize, where)
     if "rescale" in form.shared and form.method in ("dare", "della"):
         found["rescale"] = "l1" if _flag("rescale", shared, True, where) else "none"
+    elif densities and _flag("rescale", shared, False, where) and any(each != 1.0 for each in densities):
+        raise UsageError(
+            "rescale is offered for dare and della alone", where=where, fix="raise lambda, or leave it out"
+        )
     if form.elect is not None:
         found["elect"] = form.elect
     if form.method == "ties_merging":

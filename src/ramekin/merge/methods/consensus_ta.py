@@ -13,8 +13,9 @@ https://arxiv.org/abs/2405.07813.
 An element that one task alone holds on to is selfish, one that none does catastrophic: neither is kept. With
 agreeing 0 it is task arithmetic. The paper picks tall_lambda for each task on a validation set (0.2 to 0.6);
 `tall_lambda` takes one number a model. The authors' code has > in the mask, which differs for equal numbers
-only. FusionBench 0.2.33 keeps the masks and makes a model for each task with them; it has no consensus merge.
-mergekit has neither.
+only. FusionBench 0.2.33 has functions for the masks and their consensus, which agree with this but for that,
+and no merge by them: what makes the masks of all tasks gives each the last one's, and the class that makes a
+model for each task takes the distance between a delta and the base's weights. mergekit has neither.
 
 This module knows nothing of files.
 """
