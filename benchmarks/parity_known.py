@@ -59,7 +59,7 @@ def relative(ours: Tensors, theirs: Tensors, names: Sequence[str] | None = None)
     0.2
     """
     worst = 0.0
-    for name in names or theirs:
+    for name in theirs if names is None else names:
         exact = theirs[name].double()
         largest = float(exact.abs().max())
         worst = max(worst, float((ours[name].double() - exact).abs().max()) / (largest or 1.0))
