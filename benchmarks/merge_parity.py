@@ -39,7 +39,7 @@ from parity_cases import Case, fusionbench_cases
 from parity_known import KNOWN, ROUNDING, Merged, named_as_ours, relative
 from parity_mergekit import SHAPES as MERGEKIT_SHAPES
 from parity_mergekit import document_of, mergekit_cases, run_mergekit
-from parity_models import SHAPES, Tensors, low_rank, make_models, save_statistics, turned
+from parity_models import SHAPES, Tensors, low_rank, make_models, save_statistics, shortened, turned
 from safetensors.torch import load_file
 
 from ramekin.merge.inputs import ModelInput
@@ -135,6 +135,10 @@ def make_world(folder: Path, shape: str, kind: Mapping[str, Any]) -> World:
     inputs = {
         "tuned": models,
         "turned": [models[0], save("turned", turned(_tensors(models[0].folder)))],
+        "short": [
+            save(f"short-{seed}", shortened(start, _tensors(model.folder)))
+            for seed, model in enumerate(models)
+        ],
         "low_rank": [save(f"low-rank-{seed}", low_rank(start, seed)) for seed in range(NUM_MODELS)],
     }
     statistics = {

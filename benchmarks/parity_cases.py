@@ -198,6 +198,7 @@ def _between() -> Iterator[Case]:
         )
         yield stock
     yield replace(stock, words="all models, no preset", settings={}, control=True, exact=False)
+    yield replace(stock, words="all models, short deltas", inputs="short", known="added length")
     for inputs, t in (("tuned", 0.5), ("tuned", 0.3), ("turned", 0.5), ("turned", 0.3)):
         yield Case(
             method="slerp",

@@ -3,7 +3,9 @@
 A reason that the numbers do not bear out is none, and `merge_parity.py` then ends with an error.
 """
 
+import itertools
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -123,6 +125,30 @@ def _by_rank(delta: torch.Tensor, density: float, epsilon: float = 0.15) -> torc
     return density - epsilon + 2 * epsilon * order / (delta.shape[-1] - 1)
 
 
+def _stock(merged: Merged, cosine: Callable[[float, float], float], *, angles: bool) -> str | None:
+    """The formula with the peer's cosine gives the peer's.
+
+    Args:
+        merged: the merge.
+        cosine: from the inner product of two deltas and the product of their lengths.
+        angles: whether the angles are averaged, or the cosines.
+    """
+    expected = {}
+    for name, start in merged.base.items():
+        deltas = [delta.double() for delta in merged.deltas(name)]
+        pairs = itertools.combinations(deltas, 2)
+        cosines = [cosine(float((a * b).sum()), float(a.norm() * b.norm())) for a, b in pairs]
+        mean = statistics.fmean(cosines)
+        if angles:
+            mean = math.cos(statistics.fmean(math.acos(each) for each in cosines))
+        ratio = len(deltas) * mean / (1 + (len(deltas) - 1) * mean)
+        average = torch.stack([each[name].double() for each in merged.tuned]).mean(0)
+        expected[name] = ratio * average + (1 - ratio) * start.double()
+    found, ours = relative(merged.theirs, expected), relative(merged.ours, expected)
+    told = f"with that it is the formula to {found:.1e}, ours {ours:.1e}"
+    return told if found <= ROUNDING else None
+
+
 def _arbitrary(merged: Merged) -> str | None:
     """The peer's own two results, in float32 and in float64, differ as much from each other."""
     if merged.exact is None:
@@ -209,6 +235,14 @@ KNOWN: Mapping[str, Known] = {
     "drawn": Known("other random numbers, the same law", partial(_drawn, chances=_alike, scaled=False)),
     "dare": Known("other random numbers, the same law", partial(_drawn, chances=_alike, scaled=True)),
     "della": Known("other random numbers, the same law", partial(_drawn, chances=_by_rank, scaled=True)),
+    "added length": Known(
+        "it adds 1e-8 to the product of two lengths",
+        partial(_stock, cosine=lambda inner, lengths: inner / (lengths + 1e-8), angles=True),
+    ),
+    "least length": Known(
+        "it takes the product of two lengths for at least 1e-6",
+        partial(_stock, cosine=lambda inner, lengths: inner / max(lengths, 1e-6), angles=False),
+    ),
     "rank": Known("its result has directions of singular values that are rounding", _arbitrary),
     "level": Known("all singular values are equal, so that rounding chooses the directions", _arbitrary),
     "steps": Known("another algorithm for the same loss", _steps),

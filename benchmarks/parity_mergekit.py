@@ -68,6 +68,7 @@ def mergekit_cases() -> Iterator[Case]:
         yield _case("model_stock", f"{count} models", none[:count], {}, exact=True)
         yield _case("karcher", f"{count} models", none[:count], {}, base=False, exact=True)
     yield _case("karcher", "3 models, max_iter=3", none, {"max_iter": 3, "tol": 1e-8}, base=False, exact=True)
+    yield _case("model_stock", "3 models, short deltas", none, {}, inputs="short", known="least length")
     for t in (0.3, [0.2, 0.9], [{"filter": "SelfAttention", "value": [0, 0.5, 1]}, {"value": 0.4}]):
         words = "t=0.3" if t == 0.3 else "t by gradient" if t == [0.2, 0.9] else "t by filter, gradient"
         yield _case("slerp", words, none[:1], {"t": t}, exact=True)

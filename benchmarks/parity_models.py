@@ -107,6 +107,11 @@ def low_rank(base: Tensors, seed: int) -> dict[str, torch.Tensor]:
     }
 
 
+def shortened(base: Tensors, model: Tensors, share: float = 1e-3) -> dict[str, torch.Tensor]:
+    """The base plus a share of a model's delta: the length of what few steps of training change."""
+    return {name: tensor + share * (model[name] - tensor) for name, tensor in base.items()}
+
+
 def turned(model: Tensors) -> dict[str, torch.Tensor]:
     """Tensors that point nearly the way of a model's, or nearly the opposite way, in several degrees."""
     found = {}
