@@ -12,8 +12,8 @@ meant, that differ in their seed; for models of several tasks the angles are nea
 left. For N above 2 FusionBench 0.2.33 takes the cosine of the mean angle (average=angle, preset
 fusionbench), mergekit 0.1.5 the mean cosine. Where the mean cosine is below 0 the base is kept; the formula
 would lead away from the mean, as it does in both of these tools (negative=formula, their presets), and has no
-value where 1 + (N - 1) cos is 0. Both blur the cosine of short deltas: FusionBench adds 1e-8 to the product of
-two lengths, mergekit takes it for at least 1e-6; here it is exact.
+value where 1 + (N - 1) cos is 0. Both blur the cosine of short deltas: FusionBench adds 1e-8 to the product
+of two lengths, mergekit takes it for at least 1e-6; here it is exact.
 
 This module knows nothing of files.
 """
