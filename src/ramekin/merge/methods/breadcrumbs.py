@@ -13,7 +13,8 @@ TIES leaves out the smallest only, over the whole model. With density 1 and gamm
 with elect=true the signs are elected as in TIES ("Breadcrumbs + TIES"). Values that equal the first or last
 one kept are kept too, and one value of every tensor unless density is 0; density 1 keeps all, whatever gamma.
 mergekit keeps an exact number, which is none where density is less than one value; up to 0.1.4 it made small
-tensors zero where gamma left out less than one. Its defaults are density 1 and scaling_factor 1 (preset mergekit).
+tensors zero where gamma left out less than one. Its defaults are density 1 and scaling_factor 1 (preset
+mergekit).
 
 This module knows nothing of files.
 """
