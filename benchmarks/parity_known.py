@@ -202,6 +202,26 @@ def _lengths(merged: Merged) -> str | None:
     return f"counted {times} times it is the formula to {found:.1e}" if found <= ROUNDING else None
 
 
+def _negative(merged: Merged) -> str | None:
+    """Divided by the sum of the agreeing weights, not of their sizes, the formula gives the peer's."""
+    weights = merged.settings["weights"]
+    expected = {}
+    for name, start in merged.base.items():
+        parts = torch.stack([w * d.double() for w, d in zip(weights, merged.deltas(name), strict=True)])
+        elected = torch.where(parts.sum(0) >= 0, 1.0, -1.0)
+        agreeing = parts.sign() == elected
+        counts = torch.stack([w * own.double() for w, own in zip(weights, agreeing, strict=True)]).sum(0)
+        total = (parts * agreeing).sum(0)
+        expected[name] = start.double() + total / torch.where(counts == 0, 1.0, counts)
+    # The sign of a sum that is 0 but for rounding may be either, and elements of it are few.
+    wrong = sum(
+        int(((merged.theirs[name] - each).abs() > 1e-5 * each.abs().max()).sum())
+        for name, each in expected.items()
+    )
+    elements = sum(each.numel() for each in expected.values())
+    return f"with that it is the formula, in all but {wrong} elements" if wrong < 1e-4 * elements else None
+
+
 def _ties(merged: Merged) -> str | None:
     """Every element that differs has a magnitude that another element of its tensor and model has."""
     count = 0
@@ -248,6 +268,9 @@ KNOWN: Mapping[str, Known] = {
     "steps": Known("another algorithm for the same loss", _steps),
     "lengths": Known("its class counts a tied embedding several times in the lengths", _lengths),
     "fewer than one": Known("of a tensor of which it is to keep less than one value it keeps none", _fewer),
+    "negative weight": Known(
+        "it divides by the sum of the agreeing weights, here by the sum of their sizes", _negative
+    ),
     "equal values": Known("of values equal to the cut it keeps an exact number", _ties),
 }
 

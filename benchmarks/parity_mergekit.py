@@ -60,6 +60,12 @@ def mergekit_cases() -> Iterator[Case]:
     for gamma in (0.01, 0.1):
         own = _with(_WEIGHTS, density=0.6)
         yield _case("breadcrumbs", f"density 0.6, γ={gamma}", own, {"gamma": gamma}, known=known)
+    negative = ({"weight": 0.5}, {"weight": -0.3}, {"weight": 0.8})
+    for normalize in (True, False):
+        words = f"normalize={normalize}, a negative weight".lower()
+        why = "negative weight" if normalize else ""
+        yield _case("ties", words, negative, {"normalize": normalize}, known=why)
+        yield _case("task_arithmetic", words, negative, {"normalize": normalize})
     few = _with(_WEIGHTS, density=0.01)
     yield _case("ties", "density 0.01", few, {}, known=known)
     yield _case("breadcrumbs", "density 0.01", few, {}, known="fewer than one")
@@ -99,8 +105,9 @@ def _case(
     **more: Any,
 ) -> Case:
     document = {"merge_method": method, "models": list(models), "parameters": dict(parameters)}
-    if (density := dict(models[0]).get("density")) is not None:
-        more = {"settings": {"density": density}, **more}
+    said = {key: [each[key] for each in models if key in each] for key in ("weight", "density")}
+    settings = {"weights": said["weight"], "density": said["density"][0] if said["density"] else 1.0}
+    more["settings"] = {**settings, **more.get("settings", {})}
     return Case(method=method, words=words, arguments=document, base=base, num_models=len(models), **more)
 
 
