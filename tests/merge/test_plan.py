@@ -1,3 +1,4 @@
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -45,7 +46,7 @@ def test_the_numbers_are_those_of_the_run(
     assert told[-1] == (plan.bytes_read, plan.bytes_read)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert plan.bytes_written == report.bytes_written == (output / "model.safetensors").stat().st_size
-    assert (plan.method, plan.base, plan.outputs) == (method, str(base), (str(output),))
+    assert (plan.method, plan.base, plan.output) == (method, str(base), str(output))
     assert plan.models == ("m0", "m1", "m2")
 
 
@@ -109,6 +110,15 @@ def test_an_output_that_exists_or_is_an_input(world, family) -> None:
     plan_merge("task_arithmetic", base=base, models=models, output=taken, settings={}, overwrite=True)
 
 
+def test_a_folder_that_may_not_be_written_to(world, family, monkeypatch) -> None:
+    base, models = family
+    refused = world.root.absolute()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != refused)
+    with pytest.raises(ResourceError, match=r"the output cannot be written here: .*/a/out.*got .*may not be"):
+        plan_merge("task_arithmetic", base=base, models=models, output=world.root / "a" / "out", settings={})
+    assert not (world.root / "a").exists()
+
+
 def test_a_disk_that_is_too_full(world, family, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with pytest.raises(ResourceError, match=r"the disk is too full for the output: .*MB free, got 0.0 MB"):
@@ -143,7 +153,7 @@ def test_what_is_one_tensor_under_several_names_is_told(world, tied: bool) -> No
     assert plan.head == ("embedding" if tied else "stored")
     assert plan.second_names == ("encoder.embed_tokens.weight",) and plan.tensors == len(tensors)
     assert plan.bytes_free is not None and plan.bytes_free > plan.bytes_written
-    nothing = plan_merge("simple_average", base=base, models=[model], output=(), settings={})
+    nothing = plan_merge("simple_average", base=base, models=[model], output=None, settings={})
     assert nothing.second_names == () and nothing.bytes_free is None
 
 

@@ -14,7 +14,7 @@ from ramekin.merge.array import TorchDevice
 from ramekin.merge.inputs import ModelInput
 from ramekin.merge.methods.simple_average import simple_average
 from ramekin.merge.methods.task_arithmetic import task_arithmetic
-from ramekin.merge.run import merge, merge_factors
+from ramekin.merge.run import merge
 from ramekin.weights.lineage import Lineage, read_lineage, weights_sha256, write_manifest
 from ramekin.weights.verify import verify_checkpoint
 
@@ -360,37 +360,6 @@ def test_weights_that_are_not_one_a_model(world, family) -> None:
     with pytest.raises(UsageError, match="weights must be one number, or one for each model: expected 3"):
         _merge(world, *family, "simple_average", {"weights": [1, 2]})
     assert not (world.root / "out").exists()
-
-
-@pytest.mark.parametrize("method", ["task_arithmetic", "ties_merging"])
-def test_many_factors_in_one_reading_equal_separate_merges(world, family, method: str) -> None:
-    base, models = family
-    factors = [0.0, 0.3, 1.0, -0.5]
-    outputs = [world.root / f"at-{factor}" for factor in factors]
-    told: list[int] = []
-    reports = merge_factors(
-        method, factors, base=base, models=models, outputs=outputs, settings={},
-        progress=lambda done, _: told.append(done),
-    )  # fmt: skip
-    for factor, output, report in zip(factors, outputs, reports, strict=True):
-        alone = _merge(world, base, models, method, {"scaling_factor": factor}, name=f"alone-{factor}")
-        assert report.sha256 == _sha256(output) == _sha256(alone)
-        assert report.settings["scaling_factor"] == factor
-        assert read_lineage(output) == read_lineage(alone)
-    assert told[-1] == reports[0].bytes_read
-
-
-def test_many_factors_that_cannot_be(world, family) -> None:
-    base, models = family
-    one, two = world.root / "one", world.root / "two"
-    given = {"base": base, "models": models, "settings": {}}
-    with pytest.raises(UsageError, match="every scaling factor needs an output: expected 2 outputs, got 1"):
-        merge_factors("task_arithmetic", [0.1, 0.2], outputs=[one], **given)
-    with pytest.raises(UsageError, match="two outputs are the same folder"):
-        merge_factors("task_arithmetic", [0.1, 0.2], outputs=[one, one], **given)
-    with pytest.raises(UsageError, match="simple_average has no scaling_factor"):
-        merge_factors("simple_average", [0.1, 0.2], outputs=[one, two], **given)
-    assert not one.exists() and not two.exists()
 
 
 def test_dummy_is_the_base(world, family) -> None:

@@ -114,7 +114,7 @@ def open_without_base(
         align=said_step(align, parse_alignment(align)),
         base=None,
         models=tuple(model.name for model in models),
-        outputs=(),
+        output=None,
         dtype=dtype,
         tensors=len(tensors),
         parameters=sum(planned.numel for planned in tensors.values()),

@@ -2,7 +2,7 @@
 
 A `Direction` holds the base and what the method adds to it, both read once; every scaling factor after that
 touches no file, and gives bit for bit the numbers that a merge to disk would write. It holds two models in
-memory, so it is for models that fit; `run.merge_factors` is for those that do not.
+memory, so it is for models that fit.
 """
 
 from collections import deque

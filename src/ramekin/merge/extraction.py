@@ -113,8 +113,8 @@ def plan_adapter(
     """Check a merge into an adapter and say what it would read and write; see `merge_to_adapter`."""
     check_asked_output(output, asked, overwrite=overwrite)
     with _opened(method, rank, None, asked) as found:
-        check_space([output], found.plan.bytes_written)
-        return replace(found.plan, outputs=(str(output),), bytes_free=free_bytes(output))
+        check_space(output, found.plan.bytes_written)
+        return replace(found.plan, output=str(output), bytes_free=free_bytes(output))
 
 
 def merge_to_adapter(
@@ -161,7 +161,7 @@ def merge_to_adapter(
     base, models, dtype = asked["base"], asked["models"], asked.get("dtype", "same")
     with contextlib.ExitStack() as stack:
         found = stack.enter_context(_opened(method, rank, base_name, asked))
-        check_space([output], found.plan.bytes_written)
+        check_space(output, found.plan.bytes_written)
         parents = stack.enter_context(
             hashing(base, models, found.merge.statistics, verify=verify, base_is_named=True)
         )

@@ -6,6 +6,7 @@ no weights, except that the hash of a base is taken when an adapter recorded one
 
 import contextlib
 import functools
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,10 +91,11 @@ class MergePlan:
     """The base's folder."""
     models: tuple[str, ...]
     """The names of the models, in order."""
-    outputs: tuple[str, ...]
+    output: str | None
+    """The folder to be made; None of a merge in memory."""
     dtype: str
     tensors: int
-    """The number of tensors each output holds."""
+    """The number of tensors of the output."""
     parameters: int
     """Their elements."""
     passes: float
@@ -101,7 +103,7 @@ class MergePlan:
     bytes_read: int
     """Bytes of weights read in all passes, of all models and the base."""
     bytes_written: int
-    """Bytes of the outputs' weight files."""
+    """Bytes of the output's weight files."""
     peak_bytes: int
     """An estimate of the memory beyond the interpreter and its libraries."""
     warnings: tuple[str, ...]
@@ -115,7 +117,7 @@ class MergePlan:
     """Whether the files have an output head, or the models use their embedding. A head that is stored and
     equals the embedding in every model is merged with it, which reading tells."""
     bytes_free: int | None = None
-    """On the disk of the outputs; None where there are none."""
+    """On the disk of the output; None where there is none."""
 
 
 @final
@@ -161,7 +163,7 @@ class OpenMerge:
 def plan_merge(
     method: str,
     *,
-    output: Path | Sequence[Path],
+    output: Path | None,
     overwrite: bool = False,
     **asked: Unpack[MergeArguments],
 ) -> MergePlan:
@@ -169,12 +171,13 @@ def plan_merge(
 
     Statistics that are None are yet to be collected, and not counted.
     """
-    outputs = (output,) if isinstance(output, Path) else tuple(output)
-    for place in outputs:
-        check_asked_output(place, asked, overwrite=overwrite)
-    with open_merge(method, outputs=outputs, **asked) as found:
-        check_space(outputs, found.plan.bytes_written)
-        return replace(found.plan, bytes_free=free_bytes(outputs[0]) if outputs else None)
+    if output is None:
+        with open_merge(method, **asked) as found:
+            return found.plan
+    check_asked_output(output, asked, overwrite=overwrite)
+    with open_merge(method, output=output, **asked) as found:
+        check_space(output, found.plan.bytes_written)
+        return replace(found.plan, bytes_free=free_bytes(output))
 
 
 @contextlib.contextmanager
@@ -188,7 +191,7 @@ def open_merge(
     post: Mapping[str, object] | None = None,
     align: Mapping[str, object] | None = None,
     dtype: Dtype = "same",
-    outputs: Sequence[Path] = (),
+    output: Path | None = None,
     reader_of: ReaderOf = CheckpointReader,
 ) -> Iterator[OpenMerge]:
     """Check everything that settings, headers and configurations tell, and keep the files open.
@@ -220,7 +223,7 @@ def open_merge(
             align=said_step(align, parse_alignment(align)),
             base=None if base is None else str(base),
             models=tuple(model.name for model in models),
-            outputs=tuple(str(output) for output in outputs),
+            output=None if output is None else str(output),
             dtype=dtype,
             tensors=len(names),
             parameters=sum(planned.numel for planned in tensors.values()),
@@ -229,7 +232,7 @@ def open_merge(
                 passes * sum(model.reader.info(name).nbytes for model in everyone for name in names)
                 + statistics_bytes(chosen, parsed, collected, names, everyone[0])
             ),
-            bytes_written=max(1, len(outputs)) * planned_bytes(tensors),
+            bytes_written=planned_bytes(tensors),
             peak_bytes=peak_bytes(chosen, parsed, step, tensors, len(everyone), measured=passes > 1),
             warnings=found.warnings,
             second_names=tuple(
@@ -335,8 +338,11 @@ def check_output(
 ) -> None:
     """Refuse an output that exists (unless it may be overwritten), is or holds an input, or lies in one.
 
+    So is one in a folder that may not be written to.
+
     Raises:
         UsageError: it does.
+        ResourceError: it may not.
     """
     inputs = (*_folders(base, models), *statistics)
     refuse_inputs(output, inputs)
@@ -349,21 +355,31 @@ def check_output(
                 fix="choose another output",
             )
     refuse_existing(output, overwrite=overwrite)
+    _refuse_read_only(output)
 
 
-def check_space(outputs: Sequence[Path], needed: int) -> None:
+def _refuse_read_only(output: Path) -> None:
+    place = _nearest(output.parent)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ResourceError(
+            "the output cannot be written here",
+            where=str(output),
+            got=f"{place}, which may not be written to",
+            fix="choose a folder that can be written",
+        )
+
+
+def check_space(output: Path, needed: int) -> None:
     """Refuse to begin what the disk cannot hold.
 
     Raises:
         ResourceError: less is free than will be written.
     """
-    if not outputs:
-        return
-    free = free_bytes(outputs[0])
+    free = free_bytes(output)
     if free < needed:
         raise ResourceError(
             "the disk is too full for the output",
-            where=str(outputs[0]),
+            where=str(output),
             expected=f"{needed / 1e6:,.1f} MB free",
             got=f"{free / 1e6:,.1f} MB",
             fix="free some space, or choose another output",
@@ -372,10 +388,15 @@ def check_space(outputs: Sequence[Path], needed: int) -> None:
 
 def free_bytes(place: Path) -> int:
     """What is free on the disk where a folder is, or is to be."""
+    return shutil.disk_usage(_nearest(place)).free
+
+
+def _nearest(place: Path) -> Path:
+    """The folder, or the nearest around it that is there."""
     found = place.absolute()
     while not found.exists():
         found = found.parent
-    return shutil.disk_usage(found).free
+    return found
 
 
 def _folders(base: Path | None, models: Sequence[ModelInput]) -> list[Path]:

@@ -12,12 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, Unpack, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from ramekin.errors import UsageError
 from ramekin.files import atomic_directory, write_bytes
 from ramekin.merge.array import AbstractDevice, Array
 from ramekin.merge.inputs import ModelInput, check_copies, head_is_stored_embedding, output_sources
@@ -35,7 +34,7 @@ from ramekin.merge.plan import (
     used_models,
 )
 from ramekin.merge.post import Svc
-from ramekin.merge.settings import replace_scaling_factor, settings_to_json
+from ramekin.merge.settings import settings_to_json
 from ramekin.merge.statistics import ModelStatistics
 from ramekin.merge.stream import Chunk, ModelStream, NamedReader, Piece
 from ramekin.weights.beside import GENERATION_CONFIG, copy_tokenizer, has_tokenizer, read_beside
@@ -51,7 +50,6 @@ __all__ = [
     "Walking",
     "hashing",
     "merge",
-    "merge_factors",
     "said_beside",
     "steps_of",
     "walk",
@@ -88,7 +86,7 @@ class MergeReport:
     tensors: int
     parameters: int
     bytes_read: int
-    """Bytes of weights read, in all passes; shared by the outputs of one `merge_factors`."""
+    """Bytes of weights read, in all passes."""
     bytes_written: int
     """The size of the weight files."""
     sha256: str
@@ -153,56 +151,29 @@ def merge(
         WeightsError: an input is missing, damaged, not finite, or does not fit the others.
         ResourceError: the disk is full or the output cannot be written.
     """
-    (report,) = _merge(
-        method,
-        [(None, output)],
-        shard_bytes=shard_bytes,
-        overwrite=overwrite,
-        verify=verify,
-        walking=Walking(device, threads, chunk_length, progress),
-        about=about,
-        base=base,
-        models=models,
-        settings=settings,
-        statistics=statistics,
-        post=post,
-        align=align,
-        dtype=dtype,
-    )
-    return report
-
-
-def merge_factors(
-    method: str,
-    factors: Sequence[float],
-    *,
-    outputs: Sequence[Path],
-    shard_bytes: int | None = None,
-    overwrite: bool = False,
-    verify: bool = False,
-    progress: Progress | None = None,
-    **asked: Unpack[MergeArguments],
-) -> tuple[MergeReport, ...]:
-    """Merge with several scaling factors at once: the inputs are read as often as for one.
-
-    Each output is bit for bit what `merge` with that scaling factor writes. See `merge` for the rest.
-
-    Raises:
-        UsageError: the method has no scaling factor, or factors and outputs are not as many.
-    """
-    if len(factors) != len(outputs) or not factors:
-        raise UsageError(
-            "every scaling factor needs an output", expected=f"{len(factors)} outputs", got=str(len(outputs))
-        )
-    return _merge(
-        method,
-        list(zip(factors, outputs, strict=True)),
-        shard_bytes=shard_bytes,
-        overwrite=overwrite,
-        verify=verify,
-        walking=Walking(progress=progress),
-        **asked,
-    )
+    started = time.monotonic()
+    models = used_models(find_method(method), base, models)
+    asked: MergeArguments = {
+        "base": base,
+        "models": models,
+        "settings": settings,
+        "statistics": statistics,
+        "post": post,
+        "align": align,
+        "dtype": dtype,
+    }
+    check_asked_output(output, asked, overwrite=overwrite)
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(open_merge(method, output=output, **asked))
+        check_space(output, opened.plan.bytes_written)
+        parents = stack.enter_context(hashing(base, models, opened.statistics, verify=verify))
+        folder = stack.enter_context(atomic_directory(output, overwrite=overwrite))
+        walked = walk(opened, Walking(device, threads, chunk_length, progress))
+        writer = _write(walked, opened.tensors, folder, shard_bytes)
+        _copy_rest(folder, opened.config_folder, models)
+        write_manifest(folder, _lineage(opened, parents(), about), known_sha256=writer.digests)
+        report = _report(opened.plan, walked, output, writer.nbytes, weights_sha256(folder))
+    return replace(report, seconds=time.monotonic() - started)
 
 
 def walk(
@@ -290,81 +261,19 @@ class Walk:
         return self.stream.pieces(name, "matrix" if whole else self.method.unit(self.settings, name, shape))
 
 
-def _merge(
-    method: str,
-    targets: Sequence[tuple[float | None, Path]],
-    *,
-    shard_bytes: int | None,
-    overwrite: bool,
-    verify: bool,
-    walking: Walking,
-    about: Mapping[str, object] = _NOTHING,
-    **asked: Unpack[MergeArguments],
-) -> tuple[MergeReport, ...]:
-    started = time.monotonic()
-    base = asked["base"]
-    models = asked["models"] = used_models(find_method(method), base, asked["models"])
-    outputs = [output for _, output in targets]
-    if len({output.resolve() for output in outputs}) != len(outputs):
-        raise UsageError("two outputs are the same folder", got=", ".join(map(str, outputs)))
-    for output in outputs:
-        check_asked_output(output, asked, overwrite=overwrite)
-    with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_merge(method, outputs=outputs, **asked))
-        check_space(outputs, opened.plan.bytes_written)
-        settings_of = [_settings_of(opened, factor) for factor, _ in targets]
-        parents = stack.enter_context(hashing(base, models, opened.statistics, verify=verify))
-        folders = [stack.enter_context(atomic_directory(o, overwrite=overwrite)) for o in outputs]
-        factors = [getattr(chosen, "scaling_factor", None) for chosen in settings_of]
-        walked = walk(opened, walking)
-        writers = _write(walked, opened.tensors, factors, folders, shard_bytes)
-        made = parents()
-        for folder, chosen, writer in zip(folders, settings_of, writers, strict=True):
-            _copy_rest(folder, opened.config_folder, models)
-            lineage = _lineage(opened, chosen, made, about)
-            write_manifest(folder, lineage, known_sha256=writer.digests)
-        hashes = [weights_sha256(folder) for folder in folders]
-        reports = tuple(
-            _report(opened.plan, walked, chosen, output, writer.nbytes, digest)
-            for chosen, output, writer, digest in zip(settings_of, outputs, writers, hashes, strict=True)
-        )
-    seconds = time.monotonic() - started
-    return tuple(replace(report, seconds=seconds) for report in reports)
-
-
-def _settings_of(opened: OpenMerge, factor: float | None) -> Any:
-    """The settings of one output: those of the merge, with its own scaling factor."""
-    if factor is None:
-        return opened.settings
-    if not opened.method.scaled:
-        raise UsageError(f"{opened.method.name} has no scaling_factor", fix="use merge")
-    return replace_scaling_factor(opened.settings, factor)
-
-
 def _write(
-    walked: Walk,
-    plan: Mapping[str, PlannedTensor],
-    factors: Sequence[Parameter | None],
-    folders: Sequence[Path],
-    shard_bytes: int | None,
-) -> list[ShardedWriter]:
-    """Write the weights of every output in one walk; the writers, with the hash of each file."""
-    with contextlib.ExitStack() as stack:
-        writers = [
-            stack.enter_context(ShardedWriter(folder, plan, shard_bytes=shard_bytes)) for folder in folders
-        ]
+    walked: Walk, plan: Mapping[str, PlannedTensor], folder: Path, shard_bytes: int | None
+) -> ShardedWriter:
+    """Write the weights in one walk; the writer, with the hash of each file."""
+    factor = getattr(walked.settings, "scaling_factor", None)
+    with ShardedWriter(folder, plan, shard_bytes=shard_bytes) as writer:
 
-        def stored(name: str, chunk: Chunk, combined: Array) -> list[npt.NDArray[np.uint8]]:
-            scaled_parts = (walked.scaled(chunk, combined, factor) for factor in factors)
-            return [
-                writer.stored(name, walked.stream.kept(part))
-                for writer, part in zip(writers, scaled_parts, strict=True)
-            ]
+        def stored(name: str, chunk: Chunk, combined: Array) -> npt.NDArray[np.uint8]:
+            return writer.stored(name, walked.stream.kept(walked.scaled(chunk, combined, factor)))
 
-        for name, parts in walked.over(writers[0].order, stored):
-            for writer, data in zip(writers, parts, strict=True):
-                writer.write_stored(name, data)
-    return writers
+        for name, data in walked.over(writer.order, stored):
+            writer.write_stored(name, data)
+    return writer
 
 
 @contextlib.contextmanager
@@ -423,16 +332,14 @@ def _copy_rest(folder: Path, source: Path, models: Sequence[ModelInput]) -> None
             return
 
 
-def _lineage(
-    opened: OpenMerge, settings: Any, parents: tuple[Parent, ...], about: Mapping[str, object]
-) -> Lineage:
+def _lineage(opened: OpenMerge, parents: tuple[Parent, ...], about: Mapping[str, object]) -> Lineage:
     plan = opened.plan
     return Lineage(
         kind="dense",
         operation=f"merge/{plan.method}",
         base=None if plan.base is None else Path(plan.base).name,
         parents=parents,
-        settings={**settings_to_json(settings), **said_beside(opened), **about},
+        settings={**settings_to_json(opened.settings), **said_beside(opened), **about},
     )
 
 
@@ -449,12 +356,10 @@ def steps_of(plan: MergePlan) -> dict[str, object]:
     return {key: dict(step) for key, step in steps.items() if step is not None}
 
 
-def _report(
-    plan: MergePlan, walked: Walk, settings: Any, output: Path, size: int, digest: str
-) -> MergeReport:
+def _report(plan: MergePlan, walked: Walk, output: Path, size: int, digest: str) -> MergeReport:
     return MergeReport(
         method=plan.method,
-        settings={**settings_to_json(settings), **steps_of(plan)},
+        settings={**settings_to_json(walked.settings), **steps_of(plan)},
         base=plan.base,
         models=plan.models,
         output=str(output),

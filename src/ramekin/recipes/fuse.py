@@ -50,7 +50,8 @@ def plan(config: FuseConfig) -> Outcome:
             config.method["name"],
             base=base,
             models=models,
-            output=config.merged_model_save_path or (),
+            output=config.merged_model_save_path,
+            overwrite=config.overwrite,
             settings=method_settings(config.method),
         )
         lines.append(plan_text(planned))

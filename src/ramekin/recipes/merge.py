@@ -175,7 +175,7 @@ def plan_text(planned: "MergePlan") -> str:
             f"{planned.method} of {len(planned.models)} models" + (f" ({settings})" if settings else ""),
             f"  base    {planned.base or 'none'}",
             *(f"  model   {name}" for name in planned.models),
-            *(f"  output  {place}" for place in planned.outputs),
+            *(() if planned.output is None else (f"  output  {planned.output}",)),
             *_planned_adapter_lines(planned.adapter),
             f"  {planned.parameters:,} parameters in {planned.tensors} tensors, written as {planned.dtype}",
             *_tied_lines(planned),

@@ -71,7 +71,7 @@ def merge_plan_of(config: AbstractTrialConfig, base: Path | None, models: Sequen
         config.method["name"],
         base=base,
         models=models,
-        output=(),
+        output=None,
         settings=method_settings(config.method),
         **config.steps,
     )
