@@ -348,6 +348,8 @@ FAULTS: dict[str, Fault] = {
         configured(relative_attention_num_buckets=16), "relative_attention_num_buckets", fix="one architecture"
     ),
     "start-token": Fault(configured(decoder_start_token_id=2), "decoder_start_token_id", fix="one arch"),
+    "special-tokens": Fault(configured(eos_token_id=3), "eos_token_id", "warning", fix="leave 'm1'"),
+    "special-tokens of padding": Fault(configured(pad_token_id=3, decoder_start_token_id=0), "pad_token_id", "warning"),
     "epsilon": Fault(configured(layer_norm_epsilon=1e-5), "layer_norm_epsilon", fix="one architecture"),
     "decoder-scaling": Fault(configured(scale_decoder_outputs=True), "scale_decoder_outputs", fix="one arch"),
     "head-missing": Fault(headless, "lm_head.weight", models=("base",), fix="download it again"),

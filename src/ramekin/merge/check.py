@@ -48,6 +48,8 @@ _COMPARED_KEYS: Mapping[str, str] = {  # with the kind of finding that a differe
     "relative_attention_max_distance": "relative-attention",
     "layer_norm_epsilon": "epsilon",
     "decoder_start_token_id": "start-token",
+    "pad_token_id": "special-tokens",
+    "eos_token_id": "special-tokens",
 }
 _SCALING = "scale_decoder_outputs"
 _KINDS: Mapping[str, str] = {
@@ -290,8 +292,20 @@ def _other_key(
     lost = (
         "; a config.json that lost 'tie_word_embeddings: false' is to be repaired" if key == _SCALING else ""
     )
+    kind = _KINDS.get(key, "configuration")
+    if kind == "special-tokens":
+        return Finding(
+            kind=kind,
+            severity="warning",
+            what="models were trained with different tokens for padding or the end of a text",
+            models=(reference.label, other.label),
+            where=f"{CONFIG}#{key}",
+            expected=f"{mine} as in {reference.label}",
+            got=f"{yours} in {other.label}",
+            fix=f"leave {other.label} out, unless only its config.json is wrong: the merge has the first's",
+        )
     return Finding(
-        kind=_KINDS.get(key, "configuration"),
+        kind=kind,
         what="the configurations differ",
         models=(reference.label, other.label),
         where=f"{CONFIG}#{key}",

@@ -69,6 +69,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "feed-forward-kind": "another kind of feed-forward layer",
         "relative-attention": "other buckets of relative positions",
         "start-token": "another token that decoding starts with",
+        "special-tokens": "another token for padding, or for the end of a text",
         "epsilon": "another layer_norm_epsilon",
         "decoder-scaling": "decoder outputs scaled before the head in one model and not in the other",
         "configuration": "another value of a key that changes what a model computes",
