@@ -16,6 +16,7 @@ import pytest
 from ramekin import files
 from ramekin.errors import DataError, LockedError, ResourceError, UsageError
 from ramekin.files import (
+    RESULTS,
     atomic_directory,
     atomic_file,
     file_lock,
@@ -157,10 +158,36 @@ class TestRefuseExisting:
     @pytest.mark.parametrize("kind", ["file", "folder"])
     def test_what_is_there(self, tmp_path, kind):
         output = tmp_path / "out"
-        output.write_text("") if kind == "file" else write_text(output / "f", "")
+        output.write_text("") if kind == "file" else write_text(output / "config.json", "")
         with pytest.raises(UsageError, match="the output exists .*/out; fix: .*overwrite=true"):
             refuse_existing(output, overwrite=False)
         refuse_existing(output, overwrite=True)
+
+    def test_a_folder_of_something_else_is_not_overwritten(self, tmp_path):
+        for name in ("thesis.tex", "a", "b", "c"):
+            write_text(tmp_path / "out" / name, "")
+        with pytest.raises(
+            UsageError, match=r"something else.*expected one of .*config\.json.*got a, b, c, …"
+        ):
+            refuse_existing(tmp_path / "out", overwrite=True)
+
+    @pytest.mark.parametrize("name", sorted(RESULTS))
+    def test_a_result_is(self, tmp_path, name):
+        write_text(tmp_path / "out" / name, "")
+        refuse_existing(tmp_path / "out", overwrite=True)
+
+    def test_one_of_which_only_the_lock_is_left_is(self, tmp_path):
+        with folder_lock(tmp_path / "out"):
+            pass
+        refuse_existing(tmp_path / "out", overwrite=True)
+
+    def test_the_folder_one_works_in_is_not_overwritten(self, tmp_path, monkeypatch):
+        write_text(tmp_path / "config.json", "")
+        (tmp_path / "in").mkdir()
+        for place in (tmp_path, tmp_path / "in"):
+            monkeypatch.chdir(place)
+            with pytest.raises(UsageError, match="cannot be this folder"):
+                refuse_existing(tmp_path, overwrite=True)
 
 
 class TestAtomicDirectory:
@@ -225,23 +252,41 @@ class TestAtomicDirectory:
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
     def test_overwriting_replaces_the_whole_folder(self, tmp_path):
-        write_text(tmp_path / "out" / "old", "x")
+        write_text(tmp_path / "out" / "config.json", "x")
         with atomic_directory(tmp_path / "out", overwrite=True) as folder:
             (folder / "new").write_text("x")
-            assert (tmp_path / "out" / "old").exists()
+            assert (tmp_path / "out" / "config.json").exists()
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
-    def test_overwriting_a_file(self, tmp_path):
+    def test_a_file_is_not_replaced_by_a_folder(self, tmp_path):
         (tmp_path / "out").write_text("x")
-        with atomic_directory(tmp_path / "out", overwrite=True) as folder:
+        for rules in ({"overwrite": True}, {"is_own": True}, {}):
+            with (
+                pytest.raises(UsageError, match="is to be a folder, and a file is there"),
+                atomic_directory(tmp_path / "out", **rules),
+            ):
+                pass
+        assert (tmp_path / "out").read_text() == "x"
+
+    @pytest.mark.parametrize("is_own", [False, True])
+    def test_a_folder_of_something_else_is_replaced_if_it_is_the_callers(self, tmp_path, is_own):
+        write_text(tmp_path / "out" / "old", "x")
+        if not is_own:
+            with (
+                pytest.raises(UsageError, match="a folder of something else"),
+                atomic_directory(tmp_path / "out", overwrite=True),
+            ):
+                pass
+            assert (tmp_path / "out" / "old").exists()
+            return
+        with atomic_directory(tmp_path / "out", is_own=True) as folder:
             (folder / "new").write_text("x")
-        assert [path.name for path in tmp_path.iterdir()] == ["out"]
-        assert (tmp_path / "out").is_dir()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["new"]
 
     def test_a_failed_overwrite_keeps_the_old_folder(self, tmp_path):
         write_text(tmp_path / "out" / "old", "x")
-        with pytest.raises(DataError), atomic_directory(tmp_path / "out", overwrite=True):
+        with pytest.raises(DataError), atomic_directory(tmp_path / "out", is_own=True):
             raise DataError("no")
         assert (tmp_path / "out" / "old").exists()
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -256,7 +301,7 @@ class TestAtomicDirectory:
             replace(source, target)
 
         monkeypatch.setattr(os, "replace", fails_into_place)
-        with pytest.raises(ResourceError), atomic_directory(tmp_path / "out", overwrite=True) as folder:
+        with pytest.raises(ResourceError), atomic_directory(tmp_path / "out", is_own=True) as folder:
             (folder / "new").write_text("x")
         assert (tmp_path / "out" / "old").exists()
 
@@ -275,7 +320,7 @@ class TestAtomicDirectory:
                 print("ready", flush=True)
                 time.sleep(60)
 
-            with files.atomic_directory(Path(sys.argv[1]), overwrite=True) as folder:
+            with files.atomic_directory(Path(sys.argv[1]), is_own=True) as folder:
                 (folder / "new").write_text("x")
                 os.replace = once
             """,
@@ -524,7 +569,7 @@ def test_behind_a_link_its_target_is_replaced_and_the_link_stays(tmp_path, there
     (tmp_path / "link").symlink_to(tmp_path / "target")
     if there:
         (tmp_path / "target").mkdir()
-        (tmp_path / "target" / "old").write_text("1")
+        (tmp_path / "target" / "config.json").write_text("1")
     with atomic_directory(tmp_path / "link", overwrite=True) as folder:
         (folder / "new").write_text("2")
     assert (tmp_path / "link").is_symlink() and [p.name for p in (tmp_path / "target").iterdir()] == ["new"]

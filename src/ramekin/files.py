@@ -23,6 +23,7 @@ from typing import BinaryIO
 from ramekin.errors import LockedError, RamekinError, ResourceError, UsageError
 
 __all__ = [
+    "RESULTS",
     "atomic_directory",
     "atomic_file",
     "file_lock",
@@ -39,7 +40,22 @@ __all__ = [
     "write_text",
 ]
 
+RESULTS = frozenset(
+    {
+        "adapter_config.json",
+        "config.json",
+        "config.yaml",
+        "model.safetensors",
+        "ramekin.json",
+        "report.json",
+        "statistics.json",
+    }
+)
+"""Files of which a folder that was made by a run, or is a model, has one; no other folder is overwritten."""
+
 _TEMPORARY = ".tmp-"
+_LOCK = ".lock"
+_SHOWN = 3  # names of files in a message
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -111,15 +127,30 @@ def write_json(path: Path, value: object) -> None:
 def refuse_existing(output: Path, *, overwrite: bool) -> None:
     """Refuse an output that exists, unless it may be overwritten or is an empty folder.
 
+    A folder that is no result of a run, and no model, is not overwritten in any case, nor is the one that
+    this process works in: who names the wrong folder would lose it.
+
     Raises:
-        UsageError: the path exists and `overwrite` is false.
+        UsageError: the path exists and `overwrite` is false, or it is a folder of something else.
     """
-    empty_folder = output.is_dir() and not any(output.iterdir())
-    if output.exists() and not empty_folder and not overwrite:
+    names = {each.name for each in output.iterdir()} if output.is_dir() else set()
+    if not output.exists() or (output.is_dir() and not names):
+        return
+    if not overwrite:
         raise UsageError(
             "the output exists and is never overwritten unasked",
             where=str(output),
             fix="choose another output, or add overwrite=true",
+        )
+    if names and Path.cwd().is_relative_to(output.resolve()):
+        raise _no_output(output)
+    if names and names != {_LOCK} and not names & RESULTS:
+        raise UsageError(
+            "the output is a folder of something else, which is not overwritten",
+            where=str(output),
+            expected=f"one of {', '.join(sorted(RESULTS))} in it",
+            got=", ".join(sorted(names)[:_SHOWN]) + (", …" if len(names) > _SHOWN else ""),
+            fix="choose another output, or move that folder away",
         )
 
 
@@ -142,20 +173,25 @@ def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_directory(output: Path, *, overwrite: bool = False, is_own: bool = False) -> Iterator[Path]:
     """A temporary sibling folder that becomes `output` when the block ends without an exception.
 
     Every file in it is synced, then the folder, then it is renamed and its parent synced. With
     `overwrite`, an existing `output` is moved aside first and removed last; after a kill between the two
     renames the next writer puts it back.
 
+    Args:
+        output: the folder.
+        overwrite: whether one that is there may be replaced, if it is a result of a run or a model.
+        is_own: whether whatever is there may be replaced: it lies in a folder that the caller has made.
+
     Raises:
-        UsageError: `output` exists and `overwrite` is false.
+        UsageError: `output` exists and may not be replaced, or is a file.
         ResourceError: the disk is full or the place cannot be written.
     """
     output = _own_path(output)
     remove_leftovers(output)
-    refuse_existing(output, overwrite=overwrite)
+    _refuse_replacing(output, overwrite=overwrite, is_own=is_own)
     with _disk_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = _sibling(output, "new")
@@ -164,7 +200,8 @@ def atomic_directory(output: Path, *, overwrite: bool = False) -> Iterator[Path]
         try:
             yield temporary
             _sync_tree(temporary)
-            refuse_existing(output, overwrite=overwrite)  # by another process, while this was made
+            # Made by another process in the meantime.
+            _refuse_replacing(output, overwrite=overwrite, is_own=is_own)
             _put_in_place(temporary, output)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -234,7 +271,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -303,8 +340,24 @@ def _own_path(output: Path) -> Path:
     """
     place = Path(output).resolve()
     if not place.name or place == Path.cwd():
-        raise UsageError("the output cannot be this folder", where=str(place), fix="name one inside it")
+        raise _no_output(place)
     return place
+
+
+def _no_output(place: Path) -> UsageError:
+    return UsageError("the output cannot be this folder", where=str(place), fix="name one inside it")
+
+
+def _refuse_replacing(output: Path, *, overwrite: bool, is_own: bool) -> None:
+    """Refuse to put a folder in the place of a file, or of a folder that may not go."""
+    if output.is_file():
+        raise UsageError(
+            "the output is to be a folder, and a file is there",
+            where=str(output),
+            fix="choose another output",
+        )
+    if not is_own:
+        refuse_existing(output, overwrite=overwrite)
 
 
 def _sibling(output: Path, what: str) -> Path:

@@ -49,6 +49,16 @@ def test_options_are_ranked_with_chance_interval_and_scores(base: Path, ramekin:
     assert len(kept) == 24 and all(entry["log_probs"] for entry in kept)
 
 
+def test_a_folder_of_something_else_is_kept_whoever_asks(base: Path, ramekin: Run) -> None:
+    Path("thesis").mkdir()
+    Path("thesis/chapter.tex").write_text("years")
+    words = ("model=base", "task=mini/rte", "limit=4", "output=thesis", "overwrite=true")
+    for verb in ("evaluate", "train"):
+        code, _, err = ramekin(verb, *words, *(("max_steps=1",) if verb == "train" else ()))
+        assert code == 2 and "a folder of something else, which is not overwritten: thesis" in err, verb
+    assert [path.name for path in Path("thesis").iterdir()] == ["chapter.tex"]
+
+
 def test_flipped_with_other_label_words(base: Path, ramekin: Run) -> None:
     words = ("evaluate", "model=base", "task=mini/rte", "mode=flipped", WORDS, "limit=10", "output=eval")
     code, out, err = ramekin(*words)

@@ -49,11 +49,12 @@ def run_folder(folder: Path, config: AbstractVerbConfig) -> Iterator[Path]:
     """Hold a run's folder: a new one, or an unfinished one of the same configuration.
 
     Raises:
-        UsageError: the folder holds something else, or a finished run, and `overwrite` is false.
+        UsageError: the folder holds something else, or a finished run and `overwrite` is false.
         LockedError: another process holds it.
     """
     text = config_text(config)
     if folder.exists() and config.overwrite:
+        refuse_existing(folder, overwrite=True)
         with folder_lock(folder):
             shutil.rmtree(folder)
     elif folder.exists() and any(folder.iterdir()) and not _continues(folder, text):

@@ -85,7 +85,7 @@ def save_state(
     _check_weights(weights, step)
     folder = root / f"step-{step:06d}"
     numbers = {**record, "best_step": best_step, "optimizer_numbers": dict(optimizer.numbers)}
-    with files.atomic_directory(folder, overwrite=True) as temporary:
+    with files.atomic_directory(folder, is_own=True) as temporary:
         digests = {
             _WEIGHTS: write_tensors(temporary / _WEIGHTS, weights),
             _OPTIMIZER: write_tensors(temporary / _OPTIMIZER, optimizer.tensors),
@@ -105,7 +105,7 @@ def save_best(root: Path, step: int, *, weights: Mapping[str, Tensor]) -> Path:
     """
     _check_weights(weights, step)
     folder = root / f"best-{step:06d}"
-    with files.atomic_directory(folder, overwrite=True) as temporary:
+    with files.atomic_directory(folder, is_own=True) as temporary:
         _write_manifest(temporary, {_WEIGHTS: write_tensors(temporary / _WEIGHTS, weights)})
     return folder
 

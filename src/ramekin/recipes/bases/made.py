@@ -108,7 +108,7 @@ def make_base(
     lineage = Lineage(
         kind="dense", operation="pretrain", settings=json.loads(config.model_dump_json()), seed=seed
     )
-    with atomic_directory(working / "tokenizer", overwrite=True) as folder:
+    with atomic_directory(working / "tokenizer", is_own=True) as folder:
         save_tokenizer(tokenizer, folder)
     save_checkpoint(model, output, tokenizer_folder=working / "tokenizer", lineage=lineage)
     shutil.rmtree(working)
