@@ -40,6 +40,16 @@ def test_reading_tells_its_rate_and_the_time_left(monkeypatch: pytest.MonkeyPatc
     ]
 
 
+def test_what_follows_at_once_is_told_with_what_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 10.5, 10.55, 10.7, 10.71])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    heard = _Heard()
+    with reading(heard, "merge") as on_read:
+        for done in (100, 200, 300, 400):
+            on_read(done * 10**6, 400_000_000)
+    assert [count for count, _ in heard.steps] == [25.0, 50.0, 25.0]
+
+
 def test_nothing_to_read_is_no_fault() -> None:
     with reading(SilentProgress(), "merge") as on_read:
         on_read(0, 0)

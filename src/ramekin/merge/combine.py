@@ -105,31 +105,27 @@ def elected(
     >>> elected([np.asarray([4.0, -2.0]), np.asarray([-1.0, -5.0])], merge_func="mean")
     array([ 4. , -3.5])
     """
-    factors = weights or (1.0,) * len(deltas)
     xp = namespace(deltas[0])
     total = summed(deltas, weights)
-    zeros = xp.zeros_like(total)
-    positive, negative = xp.zeros_like(total), xp.zeros_like(total)
-    num_positive, num_negative = xp.zeros_like(total), xp.zeros_like(total)
-    for delta, factor in zip(deltas, factors, strict=True):
-        value = delta if weights is None else delta * factor
-        high = xp.maximum(value, zeros)  # of an array and a number it takes three times as long
-        low = value - high
-        if merge_func == "max":
-            positive, negative = xp.maximum(positive, high), xp.minimum(negative, low)
-            continue
-        positive += high
-        negative += low
-        if merge_func == "mean":
-            num_positive += abs(factor) * xp.astype(value > 0, value.dtype)
-            num_negative += abs(factor) * xp.astype(value < 0, value.dtype)
-    if merge_func == "mean":
-        positive /= xp.where(num_positive == 0, xp.ones_like(total), num_positive)
-        negative /= xp.where(num_negative == 0, xp.ones_like(total), num_negative)
     # Where nothing is elected (the total is 0 and so is zero_sign) the authors' code takes the negative
     # values for sum and mean, and 0 for max.
-    chosen = total > 0 if zero_sign <= 0 else total >= 0
-    merged: Array = positive * chosen + negative * ~chosen  # a tenth of the time of where
+    is_positive = total > 0 if zero_sign <= 0 else total >= 0
+    signs = 2 * xp.astype(is_positive, total.dtype) - 1  # by xp.sign it takes three times as long
+    zeros = xp.zeros_like(total)
+    merged, count = xp.zeros_like(total), xp.zeros_like(total)
+    for place, delta in enumerate(deltas):
+        value = (delta if weights is None else delta * weights[place]) * signs
+        high = xp.maximum(value, zeros)  # of an array and a number it takes three times as long
+        if merge_func == "max":
+            merged = xp.maximum(merged, high)
+            continue
+        merged += high
+        if merge_func == "mean":
+            count += (1.0 if weights is None else abs(weights[place])) * xp.astype(value > 0, value.dtype)
+    if merge_func == "mean":
+        merged /= count + xp.astype(count == 0, count.dtype)
+    merged *= signs
     if merge_func == "max" and zero_sign == 0:
         merged = merged * (total != 0)
-    return merged
+    found: Array = merged + zeros  # no negative zeros
+    return found

@@ -166,13 +166,14 @@ def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[
 
 
 def _look(row: Floats, interval: _Interval) -> tuple[int, npt.NDArray[np.uint32]]:
-    bits = row.view(np.uint32)
     if not interval.bins:
-        return 0, np.empty(0, dtype=np.uint32)  # a view would keep the row
-    # What is below the interval wraps around to far beyond it.
-    offsets = bits - np.uint32(interval.low)
-    inside = offsets[offsets < np.uint32(interval.stop - interval.low)]
-    return int(np.count_nonzero(bits < np.uint32(interval.low))), inside >> np.uint32(interval.shift)
+        return 0, np.empty(0, dtype=np.uint32)
+    # As floats: integers take twice as long to compare.
+    found = row >= _float_of(interval.low)
+    below = len(row) - int(np.count_nonzero(found))
+    found &= row < _float_of(min(interval.stop, _LAST))  # the last bin may reach beyond infinity
+    bits = row[np.flatnonzero(found)].view(np.uint32)
+    return below, (bits - np.uint32(interval.low)) >> np.uint32(interval.shift)
 
 
 def _bits_of(value: float) -> int:

@@ -8,6 +8,8 @@ from typing import final
 
 __all__ = ["AbstractProgress", "AbstractStage", "SilentProgress", "reading"]
 
+_SECONDS_BETWEEN = 0.1
+
 
 class AbstractStage(ABC):
     """One stage under way."""
@@ -53,12 +55,16 @@ def reading(progress: AbstractProgress, title: str) -> Iterator[Callable[[int, i
     """A stage that reads: what it gives is told the bytes read so far and in all, and shows the time left."""
     started = time.perf_counter()
     with progress.stage(title, total=100) as stage:
-        shown = 0.0
+        shown, said = 0.0, started
 
         def on_read(done: int, total: int) -> None:
-            nonlocal shown
+            nonlocal shown, said
+            now = time.perf_counter()
+            if now - said < _SECONDS_BETWEEN and done < total:
+                return  # told ten thousand times a second, a bar takes longer than what it shows
+            said = now
             percent = 100 * done / max(1, total)
-            rate = done / max(1e-9, time.perf_counter() - started)
+            rate = done / max(1e-9, now - started)
             left = f", {(total - done) / rate:.0f} s left" if 0 < done < total else ""
             stage.advance(
                 percent - shown, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {rate / 1e6:,.0f} MB/s{left}"
