@@ -13,7 +13,7 @@ MODULES = sorted(
     p.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for p in PACKAGE.rglob("*.py")
 )
-HEAVY = ("torch", "transformers", "datasets", "peft", "hydra")
+HEAVY = ("torch", "transformers", "datasets", "peft", "hydra", "numba")
 
 
 def alphabet(name: str) -> tuple[int, str]:

@@ -101,8 +101,9 @@ def test_trim_keeps_the_cut_and_nothing_below_it(cut: float, kind) -> None:
     at = np.float32(cut)
     below, above = np.nextafter(at, np.float32(0)), np.nextafter(at, np.float32(np.inf))
     delta = kind(np.asarray([at, -at, below, -below, above, -above], dtype=np.float32))
-    assert np.count_nonzero(np.asarray(trim(delta, float(at)))) == 4
-    assert trim(delta, 0.0) is delta
+    found, kept = trim(delta, float(at))
+    assert np.count_nonzero(np.asarray(found)) == kept == 4
+    assert np.array_equal(trim(delta, 0.0)[0], delta) and trim(delta, math.inf)[1] == 0
 
 
 def test_kept_counts_add_up_whatever_the_threads_and_a_chunk_counts_once(

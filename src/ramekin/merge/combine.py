@@ -9,6 +9,7 @@ from typing import Literal
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
+from ramekin.merge.loops import Loops
 
 __all__ = ["MergeFunc", "elected", "needs_election", "shares", "summed"]
 
@@ -90,6 +91,7 @@ def elected(
     weights: Sequence[float] | None = None,
     merge_func: MergeFunc = "sum",
     zero_sign: int = 1,
+    loops: Loops | None = None,
 ) -> Array:
     """Elect a sign for each element and merge the values that have it, as TIES does.
 
@@ -100,6 +102,7 @@ def elected(
             divides by the weights themselves, which of a negative one turns the sign round), or the largest
             (`max`).
         zero_sign: -1, 0 or 1, the sign elected where the deltas add to zero.
+        loops: compiled loops for arrays in memory, of no effect on the result.
 
     >>> import numpy as np
     >>> elected([np.asarray([4.0, -2.0]), np.asarray([-1.0, -5.0])], merge_func="mean")
@@ -114,6 +117,9 @@ def elected(
     zeros = xp.zeros_like(total)
     merged, count = xp.zeros_like(total), xp.zeros_like(total)
     for place, delta in enumerate(deltas):
+        if loops is not None and merge_func == "sum":
+            loops.add_agreeing(delta, 1.0 if weights is None else weights[place], signs, merged)
+            continue
         value = (delta if weights is None else delta * weights[place]) * signs
         high = xp.maximum(value, zeros)  # of an array and a number it takes three times as long
         if merge_func == "max":

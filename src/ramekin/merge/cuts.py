@@ -15,6 +15,7 @@ from typing import Literal, TypeVar, final
 import numpy as np
 
 from ramekin.merge.array import Array, namespace
+from ramekin.merge.combine import summed
 from ramekin.merge.sampling import Stratum, likely_bounds, run_places
 from ramekin.merge.selection import Floats, KthMagnitude, Rows, kth_magnitudes
 from ramekin.merge.stream import Chunk, ModelStream, Piece
@@ -24,10 +25,11 @@ __all__ = [
     "Keep",
     "KeptCounts",
     "cut_rank",
-    "kept_mask",
     "magnitudes",
     "model_cuts",
+    "summed_trimmed",
     "trim",
+    "trimmed",
     "wanted_count",
 ]
 
@@ -62,31 +64,60 @@ def cut_rank(total: int, wanted: int) -> int:
     return 0 if wanted >= total else total - wanted + 1
 
 
-def trim(delta: Array, cut: float) -> Array:
-    """The delta with every value of a magnitude below `cut` set to zero; 0 keeps all and `inf` none.
+def trim(delta: Array, cut: float) -> tuple[Array, int]:
+    """The delta with every value of a magnitude below `cut` set to zero, and how many values are kept.
 
     >>> trim(np.asarray([1.0, -2.0, 3.0]), 2.0)
-    array([ 0., -2.,  3.])
+    (array([ 0., -2.,  3.]), 2)
     """
-    return delta if cut == 0 else delta * kept_mask(delta, cut)
+    xp = namespace(delta)
+    kept = xp.abs(delta) >= cut
+    return delta * kept, int(xp.count_nonzero(kept))
 
 
-def kept_mask(delta: Array, cut: float) -> Array:
-    """Where the magnitude of a delta is not below a cut."""
-    kept: Array = namespace(delta).abs(delta) >= cut
-    return kept
+def trimmed(stream: ModelStream, chunk: Chunk, cuts: Sequence[KthMagnitude]) -> list[tuple[Array, int]]:
+    """Each delta of a chunk, trimmed at its model's cut, and how many of its values are kept."""
+    loops = stream.loops
+    if loops is None:
+        return [trim(delta, cut.value) for delta, cut in zip(chunk.deltas, cuts, strict=True)]
+    base = _base(chunk)
+    return [loops.trim(tuned, base, cut.value) for tuned, cut in zip(chunk.tuned, cuts, strict=True)]
 
 
-def magnitudes(chunk: Chunk) -> Sequence[Array]:
+def summed_trimmed(
+    stream: ModelStream, chunk: Chunk, cuts: Sequence[KthMagnitude], weights: Sequence[float] | None
+) -> Array:
+    """The sum of a chunk's trimmed deltas, each times its weight; None counts each once."""
+    loops = stream.loops
+    if loops is None:
+        return summed([delta for delta, _ in trimmed(stream, chunk, cuts)], weights)
+    base = _base(chunk)
+    total: Array = namespace(base).zeros_like(base)
+    factors = weights or (1.0,) * len(cuts)
+    for tuned, cut, factor in zip(chunk.tuned, cuts, factors, strict=True):
+        loops.add_trimmed(tuned, base, cut.value, factor, total)
+    return total
+
+
+def magnitudes(stream: ModelStream, chunk: Chunk) -> Sequence[Array]:
     """The magnitudes of a chunk's deltas."""
-    return [namespace(delta).abs(delta) for delta in chunk.deltas]
+    loops = stream.loops
+    if loops is None:
+        return [namespace(delta).abs(delta) for delta in chunk.deltas]
+    base = _base(chunk)
+    return [loops.distance(tuned, base) for tuned in chunk.tuned]
+
+
+def _base(chunk: Chunk) -> Array:
+    assert chunk.base is not None  # methods that take deltas need a base, which was checked
+    return chunk.base
 
 
 def model_cuts(
     stream: ModelStream,
     ranks: Sequence[Sequence[int]],
     *,
-    of: Magnitudes = magnitudes,
+    of: Magnitudes | None = None,
     times: Mapping[str, int] | None = None,
 ) -> tuple[tuple[KthMagnitude, ...], ...]:
     """The magnitudes of some ranks among all of each model's, over all tensors of the stream.
@@ -95,7 +126,7 @@ def model_cuts(
         stream: the models.
         ranks: `ranks[model]` are those of a model, from 1 for the smallest; beyond the one end nothing is
             below it, beyond the other everything.
-        of: the numbers.
+        of: the numbers; the magnitudes of the deltas unless told.
         times: how often a tensor counts; 1 unless named.
     """
     times = times or {}
@@ -105,7 +136,7 @@ def model_cuts(
         return tuple(tuple(_beyond(rank, total) for rank in each) for each in ranks)
 
     def rows_of(chunk: Chunk) -> Rows:
-        numbers = of(chunk)
+        numbers = magnitudes(stream, chunk) if of is None else of(chunk)
         return times.get(chunk.name, 1), [stream.take(numbers[row]).reshape(-1) for row in inside]
 
     clamped = [[min(max(rank, 1), total) for rank in ranks[row]] for row in inside]
@@ -199,7 +230,7 @@ def _warning(
     equal: Counter[str] = Counter()
 
     def count(chunk: Chunk) -> None:
-        numbers = magnitudes(chunk)[model]
+        numbers = magnitudes(stream, chunk)[model]
         equal[chunk.name] += int(namespace(numbers).count_nonzero(numbers == cut.value))
 
     for _ in stream.only(names).walk(count):
@@ -250,7 +281,7 @@ def _by_counting(
     for place in range(max(len(each) for each in ranks)):
         column = [each[min(place, len(each) - 1)] for each in ranks]
         bounds = [likely_bounds(of_row, rank / total) for of_row, rank in zip(strata, column, strict=True)]
-        columns.append(kth_magnitudes(walk, column, bounds=bounds))
+        columns.append(kth_magnitudes(walk, column, bounds=bounds, loops=stream.loops))
     return [[columns[place][row] for place in range(len(each))] for row, each in enumerate(ranks)]
 
 

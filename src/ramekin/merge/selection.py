@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ramekin.errors import UsageError
+from ramekin.merge.loops import Loops
 
 __all__ = ["KthMagnitude", "Rows", "Walk", "kth_magnitudes"]
 
@@ -78,7 +79,11 @@ class _Seen:
 
 
 def kth_magnitudes(
-    walk: Walk, ranks: Sequence[int], *, bounds: Sequence[tuple[float, float]] | None = None
+    walk: Walk,
+    ranks: Sequence[int],
+    *,
+    bounds: Sequence[tuple[float, float]] | None = None,
+    loops: Loops | None = None,
 ) -> tuple[KthMagnitude, ...]:
     """The k-th smallest of each row of non-negative numbers, as `torch.kthvalue` gives it.
 
@@ -86,6 +91,7 @@ def kth_magnitudes(
         walk: starts a pass; must give the same numbers each time.
         ranks: k of each row, from 1 to the row's (counted) length.
         bounds: between which the value of each row probably lies; None costs a pass more.
+        loops: compiled loops to count with, of no effect on the result.
 
     Returns:
         One value a row.
@@ -104,7 +110,7 @@ def kth_magnitudes(
         intervals = [_between(low, high) for low, high in bounds]
     found: dict[int, KthMagnitude] = {}
     while len(found) < len(ranks):
-        below, counts = _count(walk, intervals)
+        below, counts = _count(walk, intervals, loops)
         for row, (interval, rank) in enumerate(zip(intervals, ranks, strict=True)):
             if row in found:
                 continue
@@ -135,7 +141,9 @@ def _between(low: float, high: float) -> _Interval:
     return _Interval(first, shift, -(-(stop - first) >> shift))
 
 
-def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[npt.NDArray[np.int64]]]:
+def _count(
+    walk: Walk, intervals: Sequence[_Interval], loops: Loops | None
+) -> tuple[list[int], list[npt.NDArray[np.int64]]]:
     """For each row, how many numbers are below its interval, and how many in each of the interval's bins."""
     below = [0] * len(intervals)
     counts = [np.zeros(interval.bins, dtype=np.int64) for interval in intervals]
@@ -143,7 +151,7 @@ def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[
     waits: Counter[tuple[int, int]] = Counter()
 
     def look(rows: Rows) -> _Seen:
-        seen = [_look(row, interval) for row, interval in zip(rows[1], intervals, strict=True)]
+        seen = [_look(row, interval, loops) for row, interval in zip(rows[1], intervals, strict=True)]
         return _Seen(rows[0], tuple(low for low, _ in seen), tuple(bins for _, bins in seen))
 
     def flush(row: int, times: int) -> None:
@@ -165,15 +173,19 @@ def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[
     return below, counts
 
 
-def _look(row: Floats, interval: _Interval) -> tuple[int, npt.NDArray[np.uint32]]:
+def _look(row: Floats, interval: _Interval, loops: Loops | None) -> tuple[int, npt.NDArray[np.uint32]]:
     if not interval.bins:
         return 0, np.empty(0, dtype=np.uint32)
-    # As floats: integers take twice as long to compare.
-    found = row >= _float_of(interval.low)
-    below = len(row) - int(np.count_nonzero(found))
-    found &= row < _float_of(min(interval.stop, _LAST))  # the last bin may reach beyond infinity
-    bits = row[np.flatnonzero(found)].view(np.uint32)
-    return below, (bits - np.uint32(interval.low)) >> np.uint32(interval.shift)
+    # As floats: integers take twice as long to compare. The last bin may reach beyond infinity.
+    low, stop = _float_of(interval.low), _float_of(min(interval.stop, _LAST))
+    if loops is not None:
+        below, inside = loops.between(row, low, stop)
+    else:
+        found = row >= low
+        below = len(row) - int(np.count_nonzero(found))
+        found &= row < stop
+        inside = row[np.flatnonzero(found)]
+    return below, (inside.view(np.uint32) - np.uint32(interval.low)) >> np.uint32(interval.shift)
 
 
 def _bits_of(value: float) -> int:

@@ -15,12 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar, final, overload
 
 import numpy as np
 
 from ramekin.errors import WeightsError
 from ramekin.merge.array import AbstractDevice, Array, HostDevice
+from ramekin.merge.loops import Loops, loops_for
 from ramekin.merge.parameters import Depth, places
 from ramekin.weights.dtypes import Floats, all_finite
 from ramekin.weights.factors import Factors
@@ -181,8 +183,9 @@ class ModelStream:
         self._chunk_elements = chunk_length or default
         self._own = threading.local()
         self._told = _Told()
+        self._all_names = tuple(names)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="merge")
-        self.names, self.head_is_embedding = tuple(names), head_is_embedding
+        self.names, self.head_is_embedding = self._all_names, head_is_embedding
         self._depths = places(self.names)
 
     @property
@@ -204,6 +207,13 @@ class ModelStream:
     def labels(self) -> tuple[str, ...]:
         """What errors call the tuned models."""
         return tuple(model.label for model in self._tuned)
+
+    @cached_property
+    def loops(self) -> Loops | None:
+        """Compiled loops for what is read, where it is in memory and so much that loading them pays."""
+        if not isinstance(self._device, HostDevice):
+            return None
+        return loops_for(len(self._models) * sum(map(self.numel, self._all_names)))
 
     def only(self, names: Iterable[str]) -> "ModelStream":
         """The same models with some of their tensors."""

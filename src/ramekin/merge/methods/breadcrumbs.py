@@ -162,7 +162,7 @@ def _prepare(stream: ModelStream, settings: BreadcrumbsSettings) -> Prepared:
             rows.append(row)
         weights = weights_at(settings.weights, chunk)
         if settings.elect:
-            return elected(rows, weights=weights, merge_func=settings.merge_func)
+            return elected(rows, weights=weights, merge_func=settings.merge_func, loops=stream.loops)
         return summed(rows, weights)
 
     return Prepared(combine, lambda: kept.figures(stream))

@@ -151,7 +151,7 @@ def _prepare(stream: ModelStream, settings: DareSettings) -> Prepared:
             rows = [row * factor for row, factor in zip(rows, factors[chunk.name], strict=True)]
         weights = weights_at(settings.weights, chunk, normalize=settings.normalize)
         if settings.elect:
-            return elected(rows, weights=weights, merge_func=settings.merge_func)
+            return elected(rows, weights=weights, merge_func=settings.merge_func, loops=stream.loops)
         return summed(rows, weights)
 
     return Prepared(combine)

@@ -28,7 +28,7 @@ import numpy as np
 
 from ramekin.merge.array import Array, namespace
 from ramekin.merge.combine import summed
-from ramekin.merge.cuts import cut_rank, magnitudes, model_cuts
+from ramekin.merge.cuts import cut_rank, model_cuts
 from ramekin.merge.method import Method, Prepared
 from ramekin.merge.parameters import Parameter
 from ramekin.merge.settings import number, parameter, settle
@@ -123,7 +123,7 @@ def _num_weighted(total: int, density: float) -> int:
 
 def _prepare(stream: ModelStream, settings: PcbSettings) -> Prepared:
     total = sum(stream.numel(name) for name in stream.names)
-    found = model_cuts(stream, [_tail_ranks(total)] * stream.num_tuned, of=magnitudes)
+    found = model_cuts(stream, [_tail_ranks(total)] * stream.num_tuned)
     tails = [(low.value, high.value) for low, high in found]
     rank = max(1, cut_rank(total, _num_weighted(total, settings.density)))
     tops = model_cuts(

@@ -36,8 +36,17 @@ from typing import Literal, final
 
 from ramekin.errors import UsageError
 from ramekin.merge.array import Array, namespace
-from ramekin.merge.combine import MergeFunc, elected, summed
-from ramekin.merge.cuts import Cuts, Keep, KeptCounts, cut_rank, kept_mask, model_cuts, trim, wanted_count
+from ramekin.merge.combine import MergeFunc, elected
+from ramekin.merge.cuts import (
+    Cuts,
+    Keep,
+    KeptCounts,
+    cut_rank,
+    model_cuts,
+    summed_trimmed,
+    trimmed,
+    wanted_count,
+)
 from ramekin.merge.inputs import embedding_counts
 from ramekin.merge.method import Method, Prepared, check_weights, weights_at
 from ramekin.merge.parameters import Parameter, PerModel, check_number, for_models
@@ -164,14 +173,13 @@ def _prepare(stream: ModelStream, settings: TiesSettings) -> Prepared:
     cuts = _find_cuts(stream, settings, times)
     kept = KeptCounts(stream.names, stream.num_tuned)
 
-    def trimmed(chunk: Chunk) -> Sequence[Array]:
-        return [trim(d, c.value) for d, c in zip(chunk.deltas, cuts.found[chunk.name], strict=True)]
+    def total(chunk: Chunk) -> Array:
+        return summed_trimmed(stream, chunk, cuts.found[chunk.name], weights_at(settings.weights, chunk))
 
     def sign_of(part: ModelStream) -> int:
         if settings.zero_sign == "positive" or _keeps_nothing(settings):
             return 1
-        weights = settings.weights
-        return majority_sign(part, lambda c: summed(trimmed(c), weights_at(weights, c)), times=cuts.times)
+        return majority_sign(part, total, times=cuts.times)
 
     if settings.scope == "model":
         zero_signs = dict.fromkeys(stream.names, sign_of(stream))
@@ -179,16 +187,15 @@ def _prepare(stream: ModelStream, settings: TiesSettings) -> Prepared:
         zero_signs = {name: sign_of(stream.only([name])) for name in stream.names}
 
     def combine(chunk: Chunk) -> Array:
-        rows = []
-        for model, (delta, cut) in enumerate(zip(chunk.deltas, cuts.found[chunk.name], strict=True)):
-            mask = kept_mask(delta, cut.value)
-            kept.add(chunk, model, int(namespace(delta).count_nonzero(mask)))
-            rows.append(delta * mask)
+        rows = trimmed(stream, chunk, cuts.found[chunk.name])
+        for model, (_, count) in enumerate(rows):
+            kept.add(chunk, model, count)
         return elected(
-            rows,
+            [delta for delta, _ in rows],
             weights=weights_at(settings.weights, chunk),
             merge_func=settings.merge_func,
             zero_sign=zero_signs[chunk.name],
+            loops=stream.loops,
         )
 
     def figures() -> dict[str, object]:

@@ -1,0 +1,86 @@
+"""The loops of `loops`, compiled by numba: one pass over an array where numpy takes several.
+
+Each rounds as the operations of arrays do, one after the other (no fused multiply-add, no reordering), so
+the bits are theirs. The compiled code is kept beside this file, or where numba keeps what has no such place.
+Only `loops` imports this module, as numba takes a quarter of a second.
+"""
+
+import numba as nb
+import numpy as np
+
+__all__ = ["add_agreeing", "add_trimmed", "between", "distance", "trim"]
+
+_BLOCK = 1024  # numbers that are looked at together, in the first cache
+
+_compiled = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+
+@nb.njit("void(f4[::1],f4[::1],f4[::1])", **_compiled)
+def distance(tuned, base, out):
+    """`out[i] = abs(tuned[i] - base[i])`; `(n,)` each."""
+    for i in range(len(out)):
+        out[i] = abs(tuned[i] - base[i])
+
+
+@nb.njit("Tuple((i8,i8))(f4[::1],f4,f4,f4[::1])", **_compiled)
+def between(row, low, stop, out):
+    """How many of `row` are below `low`, and how many from there to below `stop`: these `out` begins with.
+
+    Most blocks of eight have none of the latter and are passed over as one word.
+    """
+    below, found = 0, 0
+    flags = np.zeros(_BLOCK, np.uint8)
+    words = flags.view(np.uint64)
+    for start in range(0, len(row), _BLOCK):
+        part = row[start : start + _BLOCK]
+        if len(part) < _BLOCK:
+            flags[:] = 0
+        here = flags[: len(part)]
+        count = nb.int32(0)
+        for i in range(len(part)):
+            count += nb.int32(part[i] < low)
+            here[i] = nb.uint8(part[i] >= low) & nb.uint8(part[i] < stop)
+        below += count
+        for word in range(_BLOCK // 8):
+            if words[word] != 0:
+                for i in range(8 * word, min(8 * word + 8, len(part))):
+                    if here[i]:
+                        out[found] = part[i]
+                        found += 1
+    return below, found
+
+
+@nb.njit("i8(f4[::1],f4[::1],f4,f4[::1])", **_compiled)
+def trim(tuned, base, cut, out):
+    """`out[i] = tuned[i] - base[i]` where its magnitude is not below `cut`, else 0; how many are kept."""
+    kept = 0
+    for start in range(0, len(out), _BLOCK):
+        theirs, ours, here = (
+            tuned[start : start + _BLOCK],
+            base[start : start + _BLOCK],
+            out[start : start + _BLOCK],
+        )
+        count = nb.int32(0)
+        for i in range(len(here)):
+            delta = theirs[i] - ours[i]
+            keep = abs(delta) >= cut
+            here[i] = delta if keep else np.float32(0)
+            count += nb.int32(keep)
+        kept += count
+    return kept
+
+
+@nb.njit("void(f4[::1],f4[::1],f4,f4,f4[::1])", **_compiled)
+def add_trimmed(tuned, base, cut, factor, total):
+    """`total[i] += factor * (tuned[i] - base[i])` where that difference is not below `cut` in magnitude."""
+    for i in range(len(total)):
+        delta = tuned[i] - base[i]
+        total[i] += (delta if abs(delta) >= cut else np.float32(0)) * factor
+
+
+@nb.njit("void(f4[::1],f4,f4[::1],f4[::1])", **_compiled)
+def add_agreeing(delta, factor, signs, merged):
+    """`merged[i] += factor * delta[i] * signs[i]` where that is above 0; `signs` are -1 and 1."""
+    for i in range(len(merged)):
+        value = (delta[i] * factor) * signs[i]
+        merged[i] += value if value > 0 else np.float32(0)
