@@ -45,7 +45,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_delta_its_magnitude_and_what_is_left_of_it(seed: int, length: int, cut: float) -> None:
     base, tuned, total = rows(seed, length, 3)
     delta = tuned - base
-    assert np.array_equal(np.asarray(COMPILED.distance(tuned, base)), np.abs(delta))
+    assert np.array_equal(np.asarray(COMPILED.distances(tuned, base)), np.abs(delta))
     expected, kept = trim(delta, float(np.float32(cut)))
     found, count = COMPILED.trim(tuned, base, cut)
     assert np.array_equal(np.asarray(found), expected) and count == kept
@@ -63,9 +63,10 @@ def test_a_delta_its_magnitude_and_what_is_left_of_it(seed: int, length: int, cu
     ),
 )
 def test_what_is_below_and_between(seed: int, length: int, bounds: tuple[float, float]) -> None:
-    row = np.abs(rows(seed, length, 1)[0])
+    base, tuned = rows(seed, length, 2)
+    row = np.abs(tuned - base)
     low, stop = map(np.float32, bounds)
-    below, inside = COMPILED.between(row, *bounds)
+    below, inside = COMPILED.distances(tuned, base).between(*bounds)
     assert below == np.count_nonzero(row < low)
     assert np.array_equal(inside, row[(row >= low) & (row < stop)])
     assert inside.base is None
@@ -92,12 +93,11 @@ def test_an_election(seed: int, length: int, count: int, weights, merge_func, ze
     bounds=st.sampled_from([None, (0.2, 0.6), (0.0, np.inf), (2.0, 3.0)]),
 )
 def test_a_kth_magnitude(seed: int, rank: int, bounds) -> None:
-    row = np.abs(rows(seed, 3000, 1)[0])
+    base, tuned = rows(seed, 3000, 2)
+    row = np.abs(tuned - base)
+    parts = [COMPILED.distances(tuned[part], base[part]) for part in (slice(1000), slice(1000, None))]
     (found,) = kth_magnitudes(
-        lambda look: iter([look((1, [row[:1000]])), look((1, [row[1000:]]))]),
-        [rank],
-        bounds=bounds and [bounds],
-        loops=COMPILED,
+        lambda look: iter([look((1, [part])) for part in parts]), [rank], bounds=bounds and [bounds]
     )
     value = np.sort(row)[rank - 1]
     assert found == KthMagnitude(float(value), int((row < value).sum()), int((row == value).sum()))
@@ -134,7 +134,7 @@ def test_merges_are_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch, method:
         for _ in range(3)
     ]
     calls: list[str] = []
-    for name in ("distance", "between", "trim", "add_trimmed", "add_agreeing"):
+    for name in ("distances", "trim", "add_trimmed", "add_agreeing"):
         own = getattr(Loops, name)
         monkeypatch.setattr(Loops, name, lambda *a, own=own, name=name: calls.append(name) or own(*a))
     walking = Walking(threads=2, chunk_length=1000)

@@ -22,31 +22,33 @@ def distance(tuned, base, out):
         out[i] = abs(tuned[i] - base[i])
 
 
-@nb.njit("Tuple((i8,i8))(f4[::1],f4,f4,f4[::1])", **_compiled)
-def between(row, low, stop, out):
-    """How many of `row` are below `low`, and how many from there to below `stop`: these `out` begins with.
+@nb.njit("Tuple((i8,i8))(f4[::1],f4[::1],f4,f4,f4[::1])", **_compiled)
+def between(tuned, base, low, stop, out):
+    """How many magnitudes of `tuned - base` are below `low`, and how many from there to below `stop`.
 
-    Most blocks of eight have none of the latter and are passed over as one word.
+    The latter are what `out` begins with. Most eight neighbours have none and are passed over as one word.
     """
     below, found = 0, 0
-    flags = np.zeros(_BLOCK, np.uint8)
+    magnitudes, flags = np.zeros(_BLOCK, np.float32), np.zeros(_BLOCK, np.uint8)
     words = flags.view(np.uint64)
-    for start in range(0, len(row), _BLOCK):
-        part = row[start : start + _BLOCK]
-        if len(part) < _BLOCK:
+    for start in range(0, len(tuned), _BLOCK):
+        theirs, ours = tuned[start : start + _BLOCK], base[start : start + _BLOCK]
+        here, is_inside = magnitudes[: len(theirs)], flags[: len(theirs)]
+        if len(theirs) < _BLOCK:
             flags[:] = 0
-        here = flags[: len(part)]
         count = nb.int32(0)
-        for i in range(len(part)):
-            count += nb.int32(part[i] < low)
-            here[i] = nb.uint8(part[i] >= low) & nb.uint8(part[i] < stop)
+        for i in range(len(theirs)):
+            magnitude = abs(theirs[i] - ours[i])
+            here[i] = magnitude
+            count += nb.int32(magnitude < low)
         below += count
+        for i in range(len(theirs)):  # in a loop of its own, else neither is done eight at a time
+            is_inside[i] = nb.uint8(here[i] >= low) & nb.uint8(here[i] < stop)
         for word in range(_BLOCK // 8):
             if words[word] != 0:
-                for i in range(8 * word, min(8 * word + 8, len(part))):
-                    if here[i]:
-                        out[found] = part[i]
-                        found += 1
+                for i in range(8 * word, 8 * word + 8):
+                    out[found] = magnitudes[i]
+                    found += flags[i]
     return below, found
 
 

@@ -99,13 +99,9 @@ def summed_trimmed(
     return total
 
 
-def magnitudes(stream: ModelStream, chunk: Chunk) -> Sequence[Array]:
+def magnitudes(chunk: Chunk) -> Sequence[Array]:
     """The magnitudes of a chunk's deltas."""
-    loops = stream.loops
-    if loops is None:
-        return [namespace(delta).abs(delta) for delta in chunk.deltas]
-    base = _base(chunk)
-    return [loops.distance(tuned, base) for tuned in chunk.tuned]
+    return [namespace(delta).abs(delta) for delta in chunk.deltas]
 
 
 def _base(chunk: Chunk) -> Array:
@@ -117,7 +113,7 @@ def model_cuts(
     stream: ModelStream,
     ranks: Sequence[Sequence[int]],
     *,
-    of: Magnitudes | None = None,
+    of: Magnitudes = magnitudes,
     times: Mapping[str, int] | None = None,
 ) -> tuple[tuple[KthMagnitude, ...], ...]:
     """The magnitudes of some ranks among all of each model's, over all tensors of the stream.
@@ -126,7 +122,7 @@ def model_cuts(
         stream: the models.
         ranks: `ranks[model]` are those of a model, from 1 for the smallest; beyond the one end nothing is
             below it, beyond the other everything.
-        of: the numbers; the magnitudes of the deltas unless told.
+        of: the numbers.
         times: how often a tensor counts; 1 unless named.
     """
     times = times or {}
@@ -135,9 +131,14 @@ def model_cuts(
     if not inside:
         return tuple(tuple(_beyond(rank, total) for rank in each) for each in ranks)
 
+    loops = stream.loops if of is magnitudes else None
+
     def rows_of(chunk: Chunk) -> Rows:
-        numbers = magnitudes(stream, chunk) if of is None else of(chunk)
-        return times.get(chunk.name, 1), [stream.take(numbers[row]).reshape(-1) for row in inside]
+        often = times.get(chunk.name, 1)
+        if loops is not None:
+            return often, [loops.distances(chunk.tuned[row], _base(chunk)) for row in inside]
+        numbers = of(chunk)
+        return often, [stream.take(numbers[row]).reshape(-1) for row in inside]
 
     clamped = [[min(max(rank, 1), total) for rank in ranks[row]] for row in inside]
     if total * len(inside) <= _PARTITIONED:
@@ -230,7 +231,7 @@ def _warning(
     equal: Counter[str] = Counter()
 
     def count(chunk: Chunk) -> None:
-        numbers = magnitudes(stream, chunk)[model]
+        numbers = magnitudes(chunk)[model]
         equal[chunk.name] += int(namespace(numbers).count_nonzero(numbers == cut.value))
 
     for _ in stream.only(names).walk(count):
@@ -281,7 +282,7 @@ def _by_counting(
     for place in range(max(len(each) for each in ranks)):
         column = [each[min(place, len(each) - 1)] for each in ranks]
         bounds = [likely_bounds(of_row, rank / total) for of_row, rank in zip(strata, column, strict=True)]
-        columns.append(kth_magnitudes(walk, column, bounds=bounds, loops=stream.loops))
+        columns.append(kth_magnitudes(walk, column, bounds=bounds))
     return [[columns[place][row] for place in range(len(each))] for row, each in enumerate(ranks)]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ramekin.merge.array import Array
 from ramekin.weights.dtypes import Floats
 
-__all__ = ["Loops", "loops_for"]
+__all__ = ["Distances", "Loops", "loops_for"]
 
 _WORTH_LOADING = 1 << 25  # elements of all models: what a quarter of a second of arithmetic is for
 
@@ -30,17 +30,9 @@ class Loops:
     def __init__(self, compiled: ModuleType) -> None:
         self._compiled = compiled
 
-    def distance(self, tuned: Array, base: Array) -> Array:
-        """The magnitudes of tuned minus base."""
-        out = np.empty(tuned.shape, dtype=np.float32)
-        self._compiled.distance(_flat(tuned), _flat(base), _flat(out))
-        return cast("Array", out)
-
-    def between(self, row: Floats, low: float, stop: float) -> tuple[int, Floats]:
-        """How many numbers are below `low`, and those from there to below `stop`."""
-        out = np.empty(row.size, dtype=np.float32)
-        below, found = self._compiled.between(_flat(row), np.float32(low), np.float32(stop), out)
-        return int(below), out[:found].copy()  # a view would keep all of it
+    def distances(self, tuned: Array, base: Array) -> "Distances":
+        """The magnitudes of tuned minus base, which stay as they are as long as they are of use."""
+        return Distances(self._compiled, _flat(tuned), _flat(base))
 
     def trim(self, tuned: Array, base: Array, cut: float) -> tuple[Array, int]:
         """Tuned minus base with magnitudes below `cut` set to zero, and how many were kept."""
@@ -57,6 +49,31 @@ class Loops:
     def add_agreeing(self, delta: Array, factor: float, signs: Array, merged: Array) -> None:
         """Add the magnitude of `factor * delta` to `merged` where it has the sign, -1 or 1."""
         self._compiled.add_agreeing(_flat(delta), np.float32(factor), _flat(signs), _flat(merged))
+
+
+@final
+class Distances:
+    """The magnitudes of tuned minus base, `(n,)`, which are computed when they are asked for.
+
+    Args:
+        compiled: the module `compiled`.
+        tuned: flat and contiguous.
+        base: the same.
+    """
+
+    def __init__(self, compiled: ModuleType, tuned: Floats, base: Floats) -> None:
+        self._compiled, self._tuned, self._base = compiled, tuned, base
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> Floats:
+        out = np.empty(self._tuned.size, dtype=np.float32)
+        self._compiled.distance(self._tuned, self._base, out)
+        return out
+
+    def between(self, low: float, stop: float) -> tuple[int, Floats]:
+        """How many are below `low`, and those from there to below `stop`."""
+        out = np.empty(self._tuned.size + 1, dtype=np.float32)  # one more, which the loop may write to
+        below, found = self._compiled.between(self._tuned, self._base, np.float32(low), np.float32(stop), out)
+        return int(below), out[:found].copy()  # a view would keep all of it
 
 
 def _flat(array: Array | Floats) -> Floats:

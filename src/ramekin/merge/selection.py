@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ramekin.errors import UsageError
-from ramekin.merge.loops import Loops
+from ramekin.merge.loops import Distances
 
 __all__ = ["KthMagnitude", "Rows", "Walk", "kth_magnitudes"]
 
 Floats = npt.NDArray[np.float32]
-Rows = tuple[int, Sequence[Floats]]
+Rows = tuple[int, Sequence[Floats | Distances]]
 """How often the numbers count, and some non-negative fp32 numbers of each row, `(n,)` each."""
 
 
@@ -83,7 +83,6 @@ def kth_magnitudes(
     ranks: Sequence[int],
     *,
     bounds: Sequence[tuple[float, float]] | None = None,
-    loops: Loops | None = None,
 ) -> tuple[KthMagnitude, ...]:
     """The k-th smallest of each row of non-negative numbers, as `torch.kthvalue` gives it.
 
@@ -91,7 +90,6 @@ def kth_magnitudes(
         walk: starts a pass; must give the same numbers each time.
         ranks: k of each row, from 1 to the row's (counted) length.
         bounds: between which the value of each row probably lies; None costs a pass more.
-        loops: compiled loops to count with, of no effect on the result.
 
     Returns:
         One value a row.
@@ -110,7 +108,7 @@ def kth_magnitudes(
         intervals = [_between(low, high) for low, high in bounds]
     found: dict[int, KthMagnitude] = {}
     while len(found) < len(ranks):
-        below, counts = _count(walk, intervals, loops)
+        below, counts = _count(walk, intervals)
         for row, (interval, rank) in enumerate(zip(intervals, ranks, strict=True)):
             if row in found:
                 continue
@@ -141,9 +139,7 @@ def _between(low: float, high: float) -> _Interval:
     return _Interval(first, shift, -(-(stop - first) >> shift))
 
 
-def _count(
-    walk: Walk, intervals: Sequence[_Interval], loops: Loops | None
-) -> tuple[list[int], list[npt.NDArray[np.int64]]]:
+def _count(walk: Walk, intervals: Sequence[_Interval]) -> tuple[list[int], list[npt.NDArray[np.int64]]]:
     """For each row, how many numbers are below its interval, and how many in each of the interval's bins."""
     below = [0] * len(intervals)
     counts = [np.zeros(interval.bins, dtype=np.int64) for interval in intervals]
@@ -151,7 +147,7 @@ def _count(
     waits: Counter[tuple[int, int]] = Counter()
 
     def look(rows: Rows) -> _Seen:
-        seen = [_look(row, interval, loops) for row, interval in zip(rows[1], intervals, strict=True)]
+        seen = [_look(row, interval) for row, interval in zip(rows[1], intervals, strict=True)]
         return _Seen(rows[0], tuple(low for low, _ in seen), tuple(bins for _, bins in seen))
 
     def flush(row: int, times: int) -> None:
@@ -173,13 +169,13 @@ def _count(
     return below, counts
 
 
-def _look(row: Floats, interval: _Interval, loops: Loops | None) -> tuple[int, npt.NDArray[np.uint32]]:
+def _look(row: Floats | Distances, interval: _Interval) -> tuple[int, npt.NDArray[np.uint32]]:
     if not interval.bins:
         return 0, np.empty(0, dtype=np.uint32)
     # As floats: integers take twice as long to compare. The last bin may reach beyond infinity.
     low, stop = _float_of(interval.low), _float_of(min(interval.stop, _LAST))
-    if loops is not None:
-        below, inside = loops.between(row, low, stop)
+    if isinstance(row, Distances):
+        below, inside = row.between(low, stop)
     else:
         found = row >= low
         below = len(row) - int(np.count_nonzero(found))
