@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ramekin.errors import WeightsError
 from ramekin.merge import compiled, loops
 from ramekin.merge.array import TorchDevice
 from ramekin.merge.combine import elected
@@ -146,6 +147,29 @@ def test_merges_are_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch, method:
     assert not calls
     for name, each in expected.items():
         assert np.array_equal(found[name].view(np.uint32), each.view(np.uint32)), name
+
+
+@given(
+    length=lengths,
+    place=st.integers(0, 2999),
+    wrong=st.sampled_from([np.nan, -np.nan, np.inf, -np.inf, 3e38]),
+)
+def test_what_is_not_finite(length: int, place: int, wrong: float) -> None:
+    row = np.full(length, 3e38, dtype=np.float32)
+    assert COMPILED.all_finite(row)
+    if place < length:
+        row[place] = wrong
+        assert COMPILED.all_finite(row) == np.isfinite(row).all()
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_is_found_by_them(wrong: float) -> None:
+    base = {"w": np.zeros(5000, dtype=np.float32)}
+    tuned = [{"w": np.ones(5000, dtype=np.float32)} for _ in range(2)]
+    tuned[1]["w"][4321] = wrong
+    with pytest.raises(WeightsError, match="NaN or infinite.*at element 4321"):
+        merge_arrays("ties_merging", base, tuned)
 
 
 def test_arrays_that_are_not_contiguous_are_refused() -> None:

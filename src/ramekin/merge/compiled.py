@@ -8,11 +8,20 @@ Only `loops` imports this module, as numba takes a quarter of a second.
 import numba as nb
 import numpy as np
 
-__all__ = ["add_agreeing", "add_trimmed", "between", "distance", "trim"]
+__all__ = ["add_agreeing", "add_trimmed", "all_finite", "between", "distance", "trim"]
 
 _BLOCK = 1024  # numbers that are looked at together, in the first cache
 
 _compiled = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+
+@nb.njit("b1(u4[::1])", **_compiled)
+def all_finite(bits):
+    """Whether none of these fp32 numbers, given by their bits, is NaN or infinite."""
+    most = nb.uint32(0)
+    for i in range(len(bits)):
+        most = max(most, bits[i] & nb.uint32(0x7F800000))
+    return most < 0x7F800000
 
 
 @nb.njit("void(f4[::1],f4[::1],f4[::1])", **_compiled)

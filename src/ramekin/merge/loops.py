@@ -30,6 +30,10 @@ class Loops:
     def __init__(self, compiled: ModuleType) -> None:
         self._compiled = compiled
 
+    def all_finite(self, values: Floats) -> bool:
+        """Whether no element is NaN or infinite."""
+        return bool(self._compiled.all_finite(_flat(values).view(np.uint32)))
+
     def distances(self, tuned: Array, base: Array) -> "Distances":
         """The magnitudes of tuned minus base, which stay as they are as long as they are of use."""
         return Distances(self._compiled, _flat(tuned), _flat(base))

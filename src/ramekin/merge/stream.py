@@ -182,7 +182,7 @@ class ModelStream:
         default = self._device.chunk_elements or chunk_elements(len(self._models))
         self._chunk_elements = chunk_length or default
         self._own = threading.local()
-        self._told = _Told()
+        self._told, self._all_finite = _Told(), all_finite
         self._all_names = tuple(names)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="merge")
         self.names, self.head_is_embedding = self._all_names, head_is_embedding
@@ -213,7 +213,10 @@ class ModelStream:
         """Compiled loops for what is read, where it is in memory and so much that loading them pays."""
         if not isinstance(self._device, HostDevice):
             return None
-        return loops_for(len(self._models) * sum(map(self.numel, self._all_names)))
+        loops = loops_for(len(self._models) * sum(map(self.numel, self._all_names)))
+        if loops is not None:
+            self._all_finite = loops.all_finite
+        return loops
 
     def only(self, names: Iterable[str]) -> "ModelStream":
         """The same models with some of their tensors."""
@@ -391,7 +394,7 @@ class ModelStream:
 
     def _read(self, model: NamedReader, out: Floats | None, piece: Piece) -> Floats:
         values = model.reader.read(piece.name, piece.start, piece.stop, out=out)
-        if not all_finite(values):
+        if not self._all_finite(values):
             place = int(np.flatnonzero(~np.isfinite(values))[0])
             raise WeightsError(
                 "a weight is NaN or infinite",
