@@ -178,6 +178,10 @@ def test_what_a_sweep_has_not_made_is_not_overwritten(ramekin: Run) -> None:
         assert "seed: 7" in Path("out/limit=4/config.yaml").read_text()
         assert Path("out/limit=6/notes.txt").read_text() == "mine"
     assert [path.name for path in Path("out/points").iterdir()] == ["limit=5.json"]
+    code, _, err = ramekin("sweep", "evaluate", *words, "output=out", "limit=4,5,6", "overwrite=true")
+    assert code == 2 and "1 of 3 points failed" in err and "a folder of something else" in err
+    assert Path("out/limit=6/notes.txt").read_text() == "mine"
+    Path("out/limit=6").rename("notes")
     assert ramekin("sweep", "evaluate", *words, "output=out", "limit=4,5,6", "overwrite=true")[0] == 0
     assert "seed: 0" in Path("out/limit=4/config.yaml").read_text()
 

@@ -2,10 +2,10 @@
 
     D = merged - base,   B A = the first r triplets of the SVD of D,   residual = |D - B A| / |D|
 
-No product of rank r is nearer in the Frobenius norm (Eckart and Young 1936). Where the models are LoRA or
-rsLoRA and the method adds deltas with a coefficient each, the sum is the factors side by side, and its SVD
-one of their size: exact as soon as the rank is the sum of theirs. All else is decomposed matrix by matrix.
-Of checkpoints it is LoRA extraction. The scale is 1: alpha is the rank; a matrix of a lower rank has that.
+Where the models are LoRA or rsLoRA and the method adds deltas with a coefficient each, the sum is the factors
+side by side, and its SVD one of their size: exact as soon as the rank is the sum of theirs. All else is
+decomposed matrix by matrix (`reduction`). Of checkpoints it is LoRA extraction. The scale is 1: alpha is the
+rank; a matrix of a lower rank has that.
 
 What no LoRA holds (embeddings, normalisations, biases, tables of positions) is counted, and refused where it
 is not zero unless the user drops it. This module knows nothing of how methods work.
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Unpack, cast, final
+from typing import Literal, NamedTuple, Unpack, final
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from ramekin.errors import UsageError, WeightsError
 from ramekin.files import atomic_directory
 from ramekin.merge.array import Array
 from ramekin.merge.delta_space import BaseRecord, DeltaSpace, delta_space, open_without_base
-from ramekin.merge.factors import Product, distance, joined, length, product_triplets, split
+from ramekin.merge.factors import Product, joined
 from ramekin.merge.matrices import is_matrix
 from ramekin.merge.methods import find_method
 from ramekin.merge.parameters import Parameter
@@ -41,11 +41,11 @@ from ramekin.merge.plan import (
     free_bytes,
     open_merge,
 )
+from ramekin.merge.reduction import Reduced, check_finite, reduced_matrix, reduced_product
 from ramekin.merge.run import MergeReport, Walk, Walking, hashing, said_beside, steps_of, walk
-from ramekin.merge.singular import triplets
 from ramekin.merge.statistics import check_statistics_count
 from ramekin.merge.stream import Chunk, Piece, num_threads
-from ramekin.weights.dtypes import Floats, all_finite, rounded
+from ramekin.weights.dtypes import Floats
 from ramekin.weights.layout import HEAD
 from ramekin.weights.lineage import Lineage, Parent, weights_sha256, write_manifest
 from ramekin.weights.lora_folder import lora_plan, write_lora
@@ -56,7 +56,6 @@ __all__ = ["Rest", "can_hold", "merge_to_adapter", "plan_adapter"]
 Rest = Literal["refuse", "drop"]
 """What is done where something changed that no LoRA holds."""
 
-_LARGEST = float(np.finfo(np.float32).max)
 _NAMED = 3  # tensors named in a message
 _MATRICES_AT_WORK = 6  # of a decomposition, in float64
 
@@ -73,18 +72,6 @@ class _OpenAdapter:
     held: tuple[str, ...]
     """The tensors whose change the adapter can hold."""
     plan: MergePlan
-
-
-@final
-class _Reduced(NamedTuple):
-    """A matrix at the rank it is stored with."""
-
-    b: Floats
-    a: Floats
-    error: float
-    """The length of what is left out."""
-    length: float
-    """The length of all."""
 
 
 @final
@@ -288,7 +275,7 @@ def _is_in_factors(merge: OpenMerge, space: DeltaSpace | None) -> bool:
     return space is not None and merge.post is None and thin
 
 
-def _reduced(found: _OpenAdapter, walked: Walk, rank: int, dtype: str) -> dict[str, _Reduced]:
+def _reduced(found: _OpenAdapter, walked: Walk, rank: int, dtype: str) -> dict[str, Reduced]:
     """Every matrix that changed, at its rank.
 
     Raises:
@@ -297,7 +284,7 @@ def _reduced(found: _OpenAdapter, walked: Walk, rank: int, dtype: str) -> dict[s
     factor: Parameter | None = getattr(walked.settings, "scaling_factor", None)
     held = set(found.held)
     names = [name for name in walked.stream.names if name in held]
-    reduced: dict[str, _Reduced] = {}
+    reduced: dict[str, Reduced] = {}
     if _is_linear(found):
         assert found.space is not None  # which is what linear means here
         for name in names:
@@ -306,7 +293,7 @@ def _reduced(found: _OpenAdapter, walked: Walk, rank: int, dtype: str) -> dict[s
                 weights = _coefficients(walked, name, factor)
                 products = [Product(change.b, change.a) for change in parts.values()]
                 scales = [float(weights[place]) * change.scale for place, change in parts.items()]
-                reduced[name] = _of_product(name, joined(products, scales), rank, dtype)
+                reduced[name] = reduced_product(name, joined(products, scales), rank, dtype)
     else:
         reduced.update(_of_chunks(walked, names, factor, rank, dtype))
     kept = {name: each for name, each in reduced.items() if each.a.shape[0]}
@@ -322,18 +309,18 @@ def _reduced(found: _OpenAdapter, walked: Walk, rank: int, dtype: str) -> dict[s
 
 def _of_chunks(
     walked: Walk, names: Sequence[str], factor: Parameter | None, rank: int, dtype: str
-) -> Iterator[tuple[str, _Reduced]]:
+) -> Iterator[tuple[str, Reduced]]:
     """Matrices that are walked through whole."""
     stream, factored = walked.stream, walked.prepared.factored
 
-    def work(target: tuple[str, Piece], chunk: Chunk) -> tuple[str, _Reduced]:
+    def work(target: tuple[str, Piece], chunk: Chunk) -> tuple[str, Reduced]:
         name, post = target[0], walked.post
         product = None if factored is None or (post and post.takes(name, chunk.shape)) else factored(chunk)
         if product is not None:
             scale = 1.0 if factor is None else factor.at(name, chunk.depth)
-            return name, _of_product(name, joined([product], [scale]), rank, dtype)
+            return name, reduced_product(name, joined([product], [scale]), rank, dtype)
         added = walked.added(chunk, walked.prepared.combine(chunk), factor)
-        return name, _of_dense(name, stream.take(added).reshape(chunk.shape), rank, dtype)
+        return name, reduced_matrix(name, stream.take(added).reshape(chunk.shape), rank, dtype)
 
     pieces = ((name, piece) for name in names for piece in stream.pieces(name, "matrix"))
     yield from stream.map_with(pieces, work)
@@ -354,44 +341,6 @@ def _coefficients(walked: Walk, name: str, factor: Parameter | None) -> Floats:
     return stream.take(walked.added(chunk, walked.prepared.combine(chunk), factor))
 
 
-def _of_product(name: str, product: Product, rank: int, dtype: str) -> _Reduced:
-    _check_finite(name, product.left, product.right)
-    found = product_triplets(product, count=rank)
-    _check_finite(name, np.asarray(found.values))
-    b, a = _stored(split(found), dtype)
-    return _Reduced(b, a, distance(product, Product(b, a)), length(product))
-
-
-def _of_dense(name: str, delta: Floats, rank: int, dtype: str) -> _Reduced:
-    _check_finite(name, delta)
-    wide = delta.astype(np.float64)
-    whole = float(np.linalg.norm(wide))
-    if whole == 0:  # most matrices, where adapters change a few
-        out, width = delta.shape
-        return _Reduced(np.zeros((out, 0), np.float32), np.zeros((0, width), np.float32), 0.0, 0.0)
-    found = triplets(cast("Array", wide), count=rank)
-    b, a = _stored(split(found), dtype)
-    wide -= b.astype(np.float64) @ a.astype(np.float64)
-    return _Reduced(b, a, float(np.linalg.norm(wide)), whole)
-
-
-def _stored(halves: Product, dtype: str) -> tuple[Floats, Floats]:
-    """The factors as the file's dtype rounds them, so that the residual is that of what is stored."""
-    left, right = (np.ascontiguousarray(each, dtype=np.float32) for each in halves)
-    return rounded(left, dtype), rounded(right, dtype)
-
-
-def _check_finite(name: str, *arrays: Any) -> None:
-    """Refuse numbers that fp32 does not hold."""
-    if not all(all_finite(each) and np.abs(each).max(initial=0.0) <= _LARGEST for each in arrays):
-        raise WeightsError(
-            "a merged value is not finite",
-            where=name,
-            expected="finite values",
-            fix="a smaller scaling factor or weight",
-        )
-
-
 def _left_out(found: _OpenAdapter, walked: Walk, rest: Rest) -> list[_Left]:
     """The tensors that changed and of which the adapter holds nothing.
 
@@ -404,7 +353,7 @@ def _left_out(found: _OpenAdapter, walked: Walk, rest: Rest) -> list[_Left]:
 
     def look(name: str, chunk: Chunk, combined: Array) -> tuple[int, float]:
         added = walked.stream.take(walked.added(chunk, combined, factor)).reshape(-1)
-        _check_finite(name, added)
+        check_finite(name, added)
         return int(np.count_nonzero(added)), float(np.square(added, dtype=np.float64).sum())
 
     counts: dict[str, int] = dict.fromkeys(names, 0)
@@ -427,7 +376,7 @@ def _left_out(found: _OpenAdapter, walked: Walk, rest: Rest) -> list[_Left]:
     return left
 
 
-def _dropped(left: Sequence[_Left], reduced: Mapping[str, _Reduced]) -> tuple[str, ...]:
+def _dropped(left: Sequence[_Left], reduced: Mapping[str, Reduced]) -> tuple[str, ...]:
     if not left:
         return ()
     return (
@@ -436,13 +385,13 @@ def _dropped(left: Sequence[_Left], reduced: Mapping[str, _Reduced]) -> tuple[st
     )
 
 
-def _share(left: Sequence[_Left], reduced: Mapping[str, _Reduced]) -> float:
+def _share(left: Sequence[_Left], reduced: Mapping[str, Reduced]) -> float:
     dropped = math.fsum(each.square for each in left)
     whole = dropped + math.fsum(each.length**2 for each in reduced.values())
     return dropped / whole if whole else 0.0
 
 
-def _figures(rank: int, reduced: Mapping[str, _Reduced], left: Sequence[_Left]) -> dict[str, object]:
+def _figures(rank: int, reduced: Mapping[str, Reduced], left: Sequence[_Left]) -> dict[str, object]:
     """What the report says of the adapter."""
     residuals = {name: each.error / each.length for name, each in reduced.items()}
     worst = max(residuals, key=lambda name: residuals[name])
