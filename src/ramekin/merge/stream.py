@@ -236,6 +236,7 @@ class ModelStream:
         """
         part = copy.copy(self)
         part._base, part._tuned, part.names = base, tuple(tuned), tuple(names)
+        part._all_names = part.names
         part._models = (*(() if base is None else (base,)), *part._tuned)
         part._own, part._told, part._on_read = threading.local(), _Told(), None
         return part
