@@ -35,7 +35,7 @@ class Loops:
         return bool(self._compiled.all_finite(_flat(values).view(np.uint32)))
 
     def distances(self, tuned: Array, base: Array) -> "Distances":
-        """The magnitudes of tuned minus base, which stay as they are as long as they are of use."""
+        """The magnitudes of tuned minus base; both must not change until these are no longer used."""
         return Distances(self._compiled, _flat(tuned), _flat(base))
 
     def trim(self, tuned: Array, base: Array, cut: float) -> tuple[Array, int]:
