@@ -112,7 +112,7 @@ def test_the_files_of_a_merge_are_taken(ramekin: Run, tmp_path: Path) -> None:
         "models:\n- {model: tanganke/flan-t5-base_glue-rte, parameters: {weight: 1}}\n"
     )
     code, out, _ = ramekin("merge", "check", "--mergekit", "kit.yml")
-    assert code == 0 and "1 model and their base for ties_merging" in out
+    assert code == 0 and "1 model and its base for ties_merging" in out
     code, _, err = ramekin("merge", "check", "--mergekit", "kit.yml", "--config", "merge.yaml")
     assert code == 2 and "two files that say what to merge" in err
 

@@ -113,7 +113,8 @@ def _text(found: "Preflight") -> str:
 
 def _compared(found: "Preflight") -> str:
     """What was compared, in a line."""
-    models = _counted(len(found.models), "model") + ("" if found.base is None else " and their base")
+    whose = "its" if len(found.models) == 1 else "their"
+    models = _counted(len(found.models), "model") + ("" if found.base is None else f" and {whose} base")
     method = f" for {found.method}" if found.method is not None else ""
     tensors = f"{found.tensors} tensors of {found.parameters:,} parameters, {', '.join(found.dtypes)}"
     return f"{models}{method}, {tensors}; headers read in {found.seconds:.2f} s"

@@ -1,5 +1,7 @@
 """The bases of the built-in world: what they are made of, and where they are kept."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from ramekin.catalog import load_task
 from ramekin.errors import UsageError
 from ramekin.recipes.bases.made import make_base
 from ramekin.recipes.bases.names import WORLD_BASES
+from ramekin.recipes.bases.tiny import ensure_tiny_base
 from ramekin.recipes.bases.world import refuse_another, world_base_folder, world_base_settings
 from ramekin.recipes.data import TaskExamples, training_examples
 from ramekin.recipes.models import locate
@@ -82,3 +85,17 @@ def test_the_vocabulary_has_the_words_of_all_templates(tmp_path: Path) -> None:
         tokenizer = load_tokenizer(output)
         lengths[which] = sum(len(tokenizer.tokenize(word)) for word in words)
     assert lengths["all"] < lengths["first"]
+
+
+@pytest.mark.parametrize("ask", ["world_base_folder('mini/base', 0)", "ensure_tiny_base(SilentProgress())"])
+def test_one_that_is_kept_is_found_without_torch(ask: str, tiny_cache: Path) -> None:
+    ensure_tiny_base(SilentProgress())
+    found = (
+        "import sys\n"
+        "from ramekin.recipes.bases.tiny import ensure_tiny_base\n"
+        "from ramekin.recipes.bases.world import world_base_folder\n"
+        "from ramekin.recipes.progress import SilentProgress\n"
+        f"print({ask}, [name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(str(tiny_cache)) and done.stdout.endswith(" []\n"), done.stdout

@@ -10,6 +10,7 @@ import json
 import string
 import tempfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -69,11 +70,9 @@ def _texts() -> list[str]:
 
 def _fingerprint() -> str:
     """Of the task files, which hold the sample rows and templates, the shape and the versions."""
-    import torch
-
     import ramekin
 
-    made_by = [dict(_SHAPE), _VOCAB_SIZE, ramekin.__version__, torch.__version__]
+    made_by = [dict(_SHAPE), _VOCAB_SIZE, ramekin.__version__, version("torch")]
     digest = hashlib.sha256(json.dumps(made_by).encode())
     for path in sorted((Path(str(files("ramekin.catalog"))) / "tasks").rglob("*.yaml")):
         digest.update(path.read_bytes())

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
@@ -91,8 +92,6 @@ def _given(name: str) -> Mapping[str, Any]:
 
 
 def _fingerprint(settings: WorldBaseConfig, seed: int) -> str:
-    import torch
-
     import ramekin
     from ramekin.sources.world import corpus
 
@@ -111,6 +110,6 @@ def _fingerprint(settings: WorldBaseConfig, seed: int) -> str:
         [(example.inputs, example.targets, example.options) for each in samples for example in each.examples],
         corpus(50, seed=seed),
         ramekin.__version__,
-        torch.__version__,
+        version("torch"),
     ]
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
