@@ -32,6 +32,14 @@ def test_a_worker_that_is_killed_is_told_of() -> None:
         list(pool.run(_die, [1]))
 
 
+def _wait_for_the_workers_to_end() -> None:
+    """Not by `join`: it returns at once, the child seemingly alive, while the pool's thread is reaping it."""
+    deadline = time.monotonic() + 60
+    while multiprocessing.active_children():
+        assert time.monotonic() < deadline, "a worker outlived its command"
+        time.sleep(0.05)
+
+
 def _sleep(seconds: int) -> int:
     time.sleep(seconds)
     return seconds
@@ -63,8 +71,7 @@ def test_no_job_is_begun_after_a_signal(tmp_path: Path) -> None:
             list(pool.run(_touch_until_stopped, paths))
     finally:
         signal.signal(signal.SIGUSR1, before)
-    for child in multiprocessing.active_children():
-        child.join(60)
+    _wait_for_the_workers_to_end()
     assert sorted(path.name for path in tmp_path.glob("?")) == ["0", "1"]
 
 
@@ -72,6 +79,4 @@ def test_workers_are_ended_when_a_signal_stops_the_command() -> None:
     with pytest.raises(KeyboardInterrupt), workers(2) as pool:
         for _ in pool.run(_sleep, [0, 300, 300]):
             raise KeyboardInterrupt
-    for child in multiprocessing.active_children():
-        child.join(60)
-        assert not child.is_alive()
+    _wait_for_the_workers_to_end()
