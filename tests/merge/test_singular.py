@@ -69,6 +69,16 @@ def test_the_polar_factor_is_that_of_the_svd_and_stays(seed: int, shape: tuple[i
     np.testing.assert_allclose(np.asarray(polar(found)), np.asarray(found), atol=1e-6)
 
 
+@given(seed=seeds, shape=st.sampled_from(SHAPES[:3]), kind=kinds)
+def test_the_polar_factor_of_nearly_dependent_rows_and_columns_is_exact(
+    seed: int, shape: tuple[int, int], kind: str
+) -> None:
+    left, _, right = np.linalg.svd(random_matrix(seed, shape).astype(np.float64), full_matrices=False)
+    values = np.geomspace(1.0, 3 * ROUNDING, min(shape))
+    found = np.asarray(polar(KINDS[kind](left * values @ right)))
+    np.testing.assert_allclose(found, left @ right, atol=1e-8)  # by the Gram matrix it is 1e-6 and more off
+
+
 @given(seed=seeds, rank=st.integers(1, 4), kind=kinds)
 def test_the_polar_factor_of_a_low_rank_is_a_partial_isometry(seed: int, rank: int, kind: str) -> None:
     matrix = random_matrix(seed, (9, 7), rank)
