@@ -302,7 +302,8 @@ def _digits(match: re.Match[str], text: str) -> str | None:
         return str(value.numerator)
     with localcontext() as context:
         context.prec = len(str(abs(int(value)))) + 12
-        return f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
+        # What was rounded may end in zeros, which what was not does not have: 3/308.
+        return f"{(Decimal(value.numerator) / Decimal(value.denominator)).normalize():f}"
 
 
 def _joins(match: re.Match[str], text: str) -> bool:
