@@ -87,8 +87,7 @@ def spectrum(matrix: Array, count_of: Callable[[Array], int]) -> Spectrum:
     is_tall = matrix.shape[0] >= matrix.shape[1]
     squares, vectors = xp.linalg.eigh(matrix.T @ matrix if is_tall else matrix @ matrix.T)
     values = xp.flip(xp.sqrt(xp.where(squares > 0, squares, xp.zeros_like(squares))), axis=0)
-    largest = float(values[0]) if min(matrix.shape) else 0.0
-    values = values[: int(xp.sum(xp.astype(values > ROUNDING * largest, xp.int64)))]
+    values = values[: _numerical_rank(values)]
     count = count_of(values)
     leading, vectors = values[:count], xp.flip(vectors, axis=1)[:, :count]
     if is_tall:
@@ -116,8 +115,7 @@ def polar(matrix: Array) -> Array:
     # may be nearly dependent, and here the weakest direction counts as much as the first.
     xp = namespace(matrix)
     left, values, right = xp.linalg.svd(xp.astype(matrix, xp.float64), full_matrices=False)
-    largest = float(values[0]) if min(matrix.shape) else 0.0
-    rank = int(xp.sum(xp.astype(values > ROUNDING * largest, xp.int64)))
+    rank = _numerical_rank(values)
     nearest: Array = left[:, :rank] @ right[:rank]
     return nearest
 
@@ -142,3 +140,10 @@ def isotropic(matrix: Array, *, count: int | None = None) -> Array:
     xp = namespace(matrix)
     found = triplets(matrix, count=count)
     return found.left @ found.right * (float(xp.sum(found.values)) / (count or min(matrix.shape)))
+
+
+def _numerical_rank(values: Array) -> int:
+    """How many singular values, the largest first, are more than rounding."""
+    xp = namespace(values)
+    largest = float(values[0]) if values.shape[0] else 0.0
+    return int(xp.sum(xp.astype(values > ROUNDING * largest, xp.int64)))

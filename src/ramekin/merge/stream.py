@@ -214,7 +214,7 @@ class ModelStream:
         if not isinstance(self._device, HostDevice):
             return None
         loops = loops_for(len(self._models) * sum(map(self.numel, self._all_names)))
-        if loops is not None:
+        if loops is not None:  # only once a method asks: checking what is read is not worth loading them
             self._all_finite = loops.all_finite
         return loops
 

@@ -302,7 +302,7 @@ def _digits(match: re.Match[str], text: str) -> str | None:
         return str(value.numerator)
     with localcontext() as context:
         context.prec = len(str(abs(int(value)))) + 12
-        # What was rounded may end in zeros, which what was not does not have: 3/308.
+        # Rounded, it may end in zeros (3/308), which the same number written out would not have.
         return f"{(Decimal(value.numerator) / Decimal(value.denominator)).normalize():f}"
 
 
