@@ -20,13 +20,13 @@
 Every problem is found at once, with its line and the nearest right name. Knows nothing of which tasks exist.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, final, get_args, get_origin, get_type_hints
+from typing import Any, Final, final, get_args, get_type_hints
 
-from ramekin.errors import DataError, UsageError
+from ramekin.errors import DataError
 from ramekin.registry import unknown_name
+from ramekin.text.checked_yaml import YamlChecker
 from ramekin.text.mixing.form import PLAIN_FORM, LabelWords, PromptForm
 from ramekin.text.mixing.mixture import ALL_TEMPLATES, PROPORTIONAL, Missing, Mixing, TaskPart, Templates
 from ramekin.text.strict_yaml import Document
@@ -131,12 +131,6 @@ _ENTRY_KEYS: Final[Mapping[str, Any]] = {
     **_OF_A_TASK,
 }
 _NUMBERS = ("rate", "limit_examples", "floor_examples")
-_WORDS: Final[Mapping[Any, str]] = {
-    str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list",
-    dict: "a mapping", NoneType: "nothing", _TEXTS: "a list of texts", tuple[str, ...]: "a list of texts",
-}  # fmt: skip
-
-Problem = tuple[int | None, str]
 
 
 def parse_mixture(document: Document, *, where: str) -> MixtureFile:
@@ -145,7 +139,8 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
     Raises:
         DataError: a key is unknown, or a value is of the wrong kind or out of range; all are listed at once.
     """
-    reader = _Reader(document)
+    checker = YamlChecker(document)
+    reader = _Reader(checker)
     data = document.value
     if not isinstance(data, dict):
         raise DataError(
@@ -154,32 +149,28 @@ def parse_mixture(document: Document, *, where: str) -> MixtureFile:
             expected="a mapping with tasks or mixtures",
             got=type(data).__name__,
         )
-    data = reader.sound(data, _KEYS, ())
+    data = checker.sound(data, _KEYS, ())
     if not data.get("tasks") and not data.get("mixtures"):
-        reader.problems.append((None, "'tasks' or 'mixtures' must say what is mixed"))
+        checker.add(None, "'tasks' or 'mixtures' must say what is mixed")
     elif not data.get("tasks"):
-        reader.problems += [
+        checker.problems += [
             (document.line(key), f"'{key}' says nothing of 'mixtures', which have their own")
             for key in data
             if key in _OF_TASKS
         ]
-    reader.problems += [(document.line(*path), said) for path, said in _idle(data)]
+    checker.problems += [(document.line(*path), said) for path, said in _idle(data)]
     file = MixtureFile(
         where,
         data.get("description", ""),
         tuple(reader.selections(data)),
         tuple(reader.mixtures(data.get("mixtures", ()))),
         tuple((document.line("exclude", place), text) for place, text in enumerate(data.get("exclude", ()))),
-        reader.made(Mixing, data.get("mixing", {}), ("mixing",)) or PROPORTIONAL,
+        checker.made(Mixing, data.get("mixing", {}), ("mixing",)) or PROPORTIONAL,
         tuple(reader.forms(data.get("forms"))),
         tuple(reader.missing(data.get("missing", {}))),
         document,
     )
-    if reader.problems:
-        listed = "; ".join(each if at is None else f"line {at}: {each}" for at, each in reader.problems)
-        (line, problem), *others = reader.problems
-        place, said = (where, listed) if others or line is None else (f"{where}:{line}", problem)
-        raise DataError("the mixture is not well formed", where=place, got=said, fix="edit the file")
+    checker.refuse("the mixture is not well formed", where=where)
     return file
 
 
@@ -201,42 +192,11 @@ def _idle(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]
 
 @final
 class _Reader:
-    """Reads the parts of a document, and keeps what is wrong with them."""
+    """Reads the parts of a mixture's document."""
 
-    def __init__(self, document: Document) -> None:
-        self.line = document.line
-        self.problems: list[Problem] = []
-
-    def sound(self, data: Mapping[Any, Any], kinds: Mapping[str, Any], path: tuple[str | int, ...]) -> Any:
-        """What is known and of the right kind; the rest is a problem."""
-        found = {}
-        for key, value in data.items():
-            line = self.line(*path, str(key))
-            if key not in kinds:
-                self.problems.append((line, unknown_name("key", str(key), kinds)))
-            elif not _is_of(kinds[key], value):
-                self.problems.append((line, _mistaken(key, kinds[key], value)))
-            else:
-                found[key] = value
-        return found
-
-    def made(self, kind: Callable[..., Any], data: Any, path: tuple[str | int, ...]) -> Any:
-        """A value whose fields are the keys; None if something is wrong with it."""
-        if not isinstance(data, dict):
-            self.problems.append((self.line(*path), f"expected a mapping, got {data!r}"))
-            return None
-        before = len(self.problems)
-        values = self.sound(data, get_type_hints(kind), path)
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        return None if len(self.problems) > before else self.checked(kind, values, self.line(*path))
-
-    def checked(self, kind: Callable[..., Any], values: Mapping[str, Any], line: int | None) -> Any:
-        """A value, or a problem where its numbers are out of range."""
-        try:
-            return kind(**values)
-        except UsageError as error:
-            self.problems.append((line, str(error)))
-            return None
+    def __init__(self, checker: YamlChecker) -> None:
+        self.checker = checker
+        self.line = checker.line
 
     def selections(self, data: Mapping[str, Any]) -> Iterator[Selection]:
         common = {key: data[key] for key in _OF_A_TASK if key in data}
@@ -245,17 +205,17 @@ class _Reader:
             if isinstance(entry, str):
                 entry = {"task": entry}
             elif not isinstance(entry, dict):
-                self.problems.append((line, f"a task must be a name, a pattern or a mapping, not {entry!r}"))
+                self.checker.add(line, f"a task must be a name, a pattern or a mapping, not {entry!r}")
                 continue
-            before = len(self.problems)
-            own = self.sound(entry, _ENTRY_KEYS, ("tasks", place))
-            if ("task" in own) == ("collection" in own) and len(self.problems) == before:
-                self.problems.append((line, "an entry of 'tasks' needs either 'task' or 'collection'"))
+            before = len(self.checker.problems)
+            own = self.checker.sound(entry, _ENTRY_KEYS, ("tasks", place))
+            if ("task" in own) == ("collection" in own) and len(self.checker.problems) == before:
+                self.checker.add(line, "an entry of 'tasks' needs either 'task' or 'collection'")
             for key, needed in (("clusters", "collection"), ("listed_in", "task")):
                 if key in own and needed not in own:
-                    self.problems.append((line, f"'{key}' goes with '{needed}'"))
+                    self.checker.add(line, f"'{key}' goes with '{needed}'")
             if "listed_in" in own and not is_pattern(own.get("task", "*")):
-                self.problems.append((line, "'listed_in' goes with a pattern: a task that is named is taken"))
+                self.checker.add(line, "'listed_in' goes with a pattern: a task that is named is taken")
             values = {**common, **own}
             within = ("tasks", place) if own.keys() & {"templates", "templates_per_task"} else ()
             templates_line = self.line(*within, "templates")
@@ -263,7 +223,7 @@ class _Reader:
             values.pop("templates_per_task", None)
             values["clusters"] = tuple(values.get("clusters", ()))
             part = {key: values[key] for key in _NUMBERS if key in values}
-            self.checked(TaskPart, {"task": own.get("task", ""), **part}, line)
+            self.checker.checked(TaskPart, {"task": own.get("task", ""), **part}, line)
             yield Selection(line, **values, templates_line=templates_line)
 
     def templates(self, values: Mapping[str, Any], line: int | None) -> Templates:
@@ -271,10 +231,12 @@ class _Reader:
         names = get_args(get_args(get_type_hints(Templates)["which"])[0])
         if isinstance(which, str) and which not in names:
             said = unknown_name("templates", which, names) + " (or a list of names)"
-            self.problems.append((line, said))
+            self.checker.add(line, said)
             return ALL_TEMPLATES
         chosen = which if isinstance(which, str) else tuple(which)
-        found = self.checked(Templates, {"which": chosen, "per_task": values.get("templates_per_task")}, line)
+        found = self.checker.checked(
+            Templates, {"which": chosen, "per_task": values.get("templates_per_task")}, line
+        )
         return ALL_TEMPLATES if found is None else found
 
     def mixtures(self, data: Any) -> Iterator[NamedMixture]:
@@ -282,17 +244,13 @@ class _Reader:
             for place, name in enumerate(data):
                 line = self.line("mixtures", place)
                 if name in data[:place]:
-                    self.problems.append(
-                        (line, f"the mixture '{name}' is named twice, and would weigh double")
-                    )
+                    self.checker.add(line, f"the mixture '{name}' is named twice, and would weigh double")
                 yield NamedMixture(line, name)
             return
         for name, rate in dict(data).items():
             line = self.line("mixtures", str(name))
-            if not isinstance(name, str) or not _is_of(float, rate) or rate <= 0:
-                self.problems.append(
-                    (line, f"a mixture needs a name and a rate above 0, not {name!r}: {rate!r}")
-                )
+            if not (isinstance(name, str) and _is_rate(rate)):
+                self.checker.add(line, f"a mixture needs a name and a rate above 0, not {name!r}: {rate!r}")
             else:
                 yield NamedMixture(line, name, rate)
 
@@ -303,23 +261,11 @@ class _Reader:
         for place, entry in enumerate(data):
             words: tuple[LabelWords, ...] | None = ()
             if isinstance(entry, dict) and "words" in entry:
-                words = self.words(entry["words"], self.line("forms", place, "words"))
+                words = self.checker.words(entry["words"], self.line("forms", place, "words"))
                 entry = {key: value for key, value in entry.items() if key != "words"}
-            form = self.made(PromptForm, entry, ("forms", place))
+            form = self.checker.made(PromptForm, entry, ("forms", place))
             if form is not None and words is not None:
                 yield replace(form, words=words)
-
-    def words(self, data: Any, line: int | None) -> tuple[LabelWords, ...] | None:
-        """A form's other words for options: one mapping, or a list of them; None if it is neither."""
-        listed = data if isinstance(data, list) else [data]
-        for each in listed:
-            if not (
-                isinstance(each, dict) and all(isinstance(t, str) for pair in each.items() for t in pair)
-            ):
-                said = f"'words' maps options to words, or lists such mappings; got {each!r}"
-                self.problems.append((line, said))
-                return None
-        return tuple(tuple(each.items()) for each in listed)
 
     def missing(self, data: Mapping[Any, Any]) -> Iterator[Missing]:
         for name, reason in data.items():
@@ -327,31 +273,8 @@ class _Reader:
                 yield Missing(name, reason)
             else:
                 said = f"'missing' maps data sets to reasons, not {name!r}: {reason!r}"
-                self.problems.append((self.line("missing", str(name)), said))
+                self.checker.add(self.line("missing", str(name)), said)
 
 
-def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value is of a kind: a type, a `Literal`, a list of texts, or any of several."""
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(kind, type) and get_origin(kind) is None:
-        return isinstance(value, kind)
-    if get_origin(kind) in (list, tuple):
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    return any(_is_of(each, value) for each in _kinds(kind))
-
-
-def _mistaken(key: str, kind: Any, value: Any) -> str:
-    if get_origin(kind) is Literal:
-        return unknown_name(key, str(value), get_args(kind))
-    words = " or ".join(_WORDS[each] for each in _kinds(kind))
-    return f"'{key}' must be {words}, not {value!r}"
-
-
-def _kinds(kind: Any) -> tuple[Any, ...]:
-    """The kinds that a union is of, or the one."""
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
