@@ -36,6 +36,8 @@ def test_every_number_comes_with_its_certainty(evaluation, tmp_path):
         "above_chance": False,
     }
     assert 0 < score["low"] < 0.5 < score["high"] < 1
+    assert score["standard_error"] == pytest.approx(0.5 / 2**0.5)
+    assert score["normalised"] == 0.0, "as good as chance"
     assert near["scores"][0]["note"] == "2 unparsable predictions counted as 0.0"
     assert [s["metric"] for s in near["scores"]] == ["spearman", "pearson"]
     assert (wet["n"], wet["options"], wet["origin"], wet["skipped"]) == (2, ["no", "yes"], "toy seed=0", 2)

@@ -49,6 +49,18 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert read_earlier(folder).tasks == BEFORE.tasks
 
 
+def test_a_file_from_before_standard_errors_is_read_too(folder: Path) -> None:
+    path = folder / "evaluation.json"
+    told = json.loads(path.read_text())
+    for task in told["tasks"]:
+        for score in task["scores"]:
+            del score["standard_error"], score["normalised"]
+    path.write_text(json.dumps(told))
+    (wet, _) = read_earlier(folder).tasks
+    assert wet.headline.value == BEFORE.tasks[0].headline.value
+    assert wet.headline.standard_error == pytest.approx((0.5 * 0.5 / 40) ** 0.5, rel=0.1)
+
+
 def test_differences_are_those_of_the_statistics_in_the_order_of_the_columns(folder: Path) -> None:
     found = differences(read_earlier(folder), AFTER)
     pairs = list(zip(BEFORE.tasks, AFTER.tasks, strict=True))

@@ -29,7 +29,7 @@ def cells(draw):
 
 
 def test_a_cell_takes_all_that_a_score_knows():
-    score = Score("accuracy", 0.7, 50, 0.6, 0.8, 0.5, unparsable=3, note="mind")
+    score = Score("accuracy", 0.7, 50, 0.6, 0.8, 0.5, 0.065, unparsable=3, note="mind")
     cell = Cell.of(score)
     assert (cell.value, cell.low, cell.high, cell.n, cell.chance) == (0.7, 0.6, 0.8, 50, 0.5)
     assert (cell.unparsable, cell.note, cell.metric) == (3, "mind", "accuracy")

@@ -156,7 +156,12 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 
 def _task_json(part: TaskEvaluation, mode: Mode) -> dict[str, Any]:
     scores = [
-        {**asdict(score), "majority": part.majority[score.metric], "above_chance": score.above_chance}
+        {
+            **asdict(score),
+            "normalised": score.normalised,
+            "majority": part.majority[score.metric],
+            "above_chance": score.above_chance,
+        }
         for score in part.scores
     ]
     return {

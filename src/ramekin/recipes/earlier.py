@@ -11,7 +11,7 @@ from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
 from ramekin.evaluate.statistics import Comparison, compare, compare_averages
 from ramekin.recipes.results import columns_of, predictions_file
 from ramekin.report.values import AVERAGE
-from ramekin.text.score import Score
+from ramekin.text.score import Z_95, Score
 
 __all__ = ["Differences", "Earlier", "differences", "read_earlier"]
 
@@ -71,8 +71,7 @@ def read_earlier(folder: Path) -> Earlier:
 
 
 def _task(told: Mapping[str, Any], folder: Path) -> TaskEvaluation:
-    beside = ("majority", "above_chance")
-    scores = [Score(**{key: each[key] for key in each if key not in beside}) for each in told["scores"]]
+    scores = [_score(each) for each in told["scores"]]
     path = folder / "predictions" / predictions_file(told["task"], told["template"], told["split"])
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return TaskEvaluation(
@@ -87,6 +86,16 @@ def _task(told: Mapping[str, Any], folder: Path) -> TaskEvaluation:
         seconds=told["seconds"],
         words=told.get("words", {}),
     )
+
+
+def _score(told: Mapping[str, Any]) -> Score:
+    """A score; where an older file has no standard error, that of a normal interval of its width."""
+    values = {key: told[key] for key in told if key not in _DERIVED}
+    return Score(**{"standard_error": (told["high"] - told["low"]) / (2 * Z_95), **values})
+
+
+_DERIVED = ("normalised", "majority", "above_chance")
+"""What stands beside a score's own fields."""
 
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:

@@ -7,7 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["Score", "wilson_interval"]
+__all__ = ["Z_95", "Score", "binomial_error", "normalised_value", "wilson_interval"]
+
+Z_95 = 1.959963984540054
+"""The normal distribution's 97.5th percentile: half a 95 % interval is so many standard errors."""
 
 
 @final
@@ -31,23 +34,53 @@ class Score:
     """Upper end of the 95 % interval."""
     chance: float
     """What guessing without looking at the input reaches on average."""
+    standard_error: float
+    """Of a proportion by its formula, of every other metric the standard deviation of its bootstrap draws."""
     unparsable: int = 0
     """Predictions that could not be read as an answer and were counted as wrong (or as 0.0)."""
     note: str = ""
     """What a reader must know, such as "constant predictions: correlation undefined, reported as 0"."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high", "chance"):
+        for name in ("value", "low", "high", "chance", "standard_error"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"Score.{name} must be finite, got {getattr(self, name)}")
+        if self.standard_error < 0:
+            raise ValueError(f"Score.standard_error must not be negative, got {self.standard_error}")
 
     @property
     def above_chance(self) -> bool:
         """Whether the 95 % interval lies wholly above the chance level."""
         return self.low > self.chance
 
+    @property
+    def normalised(self) -> float:
+        """The value on the scale on which chance is 0 and 1 is 1; see `normalised_value`."""
+        return normalised_value(self.value, self.chance)
 
-def wilson_interval(successes: int, n: int, *, z: float = 1.959963984540054) -> tuple[float, float]:
+
+def normalised_value(value: float, chance: float) -> float:
+    """How much of the way from chance to 1 a value has gone: (value - chance) / (1 - chance).
+
+    Flan 2022's normalised score (Chung et al. 2022, arXiv 2210.11416) as a fraction; below chance it is
+    negative. Where chance is 1 there is no way to go, and the value stays as it is.
+
+    >>> normalised_value(0.625, 0.25), normalised_value(0.4, 0.0), normalised_value(1.0, 1.0)
+    (0.5, 0.4, 1.0)
+    """
+    return value if chance == 1 else (value - chance) / (1 - chance)
+
+
+def binomial_error(p: float, n: float) -> float:
+    """The standard error of a proportion of n independent examples: sqrt(p (1 - p) / n).
+
+    >>> binomial_error(0.5, 100)
+    0.05
+    """
+    return math.sqrt(max(0.0, p * (1 - p)) / n)
+
+
+def wilson_interval(successes: int, n: int, *, z: float = Z_95) -> tuple[float, float]:
     """The Wilson score interval of a proportion (Wilson 1927): sound at 0 and 1, unlike the normal one.
 
     >>> low, high = wilson_interval(50, 100)

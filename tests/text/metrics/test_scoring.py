@@ -122,6 +122,24 @@ def test_the_interval_is_the_plain_percentile_bootstrap():
     assert (score.low, score.high) == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=0.08)
 
 
+def test_the_standard_error_is_the_spread_of_the_draws_and_near_the_formula():
+    rng = np.random.default_rng(8)
+    words = [" ".join(rng.choice(list("uvwxyz"), 4)) for _ in range(300)]
+    wanted = [" ".join(rng.choice(list("uvwxyz"), 4)) for _ in range(300)]
+    pair = Answers(tuple(words), tuple(wanted))
+    score = score_answers("squad_f1", pair, seed=3)
+    drawn = bootstrap_draws("squad_f1", pair, seed=3)
+    assert score.standard_error == pytest.approx(np.std(drawn, ddof=1))
+    each = [score_predictions("squad_f1", [w], [t]).value for w, t in zip(words, wanted, strict=True)]
+    assert score.standard_error == pytest.approx(np.std(each) / np.sqrt(300), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "exact_match", "number_match"])
+def test_the_standard_error_of_a_proportion_is_the_binomials(name):
+    score = score_predictions(name, ["1", "2", "3", "5"], ["1", "2", "3", "4"])
+    assert score.standard_error == pytest.approx(np.sqrt(0.75 * 0.25 / 4))
+
+
 def test_draws_depend_on_the_seed_alone_and_are_made_in_bounded_chunks(monkeypatch):
     import ramekin.text.metrics.bootstrap as module
 

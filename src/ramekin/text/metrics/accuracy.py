@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ramekin.text.metrics.metric import Metric, Resampler
 from ramekin.text.metrics.values import Answers
-from ramekin.text.score import Score, wilson_interval
+from ramekin.text.score import Score, binomial_error, wilson_interval
 
 if TYPE_CHECKING:
     from ramekin.text.metrics.values import Floats, Indices
@@ -21,7 +21,16 @@ def _accuracy(answers: Answers, seed: int) -> Score:
     """Share of predictions that are their target or another reference, with Wilson's interval."""
     right, n = sum(_right(answers)), len(answers.targets)
     low, high = wilson_interval(right, n)
-    return Score("accuracy", right / n, n, low, high, _chance(answers), unparsable=answers.unparsable)
+    return Score(
+        "accuracy",
+        right / n,
+        n,
+        low,
+        high,
+        _chance(answers),
+        binomial_error(right / n, n),
+        unparsable=answers.unparsable,
+    )
 
 
 def _chance(answers: Answers) -> float:

@@ -49,10 +49,15 @@ def bootstrapped(
     unparsable: int = 0,
     note: str = "",
 ) -> Score:
-    """The score with its 95 % interval; `value` is the resampler's on the whole unless it is given."""
+    """The score with its 95 % interval and, as its standard error, the standard deviation of the draws.
+
+    `value` is the resampler's on the whole unless it is given.
+    """
     import numpy as np
 
     n = len(answers.targets)
     value = whole(resampler, n) if value is None else value
-    low, high = np.percentile(draws(resampler, n, seed=seed), [2.5, 97.5])
-    return Score(name, value, n, float(low), float(high), chance, unparsable=unparsable, note=note)
+    drawn = draws(resampler, n, seed=seed)
+    low, high = map(float, np.percentile(drawn, [2.5, 97.5]))
+    error = float(drawn.std(ddof=1))
+    return Score(name, value, n, low, high, chance, error, unparsable=unparsable, note=note)

@@ -7,7 +7,7 @@ from ramekin.text.metrics.mean import expected_grade, grades, mean_resampler
 from ramekin.text.metrics.metric import Metric
 from ramekin.text.metrics.notes import text_note
 from ramekin.text.metrics.values import Answers
-from ramekin.text.score import Score, wilson_interval
+from ramekin.text.score import Score, binomial_error, wilson_interval
 
 __all__ = ["commonest", "match_metric"]
 
@@ -34,6 +34,7 @@ def match_metric(name: str, form: Callable[[str], str], unparsable: Callable[[An
             low,
             high,
             expected_grade(same, answers),
+            binomial_error(right / n, n),
             unparsable=unparsable(answers),
             note=text_note(answers),
         )
