@@ -53,6 +53,8 @@ def tuples_of(strategy):
     return st.lists(strategy, **small).map(tuple)
 
 
+points = st.builds(v.BoxPoint, texts, numbers)
+boxes = st.builds(v.Box, texts, st.lists(points, min_size=1, max_size=3).map(tuple), st.none() | numbers)
 facts = st.builds(
     v.RunFacts,
     texts,
@@ -89,6 +91,7 @@ reports = st.builds(
             texts,
         )
     ),
+    box_plots=tuples_of(st.builds(v.BoxPlot, texts, tuples_of(boxes), texts)),
 )
 
 
@@ -128,6 +131,14 @@ def test_left_out_fields_take_their_defaults():
         ({"format": FORMAT, "title": "T", "facts": None}, "report.facts: expected an object, got nothing"),
         ({"format": FORMAT, "title": "T", "facts": {"seed": True}}, "seed: expected a whole number"),
         ({"format": FORMAT, "title": "T", "facts": {"seed": 1.0}}, "seed: expected a whole number"),
+        (
+            {
+                "format": FORMAT,
+                "title": "T",
+                "heat_maps": [{"title": "", "rows": [], "columns": [], "values": [], "as_percent": 1}],
+            },
+            r"heat_maps\[0\]\.as_percent: expected true or false, got int",
+        ),
         ({"format": FORMAT, "title": "T", "facts": {"versions": []}}, "versions: expected an object"),
         ({"format": FORMAT, "title": "T", "facts": {"versions": {"a": 1}}}, r"versions\.a: expected a str"),
         (

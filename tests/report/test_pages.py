@@ -7,6 +7,9 @@ import pytest
 from ramekin.report.document import from_json, to_json
 from ramekin.report.pages import to_html
 from ramekin.report.values import (
+    Box,
+    BoxPlot,
+    BoxPoint,
     Cell,
     CheckpointFact,
     Counter,
@@ -161,6 +164,7 @@ def hostile(name):
         facts,
         (name,),
         (ValidationTable(name, (LossPoint(1, 1.0, 1.0),), name),),
+        box_plots=(BoxPlot(name, (Box(name, (BoxPoint(name, 0.4), BoxPoint(name, 0.6)), 0.5),), name),),
     )
 
 

@@ -101,11 +101,16 @@ def _read(hint: Any, value: object, where: str) -> Any:
     return _scalar(hint, value, where)
 
 
+_SCALARS: Mapping[type, str] = types.MappingProxyType(
+    {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+)
+
+
 def _scalar(hint: type, value: object, where: str) -> object:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise _wrong(where, {str: "a string", int: "a whole number", float: "a number"}[hint], value)
+        raise _wrong(where, _SCALARS[hint], value)
     return value
 
 

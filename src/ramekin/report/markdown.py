@@ -7,6 +7,7 @@ linked under the folder it is told.
 import re
 from collections.abc import Sequence
 
+from ramekin.report.box_plots import box_plot_names, box_table, drawn_boxes
 from ramekin.report.curves import curve_names
 from ramekin.report.heat_maps import heat_map_names
 from ramekin.report.plots import drawable, plot_names
@@ -43,6 +44,11 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
     for name, curves in zip(curve_names(report), report.curves, strict=True):
         if plots is not None:
             blocks.append(f"![{escape(curves.title)}]({plots}/{name}.svg)")
+    for name, boxes in zip(box_plot_names(report), report.box_plots, strict=True):
+        blocks += [f"## {escape(boxes.title)}", escape(boxes.caption)]
+        if plots is not None and drawn_boxes(boxes):
+            blocks.append(f"![{escape(boxes.title)}]({plots}/{name}.svg)")
+        blocks.append(_texts(box_table(boxes)))
     for texts in report.text_tables:
         blocks += [f"## {escape(texts.title)}", escape(texts.caption), _texts(texts)]
     for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):

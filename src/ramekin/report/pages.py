@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeAlias
 
+from ramekin.report.box_plots import box_plot_inline, box_table, drawn_boxes
 from ramekin.report.curves import curves_inline
 from ramekin.report.heat_maps import heat_map_inline, heat_map_size
 from ramekin.report.lineage import lineage_svg
 from ramekin.report.plots import drawable, inline_svg
 from ramekin.report.tables import loss_columns, show, sweep_table, validation_rows
 from ramekin.report.values import (
+    BoxPlot,
     Curves,
     HeatMap,
     LossRow,
@@ -48,6 +50,7 @@ def to_html(report: Report) -> str:
         tables=[show(table) for table in report.tables],
         sweeps=[_sweep(sweep, i) for i, sweep in enumerate(report.sweeps, 1)],
         curves=[_curves(curves, i) for i, curves in enumerate(report.curves, 1)],
+        box_plots=[_box_plot(plot, i) for i, plot in enumerate(report.box_plots, 1)],
         text_tables=[_texts(table) for table in report.text_tables],
         heat_maps=[_heat_map(heat_map, i) for i, heat_map in enumerate(report.heat_maps, 1)],
         losses=[_losses(table) for table in report.losses],
@@ -113,6 +116,14 @@ def _curves(curves: Curves, position: int) -> _Context:
     wide = _safe(curves_inline(curves, prefix=f"curves{position}"))
     narrow = _safe(curves_inline(curves, prefix=f"curves{position}n", narrow=True))
     return {"title": clean(curves.title), "caption": clean(curves.caption), "wide": wide, "narrow": narrow}
+
+
+def _box_plot(plot: BoxPlot, position: int) -> _Context:
+    wide = narrow = ""
+    if drawn_boxes(plot):
+        wide = _safe(box_plot_inline(plot, prefix=f"boxes{position}"))
+        narrow = _safe(box_plot_inline(plot, prefix=f"boxes{position}n", narrow=True))
+    return {"table": _texts(box_table(plot)), "wide": wide, "narrow": narrow}
 
 
 def _texts(table: TextTable) -> _Context:

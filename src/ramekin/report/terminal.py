@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ramekin.report.box_plots import box_table
 from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, sweep_table, validation_rows
 from ramekin.report.values import LossTable, Report, ScoreTable, TextTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, duration, superscript
@@ -68,7 +69,7 @@ def to_terminal(report: Report, console: Console) -> None:
         console.print(Text(screen.text(f"! {alert}"), style="yellow"))
     for table in (*report.tables, *(sweep_table(sweep) for sweep in report.sweeps)):
         print_table(table, console)
-    for texts in report.text_tables:
+    for texts in (*map(box_table, report.box_plots), *report.text_tables):
         _heading(console, screen, texts.title, texts.caption)
         _print_texts(texts, console, screen)
     for losses in report.losses:

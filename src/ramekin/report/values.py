@@ -5,6 +5,7 @@ them times a hundred is the renderers' business. This module knows nothing of ho
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
@@ -14,6 +15,9 @@ from ramekin.text.score import Score
 
 __all__ = [
     "AVERAGE",
+    "Box",
+    "BoxPlot",
+    "BoxPoint",
     "Cell",
     "CheckpointFact",
     "Counter",
@@ -327,6 +331,70 @@ class HeatMap:
 
 @final
 @dataclass(frozen=True, slots=True)
+class BoxPoint:
+    """One prompt's score on a task."""
+
+    name: str
+    """The template's."""
+    value: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One task: the scores of its templates, and what blind guessing reaches.
+
+    Raises:
+        DataError: there is no score, or a number is not finite.
+    """
+
+    label: str
+    points: tuple[BoxPoint, ...]
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        where = f"box '{self.label}'"
+        if not self.points:
+            raise DataError("a box has no scores", where=where, expected="one score or more", got="none")
+        for number in (self.chance, *(point.value for point in self.points)):
+            _require_finite(number, where)
+
+    @property
+    def worst(self) -> BoxPoint:
+        """The lowest score, the first of equals."""
+        return min(self.points, key=lambda point: point.value)
+
+    @property
+    def best(self) -> BoxPoint:
+        """The highest score, the first of equals."""
+        return max(self.points, key=lambda point: point.value)
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """Lower quartile, median and upper quartile, linear between scores (Hyndman and Fan 1996, type 7).
+
+        >>> Box("t", tuple(BoxPoint(str(i), i / 4) for i in range(5))).quartiles
+        (0.25, 0.5, 0.75)
+        """
+        values = [point.value for point in self.points]
+        if len(values) == 1:
+            return values[0], values[0], values[0]
+        first, middle, last = statistics.quantiles(values, n=4, method="inclusive")
+        return first, middle, last
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BoxPlot:
+    """How far scores hang on the template: a box a task."""
+
+    title: str
+    boxes: tuple[Box, ...]
+    caption: str = ""
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Wall-clock seconds of one stage."""
 
@@ -415,9 +483,11 @@ class Report:
     curves: tuple[Curves, ...] = ()
     """Shown after the sweeps."""
     text_tables: tuple[TextTable, ...] = ()
-    """Shown after the curves."""
+    """Shown after the box plots."""
     heat_maps: tuple[HeatMap, ...] = ()
-    """Shown after these."""
+    """Shown after the tables of texts."""
+    box_plots: tuple[BoxPlot, ...] = ()
+    """Shown after the curves."""
 
 
 def average_cell(cells: Sequence[Cell | None]) -> Cell | None:

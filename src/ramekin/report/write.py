@@ -4,9 +4,11 @@ Each file is written atomically; nothing else in the folder is touched.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from ramekin.files import write_bytes, write_text
+from ramekin.report.box_plots import box_plot_names, box_plot_png, box_plot_svg, drawn_boxes
 from ramekin.report.curves import curve_names, curves_png, curves_svg
 from ramekin.report.document import to_json
 from ramekin.report.heat_maps import heat_map_names, heat_map_png, heat_map_svg
@@ -27,23 +29,28 @@ def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
     # Text before files: what cannot be shown must not leave half a report behind.
     page, text, document = to_html(report), to_markdown(report), _json_text(report)
     written = []
-    for name, sweep in zip(plot_names(report), report.sweeps, strict=True):
-        if drawable(sweep):
-            written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
-            write_bytes(written[-2], sweep_svg(sweep))
-            write_bytes(written[-1], sweep_png(sweep))
-    for name, curves in zip(curve_names(report), report.curves, strict=True):
+    for name, svg, png in _pictures(report):
         written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
-        write_bytes(written[-2], curves_svg(curves))
-        write_bytes(written[-1], curves_png(curves))
-    for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):
-        written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
-        write_bytes(written[-2], heat_map_svg(heat_map))
-        write_bytes(written[-1], heat_map_png(heat_map))
+        write_bytes(written[-2], svg)
+        write_bytes(written[-1], png)
     files = [(folder / "report.html", page), (folder / "report.md", text), (folder / "report.json", document)]
     for path, content in files:
         write_text(path, content)
     return (*(path for path, _ in files), *written)
+
+
+def _pictures(report: Report) -> Iterator[tuple[str, bytes, bytes]]:
+    """Each picture's name, SVG and PNG; what has no point to draw is left out."""
+    for name, sweep in zip(plot_names(report), report.sweeps, strict=True):
+        if drawable(sweep):
+            yield name, sweep_svg(sweep), sweep_png(sweep)
+    for name, curves in zip(curve_names(report), report.curves, strict=True):
+        yield name, curves_svg(curves), curves_png(curves)
+    for name, boxes in zip(box_plot_names(report), report.box_plots, strict=True):
+        if drawn_boxes(boxes):
+            yield name, box_plot_svg(boxes), box_plot_png(boxes)
+    for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):
+        yield name, heat_map_svg(heat_map), heat_map_png(heat_map)
 
 
 def _json_text(report: Report) -> str:
