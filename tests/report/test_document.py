@@ -55,6 +55,10 @@ def tuples_of(strategy):
 
 points = st.builds(v.BoxPoint, texts, numbers)
 boxes = st.builds(v.Box, texts, st.lists(points, min_size=1, max_size=3).map(tuple), st.none() | numbers)
+bins = st.builds(v.ReliabilityBin, numbers, numbers, counts, numbers, cells())
+reliabilities = st.builds(
+    v.Reliability, texts, tuples_of(bins), cells(), numbers, numbers, numbers, cells(), cells(), texts
+)
 facts = st.builds(
     v.RunFacts,
     texts,
@@ -91,6 +95,7 @@ reports = st.builds(
             texts,
         )
     ),
+    reliabilities=tuples_of(reliabilities),
     box_plots=tuples_of(st.builds(v.BoxPlot, texts, tuples_of(boxes), texts)),
 )
 

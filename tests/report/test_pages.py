@@ -17,6 +17,8 @@ from ramekin.report.values import (
     LossPoint,
     LossRow,
     LossTable,
+    Reliability,
+    ReliabilityBin,
     Report,
     RunFacts,
     ScoreTable,
@@ -164,6 +166,11 @@ def hostile(name):
         facts,
         (name,),
         (ValidationTable(name, (LossPoint(1, 1.0, 1.0),), name),),
+        reliabilities=(
+            Reliability(
+                name, (ReliabilityBin(0.0, 0.1, 1, 0.5, cell),), cell, 0.5, 0.1, 0.1, cell, cell, name
+            ),
+        ),
         box_plots=(BoxPlot(name, (Box(name, (BoxPoint(name, 0.4), BoxPoint(name, 0.6)), 0.5),), name),),
     )
 

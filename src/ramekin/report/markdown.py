@@ -11,6 +11,7 @@ from ramekin.report.box_plots import box_plot_names, box_table, drawn_boxes
 from ramekin.report.curves import curve_names
 from ramekin.report.heat_maps import heat_map_names
 from ramekin.report.plots import drawable, plot_names
+from ramekin.report.reliability import reliability_names, reliability_table
 from ramekin.report.tables import (
     Section,
     ShownCell,
@@ -55,6 +56,12 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
         blocks += [f"## {escape(heat_map.title)}", escape(heat_map.caption)]
         if plots is not None:
             blocks.append(f"![{escape(heat_map.title)}]({plots}/{name}.svg)")
+    for name, reliability in zip(reliability_names(report), report.reliabilities, strict=True):
+        bins = reliability_table(reliability)
+        blocks += [f"## {escape(bins.title)}", escape(bins.caption)]
+        if plots is not None:
+            blocks.append(f"![{escape(bins.title)}]({plots}/{name}.svg)")
+        blocks.append(_texts(bins))
     for losses in report.losses:
         blocks += [f"## {escape(losses.title)}", _losses(losses)]
     for validation in report.validations:

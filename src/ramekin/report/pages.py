@@ -14,6 +14,7 @@ from ramekin.report.curves import curves_inline
 from ramekin.report.heat_maps import heat_map_inline, heat_map_size
 from ramekin.report.lineage import lineage_svg
 from ramekin.report.plots import drawable, inline_svg
+from ramekin.report.reliability import RELIABILITY_INCHES, reliability_inline, reliability_table
 from ramekin.report.tables import loss_columns, show, sweep_table, validation_rows
 from ramekin.report.values import (
     BoxPlot,
@@ -21,6 +22,7 @@ from ramekin.report.values import (
     HeatMap,
     LossRow,
     LossTable,
+    Reliability,
     Report,
     RunFacts,
     Sweep,
@@ -53,6 +55,7 @@ def to_html(report: Report) -> str:
         box_plots=[_box_plot(plot, i) for i, plot in enumerate(report.box_plots, 1)],
         text_tables=[_texts(table) for table in report.text_tables],
         heat_maps=[_heat_map(heat_map, i) for i, heat_map in enumerate(report.heat_maps, 1)],
+        reliabilities=[_reliability(each, i) for i, each in enumerate(report.reliabilities, 1)],
         losses=[_losses(table) for table in report.losses],
         validations=[_validation(table) for table in report.validations],
         timings=_timings(report.timings),
@@ -141,6 +144,14 @@ def _heat_map(heat_map: HeatMap, position: int) -> _Context:
         "caption": clean(heat_map.caption),
         "width": f"{96 * heat_map_size(heat_map)[0]:.0f}",
         "picture": _safe(heat_map_inline(heat_map, prefix=f"heat{position}")),
+    }
+
+
+def _reliability(reliability: Reliability, position: int) -> _Context:
+    return {
+        "table": _texts(reliability_table(reliability)),
+        "width": f"{96 * RELIABILITY_INCHES[0]:.0f}",
+        "picture": _safe(reliability_inline(reliability, prefix=f"reliability{position}")),
     }
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ramekin.report.box_plots import box_table
+from ramekin.report.reliability import reliability_table
 from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, sweep_table, validation_rows
 from ramekin.report.values import LossTable, Report, ScoreTable, TextTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, duration, superscript
@@ -69,7 +70,7 @@ def to_terminal(report: Report, console: Console) -> None:
         console.print(Text(screen.text(f"! {alert}"), style="yellow"))
     for table in (*report.tables, *(sweep_table(sweep) for sweep in report.sweeps)):
         print_table(table, console)
-    for texts in (*map(box_table, report.box_plots), *report.text_tables):
+    for texts in _text_tables(report):
         _heading(console, screen, texts.title, texts.caption)
         _print_texts(texts, console, screen)
     for losses in report.losses:
@@ -85,6 +86,15 @@ def to_terminal(report: Report, console: Console) -> None:
         console.print()
         for note in report.notes:
             console.print(Text(screen.text(clean(note)), style="dim"))
+
+
+def _text_tables(report: Report) -> tuple[TextTable, ...]:
+    """The tables of texts, those of pictures among them, in the order of the page."""
+    return (
+        *map(box_table, report.box_plots),
+        *report.text_tables,
+        *map(reliability_table, report.reliabilities),
+    )
 
 
 def print_table(table: ScoreTable, console: Console) -> None:

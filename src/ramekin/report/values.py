@@ -29,6 +29,8 @@ __all__ = [
     "LossRow",
     "LossTable",
     "Reference",
+    "Reliability",
+    "ReliabilityBin",
     "Report",
     "RunFacts",
     "ScoreTable",
@@ -395,6 +397,51 @@ class BoxPlot:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The answers that were given with about the same confidence."""
+
+    low: float
+    high: float
+    """The edges of the bin, fractions."""
+    count: int
+    confidence: float
+    """Their mean confidence."""
+    accuracy: Cell
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high", "confidence"):
+            _require_finite(getattr(self, name), f"ReliabilityBin.{name}")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Whether a model was as sure as it was right."""
+
+    title: str
+    bins: tuple[ReliabilityBin, ...]
+    """Those with answers, from the least confident."""
+    accuracy: Cell
+    """Of all answers, with their number."""
+    confidence: float
+    """Mean confidence of all answers."""
+    calibration_error: float
+    """Expected calibration error, a fraction."""
+    calibration_noise: float
+    """What it would be on average if the confidences were true."""
+    brier: Cell
+    """Brier score, from 0 to 2; its chance level is that of equal probabilities."""
+    negative_log_likelihood: Cell
+    """Of the right option, in nats; its chance level is that of equal probabilities."""
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("confidence", "calibration_error", "calibration_noise"):
+            _require_finite(getattr(self, name), f"Reliability.{name}")
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Wall-clock seconds of one stage."""
 
@@ -488,6 +535,8 @@ class Report:
     """Shown after the tables of texts."""
     box_plots: tuple[BoxPlot, ...] = ()
     """Shown after the curves."""
+    reliabilities: tuple[Reliability, ...] = ()
+    """Shown after the heat maps."""
 
 
 def average_cell(cells: Sequence[Cell | None]) -> Cell | None:

@@ -15,6 +15,7 @@ from ramekin.report.heat_maps import heat_map_names, heat_map_png, heat_map_svg
 from ramekin.report.markdown import to_markdown
 from ramekin.report.pages import to_html
 from ramekin.report.plots import drawable, plot_names, sweep_png, sweep_svg
+from ramekin.report.reliability import reliability_names, reliability_png, reliability_svg
 from ramekin.report.values import Report
 
 __all__ = ["write_report"]
@@ -51,6 +52,8 @@ def _pictures(report: Report) -> Iterator[tuple[str, bytes, bytes]]:
             yield name, box_plot_svg(boxes), box_plot_png(boxes)
     for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):
         yield name, heat_map_svg(heat_map), heat_map_png(heat_map)
+    for name, reliability in zip(reliability_names(report), report.reliabilities, strict=True):
+        yield name, reliability_svg(reliability), reliability_png(reliability)
 
 
 def _json_text(report: Report) -> str:

@@ -1,0 +1,77 @@
+"""What the answers of an evaluation say beyond its scores, as values of a report.
+
+How far scores hang on the template, and whether ranked answers are as sure as they are right. Knows no files.
+"""
+
+from collections.abc import Iterable
+
+from ramekin.evaluate.calibration import Calibration, Estimate, calibration, has_log_probabilities
+from ramekin.evaluate.evaluation import TaskEvaluation
+from ramekin.report.box_plots import box_plot
+from ramekin.report.values import BoxPlot, Cell, Reliability, ReliabilityBin
+from ramekin.text.score import Score, wilson_interval
+
+__all__ = ["reliability_of", "template_spread"]
+
+_CONFIDENCE = "Confidence is the softmax over what the options were ranked by."
+
+
+def template_spread(
+    parts: Iterable[TaskEvaluation], *, title: str = "Scores by template", caption: str = ""
+) -> BoxPlot | None:
+    """The headline scores of each task by template; None where no task has two."""
+    found: dict[str, dict[str, Score]] = {}
+    for part in parts:
+        found.setdefault(part.task, {})[part.template] = part.headline
+    several = {task: scores for task, scores in found.items() if len(scores) > 1}
+    return box_plot(title, several, caption=caption) if several else None
+
+
+def reliability_of(
+    *parts: TaskEvaluation, title: str = "", num_bins: int = 10, caption: str = _CONFIDENCE
+) -> Reliability | None:
+    """The reliability of ranked answers, several tasks' or templates' pooled.
+
+    None where options were not ranked, or not by log-probabilities. A mode may divide these by length; the
+    softmax is over what the model ranked by, and the caption says so.
+
+    Args:
+        parts: whose answers.
+        title: by default the task and its template, or `Calibration` of several.
+        num_bins: of equal width, from 0 to 1.
+        caption: what a reader must know beside the measures.
+    """
+    predictions = [each for part in parts for each in part.predictions]
+    if not has_log_probabilities(predictions):
+        return None
+    named = f"Calibration of {parts[0].task}#{parts[0].template}" if len(parts) == 1 else "Calibration"
+    return _reliability(calibration(predictions, num_bins=num_bins), title or named, caption)
+
+
+def _reliability(found: Calibration, title: str, caption: str) -> Reliability:
+    bins = tuple(
+        ReliabilityBin(
+            each.low,
+            each.high,
+            each.count,
+            each.confidence,
+            Cell(each.accuracy, each.accuracy_low, each.accuracy_high, each.count),
+        )
+        for each in found.bins
+    )
+    low, high = wilson_interval(round(found.accuracy * found.n), found.n)
+    return Reliability(
+        title=title,
+        bins=bins,
+        accuracy=Cell(found.accuracy, low, high, found.n),
+        confidence=found.confidence,
+        calibration_error=found.calibration_error,
+        calibration_noise=found.calibration_noise,
+        brier=_cell(found.brier, found.even_brier),
+        negative_log_likelihood=_cell(found.negative_log_likelihood, found.even_negative_log_likelihood),
+        caption=caption,
+    )
+
+
+def _cell(estimate: Estimate, even: float) -> Cell:
+    return Cell(estimate.value, estimate.low, estimate.high, chance=even)
