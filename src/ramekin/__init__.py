@@ -21,6 +21,7 @@ _HOMES = {
     "Recipe": "ramekin.train.recipe:Recipe",
     "Score": "ramekin.text.score:Score",
     "Style": "ramekin.text.render:Style",
+    "Suite": "ramekin.text.suite:Suite",
     "Task": "ramekin.text.task:Task",
     "Template": "ramekin.text.template:Template",
     "encode": "ramekin.tensors.encode:encode",
@@ -30,6 +31,7 @@ _HOMES = {
     "hold_out": "ramekin.text.clusters:hold_out",
     "load_mixture": "ramekin.catalog.mixtures:load_mixture",
     "load_model": "ramekin.weights.seq2seq:load_model",
+    "load_suite": "ramekin.catalog.suites:load_suite",
     "load_task": "ramekin.catalog:load_task",
     "load_tokenizer": "ramekin.tensors.tokenizer:load_tokenizer",
     "merge_checkpoints": "ramekin.merge.run:merge",
@@ -41,6 +43,7 @@ _HOMES = {
     "render": "ramekin.text.render:render",
     "render_spans": "ramekin.text.render:render_spans",
     "save_checkpoint": "ramekin.weights.checkpoint:save_checkpoint",
+    "suite_names": "ramekin.catalog.suites:suite_names",
     "task_names": "ramekin.catalog:task_names",
 }
 
@@ -56,6 +59,7 @@ __all__ = [
     "Recipe",
     "Score",
     "Style",
+    "Suite",
     "Task",
     "Template",
     "encode",
@@ -65,6 +69,7 @@ __all__ = [
     "hold_out",
     "load_mixture",
     "load_model",
+    "load_suite",
     "load_task",
     "load_tokenizer",
     "merge_checkpoints",
@@ -76,6 +81,7 @@ __all__ = [
     "render",
     "render_spans",
     "save_checkpoint",
+    "suite_names",
     "task_names",
 ]
 
