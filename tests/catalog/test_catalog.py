@@ -10,6 +10,7 @@ import pytest
 from ramekin.catalog import Catalog, load_task, task_names
 from ramekin.catalog.clusters import clusters
 from ramekin.errors import DataError, UsageError
+from ramekin.text.reading import read_record
 from ramekin.text.render import render
 from ramekin.text.task_yaml import check_template
 
@@ -190,3 +191,52 @@ def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
 def test_a_task_is_made_once_a_catalogue() -> None:
     catalog = Catalog()
     assert catalog["glue/rte"] is catalog["glue/rte"] is load_task("glue/rte")
+
+
+SHARING = (
+    "super_glue/multirc",
+    "super_glue/record",
+    "super_glue/boolq",
+    "reading/squad_v1",
+    "reading/squad_v2",
+    "reading/drop",
+    "dialogue/quac",
+    "multiple_choice/dream",
+    "multiple_choice/quail",
+    "commonsense/cosmos_qa",
+    "tydiqa/ar",
+    "nli/snli",
+    "glue/mnli",
+    "mini/squad",
+    "mini/multirc",
+)
+
+
+def test_tasks_about_a_text_say_what_their_rows_share() -> None:
+    for name in SHARING:
+        task = load_task(name)
+        example = render(task, task.sample, split="sample", row=0)
+        assert re.fullmatch("[0-9a-f]{12}", example.passage), name
+    for name in ("closed_book_qa/arc_easy", "glue/cola", "math/gsm8k"):
+        assert load_task(name).passage is None
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared folder")
+@pytest.mark.parametrize(
+    ("name", "split", "passages"),
+    [
+        ("super_glue/multirc", "validation", 83),
+        ("super_glue/wsc", "validation", 41),
+        ("glue/qnli", "validation", 3913),
+        ("nli/anli_r1", "validation", 845),
+        ("sick/entailment", "test", 3393),
+    ],
+)
+def test_real_rows_share_as_many_passages(name: str, split: str, passages: int) -> None:
+    import pyarrow.parquet
+
+    task = load_task(name)
+    path = SHARED / "data" / task.source.local / f"{task.source.splits[split]}.parquet"
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+    found = {read_record(task, row, where=name, names=frozenset()).passage for row in rows}
+    assert len(found) == passages < len(rows)

@@ -36,7 +36,7 @@ def test_writing_the_target_is_wholly_right_by_every_metric() -> None:
         example = render(task, task.sample, split="sample", row=0)
         answers = answers_of([example], [example.targets], options=task.options)
         for metric in {*task.metrics} - {"f1", "matthews", "pearson", "spearman"}:  # undefined on one example
-            assert METRICS[metric].prepare(answers)(np.array([[0]])).tolist() == [1.0], (task.name, metric)
+            assert METRICS[metric].prepare(answers)(np.ones((1, 1))).tolist() == [1.0], (task.name, metric)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from ramekin.evaluate.answers import answers_of
 from ramekin.text.example import Example, Provenance
 
 
-def example(target="yes", options=(), references=()):
-    return Example("q", target, tuple(options), Provenance("t/s", "a", "v", 0), tuple(references))
+def example(target="yes", options=(), references=(), passage="", row=0):
+    place = Provenance("t/s", "a", "v", row)
+    return Example("q", target, tuple(options), place, tuple(references), passage=passage)
 
 
 def test_shared_options_have_the_tasks_order_however_they_were_shown():
@@ -44,3 +45,15 @@ def test_what_is_missing_is_refused():
         answers_of([example()], [])
     with pytest.raises(DataError, match="nothing to score"):
         answers_of([], [])
+
+
+def test_rows_of_one_passage_are_a_cluster_and_a_row_without_one_is_its_own():
+    shown = [example(passage=passage, row=row) for row, passage in enumerate(("p", "", "p", "q", ""))]
+    clusters = answers_of(shown, ["yes"] * 5).clusters
+    assert clusters == ("p", "t/s#a/v/1", "p", "q", "t/s#a/v/4")
+
+
+def test_passages_that_do_not_repeat_make_no_clusters():
+    for passages in (("p", "q"), ("p", ""), ("", "")):
+        shown = [example(passage=passage, row=row) for row, passage in enumerate(passages)]
+        assert answers_of(shown, ["yes"] * 2).clusters == ()

@@ -85,3 +85,21 @@ def test_references_and_own_options_stand_in_the_rows_that_have_them(
     assert ("references" in rows[1], rows[1]["options"]) == (False, ["old", "new"])
     assert part.answers.accepted == (("cat", "bird"), ("old",))
     assert part.answers.choices == (("cat", "dog"), ("old", "new"))
+
+
+def test_passages_stand_in_the_rows_that_have_them_and_in_the_scores(
+    model, tokenizer, written, eval_set, toy_task, tmp_path
+):
+    written(["yes", "no", "yes", "no"])
+    task = toy_task(passage="label")
+    each = eval_set(task, [0, 1, 0, 1])
+    (part,) = (evaluation := evaluate(model, tokenizer, [each])).tasks
+    passages = [example.passage for example in each.examples]
+    assert part.answers.clusters == tuple(passages)
+    assert to_json(evaluation)["tasks"][0]["scores"][0]["clusters"] == 2
+    write_predictions(tmp_path / "wet.jsonl", part.predictions)
+    rows = [json.loads(line) for line in (tmp_path / "wet.jsonl").read_text().splitlines()]
+    assert [row["passage"] for row in rows] == passages
+    (plain,) = evaluate(model, tokenizer, [eval_set(toy_task(), [0, 1, 0, 1])]).tasks
+    assert (plain.answers.clusters, plain.headline.clusters) == ((), 0)
+    assert part.headline.value == plain.headline.value and part.headline.high > plain.headline.high

@@ -25,6 +25,13 @@ def with_right(right, *, task="toy/wet"):
     return part(["a" if hit else "b" for hit in right], ["a"] * len(right), task=task)
 
 
+def in_passages(each, size):
+    """The same rows, `size` neighbours a passage, scored anew."""
+    rows = [dataclasses.replace(p, passage=f"p{row // size}") for row, p in enumerate(each.predictions)]
+    placed = dataclasses.replace(each, predictions=tuple(rows))
+    return dataclasses.replace(placed, scores=(score_answers(each.headline.metric, placed.answers),))
+
+
 def test_the_average_is_the_plain_mean_of_headlines():
     parts = [with_right([1, 1, 1, 0]), with_right([1, 0] * 20, task="toy/dry")]
     found = average(parts, seed=1)
@@ -130,3 +137,56 @@ def test_corpus_metrics_are_compared_by_the_paired_bootstrap_with_their_referenc
     assert (found.metric, found.test) == ("bleu", "paired_bootstrap")
     assert (second.headline.value, found.high) == (1.0, pytest.approx(1 - first.headline.value, abs=0.01))
     assert found.low > 0
+
+
+def alike(rng, groups, size, rate):
+    """Rows of a passage that are all right or all wrong."""
+    return np.repeat(rng.random(groups) < rate, size).astype(int)
+
+
+def test_mcnemars_test_gives_way_to_the_bootstrap_of_passages():
+    """Of 12 passages of 20 rows the second model gains four and loses one."""
+    first = with_right(np.repeat([1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1], 20))
+    second = with_right(np.repeat([1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0], 20))
+    rows, passages = compare(first, second), compare(in_passages(first, 20), in_passages(second, 20))
+    assert (rows.test, passages.test) == ("mcnemar_exact", "paired_cluster_bootstrap")
+    assert rows.difference == passages.difference
+    assert passages.high - passages.low > 3 * (rows.high - rows.low)
+    assert passages.p_value > 0.05 > rows.p_value, "240 rows look sure of what 12 passages cannot show"
+
+
+def test_no_difference_is_found_as_often_as_promised():
+    """120 pairs of equally good models on 25 passages of 8 rows that are right or wrong together."""
+    rng = np.random.default_rng(4)
+    found = {"passages": 0, "rows": 0}
+    for seed in range(120):
+        first, second = (with_right(alike(rng, 25, 8, 0.5)) for _ in range(2))
+        found["rows"] += compare(first, second, resamples=200).p_value < 0.05
+        pair = in_passages(first, 8), in_passages(second, 8)
+        found["passages"] += compare(*pair, seed=seed, resamples=200).p_value < 0.05
+    assert found["passages"] <= 0.11 * 120
+    assert found["rows"] >= 0.3 * 120
+
+
+def test_passages_of_the_one_serve_for_the_other():
+    first, second = with_right([1, 0] * 10), with_right([1, 1] * 10)
+    placed = in_passages(second, 4)
+    assert compare(first, placed) == compare(in_passages(first, 4), placed)
+    assert (
+        compare(first, placed).test == compare_averages([first], [placed]).test == "paired_cluster_bootstrap"
+    )
+
+
+def test_of_one_passage_alone_its_rows_are_compared():
+    first, second = (in_passages(with_right(right), 9) for right in ([1, 0, 0] * 3, [1, 1, 0] * 3))
+    assert compare(first, second).test == "mcnemar_exact"
+
+
+def test_averages_draw_passages():
+    rng = np.random.default_rng(5)
+    parts = [with_right(alike(rng, 30, 10, 0.5)), with_right(alike(rng, 30, 10, 0.7), task="toy/dry")]
+    rows, passages = average(parts), average([in_passages(each, 10) for each in parts])
+    assert rows.value == passages.value
+    assert passages.high - passages.low == pytest.approx(10**0.5 * (rows.high - rows.low), rel=0.15)
+    found = compare_averages(parts, [in_passages(each, 10) for each in parts])
+    assert (found.test, found.difference, found.p_value) == ("paired_cluster_bootstrap", 0.0, 1.0)

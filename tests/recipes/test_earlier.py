@@ -61,6 +61,18 @@ def test_a_file_from_before_standard_errors_is_read_too(folder: Path) -> None:
     assert wet.headline.standard_error == pytest.approx((0.5 * 0.5 / 40) ** 0.5, rel=0.1)
 
 
+def test_passages_come_back_and_stand_in_for_those_that_an_older_file_lacks(tmp_path: Path) -> None:
+    wet = part("toy/wet", [1, 0] * 20)
+    rows = [dataclasses.replace(p, passage=str(row // 4)) for row, p in enumerate(wet.predictions)]
+    now = dataclasses.replace(wet, predictions=tuple(rows))
+    for name, each in (("new", now), ("old", wet)):
+        write_json(tmp_path / name / "evaluation.json", to_json(evaluation(each)))
+        write_predictions_of(tmp_path / name / "predictions", evaluation(each))
+    assert read_earlier(tmp_path / "new").tasks[0].answers.clusters == now.answers.clusters != ()
+    (found,) = differences(read_earlier(tmp_path / "old"), evaluation(now)).tasks.values()
+    assert found.test == "paired_cluster_bootstrap"
+
+
 def test_differences_are_those_of_the_statistics_in_the_order_of_the_columns(folder: Path) -> None:
     found = differences(read_earlier(folder), AFTER)
     pairs = list(zip(BEFORE.tasks, AFTER.tasks, strict=True))

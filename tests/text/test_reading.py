@@ -1,5 +1,7 @@
 """Reading a record as its task does: only what is needed is made, and what cannot be is named."""
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +101,34 @@ class TestReadRecord:
                 some = read_record(task, task.sample, where=task.name, names=template.needs)
                 assert some.values == {name: whole.values[name] for name in some.values}, task.name
                 assert some[1:] == whole[1:]
+
+
+class TestPassage:
+    def passage(self, expression: str, **changes: object) -> str:
+        task = weather(("answer: label", f"answer: label\npassage: {expression}"))
+        return read_record(task, {**ROW, **changes}, where="r", names=frozenset()).passage
+
+    def test_it_is_a_short_hash_of_the_text(self) -> None:
+        assert self.passage("text") == hashlib.sha256(b"rain").hexdigest()[:12]
+        assert self.passage("text") == self.passage("text", label=0) != self.passage("text", text="sun")
+
+    def test_it_may_be_made_of_a_field_a_list_or_a_number(self) -> None:
+        assert self.passage("loud") == hashlib.sha256(b"RAIN").hexdigest()[:12]
+        assert self.passage("words") == self.passage("words") != self.passage("words", words=["a", "c"])
+        assert self.passage("words", words=["ab"]) != self.passage("words", words=["a", "b"])
+        assert self.passage("label") != self.passage("label", label=0)
+
+    @pytest.mark.parametrize("empty", ["", None])
+    def test_what_is_empty_is_shared_with_nobody(self, empty: str | None) -> None:
+        assert self.passage("first", words=[empty]) == ""
+
+    def test_a_task_that_says_nothing_has_none(self) -> None:
+        read = read_record(weather(), ROW, where="r")
+        assert read.passage == "" and "ramekin_passage" not in read.values
+
+    def test_what_cannot_be_made_is_named(self) -> None:
+        with pytest.raises(DataError, match=r"the task's 'passage' cannot be made.*r \(w.yaml:12"):
+            self.passage("txt")
 
 
 class TestBelongs:

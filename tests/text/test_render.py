@@ -174,6 +174,19 @@ class TestRendering:
                 assert example == render(quiz(), ROW, **place) == render_or_skip(quiz(), ROW, **place)
                 assert rendered.texts() == (example.inputs, example.targets)
 
+    def test_rows_of_one_passage_have_its_hash_under_every_template(self) -> None:
+        task = quiz(QUIZ.replace("metrics:", "passage: question\nmetrics:"))
+        other = {**ROW, "key": 2}
+        for name in task.templates:
+            one, two = (
+                render(task, record, template=name, split="train", row=0).passage for record in (ROW, other)
+            )
+            assert len(one) == 12 and one == two
+            assert render_spans(task, ROW, template=name, split="train", row=0)[1].passage == one
+            assert shown(name).passage == ""
+        moved = render(task, {**ROW, "question": "What shines?"}, split="train", row=0)
+        assert moved.passage != one
+
     def test_whose_words_they_are(self) -> None:
         rendered, _ = render_spans(quiz(), ROW, template="inline", split="train", row=0)
         assert [(s.text, s.kind, s.names) for s in rendered.inputs] == [

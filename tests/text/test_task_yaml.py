@@ -196,6 +196,7 @@ class TestProblems:
             ('["no", "yes"]', '["no", " yes"]', "wet.yaml:5: got 'options' must have no white space around them"),
             ('["no", "yes"]', "[no, true]", "wet.yaml:5: got 'options' must be non-empty texts"),
             ("answer: label", "answer: 1", "wet.yaml:6: got 'answer' has the wrong kind of value: 1"),
+            ("answer: label", "answer: label\npassage: 1", "wet.yaml:7: got 'passage' has the wrong kind of value: 1"),
             ("[accuracy]", "[acuracy]", "wet.yaml:7: got unknown metric 'acuracy': did you mean 'accuracy'"),
             ("Wet? {{ text }} |||", "Wet? {{ text }} ||", "wet.yaml:9: got the template 'ask' has no target"),
             ("  short: |-", "  Short: |-", "wet.yaml:11: got 'Short' is no template name"),
@@ -276,6 +277,12 @@ class TestCheckTemplate:
                 "unknown column 'lable': did you mean 'label'",
                 7,
             ),
+            (
+                "answer: label",
+                "answer: label\npassage: txt",
+                "the task's 'passage' uses a column|unknown column 'txt': did you mean 'text'",
+                7,
+            ),
             ("Wet? {{ text }}", "Wet? {{ text | uper }}", "unknown filter 'uper': did you mean 'upper'", 9),
             ("Wet? {{ text }}", "Wet? {{ text", "a template cannot be read", 9),
         ],
@@ -285,7 +292,8 @@ class TestCheckTemplate:
         with pytest.raises(DataError) as caught:
             for template in task.templates.values():
                 check_template(task, template)
-        assert words in str(caught.value) and f"wet.yaml:{line}" in str(caught.value)
+        assert all(each in str(caught.value) for each in words.split("|"))
+        assert f"wet.yaml:{line}" in str(caught.value)
 
     def test_names_that_a_template_sets_itself_are_its_own(self) -> None:
         loops = "{% set y = text %}{% for w in words %}{{ loop.index }}{{ w }}{{ y }}{% endfor %}"

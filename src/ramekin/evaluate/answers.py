@@ -3,12 +3,12 @@
 Knows nothing of how answers were generated, nor by which metric they are scored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ramekin.text.example import Example
 from ramekin.text.metrics import Answers
 
-__all__ = ["answers_of"]
+__all__ = ["answers_of", "clusters_of"]
 
 
 def answers_of(
@@ -23,7 +23,7 @@ def answers_of(
 
     Options that all examples share, in whatever order they were shown, become the set's own; the order is
     that of `options` where these are the same, since F1 looks for the second of two. Otherwise each example
-    keeps its own.
+    keeps its own. Examples of one passage are of one cluster.
 
     Args:
         examples: the examples that were answered.
@@ -45,7 +45,23 @@ def answers_of(
         options=shared or (),
         references=tuple(map(tuple, others)) if any(others) else (),
         example_options=each if shared is None else (),
+        clusters=clusters_of((example.passage, example.provenance.id) for example in examples),
     )
+
+
+def clusters_of(passages: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What each example shares with others: its passage, or, where it has none, nothing but its own id.
+
+    Empty where no passage stands twice, since then every example is independent.
+
+    Args:
+        passages: of each example the passage and the id.
+
+    >>> clusters_of([("p", "row 0"), ("", "row 1"), ("p", "row 2")]), clusters_of([("p", "0"), ("", "1")])
+    (('p', 'row 1', 'p'), ())
+    """
+    clusters = tuple(passage or name for passage, name in passages)
+    return clusters if len(set(clusters)) < len(clusters) else ()
 
 
 def _shared(each: Sequence[tuple[str, ...]], usual: tuple[str, ...]) -> tuple[str, ...] | None:

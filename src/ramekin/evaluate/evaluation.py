@@ -11,6 +11,7 @@ from typing import Any, final
 
 from ramekin import files
 from ramekin.errors import DataError
+from ramekin.evaluate.answers import clusters_of
 from ramekin.evaluate.mode import Mode
 from ramekin.text.metrics import Answers
 from ramekin.text.score import Score
@@ -44,6 +45,8 @@ class Prediction:
     """Where options are ranked, what each was ranked by: its log-probability, divided by the mode's rule."""
     written: str = ""
     """The whole of what the model wrote, where the mode reads the answer out of it; else empty."""
+    passage: str = ""
+    """A short hash of what the example shares with others, where the task says what that is."""
 
 
 @final
@@ -103,6 +106,7 @@ class TaskEvaluation:
             self.options,
             references=references if any(references) else (),
             example_options=options if any(options) else (),
+            clusters=clusters_of((p.passage, p.id) for p in self.predictions),
         )
 
 
@@ -194,4 +198,4 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value or key not in _OFTEN_EMPTY}
 
 
-_OFTEN_EMPTY = ("references", "options", "option_scores", "written")
+_OFTEN_EMPTY = ("references", "options", "option_scores", "written", "passage")

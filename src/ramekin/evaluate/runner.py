@@ -250,4 +250,5 @@ def _predictions(
             options=answers.example_options[row] if answers.example_options else (),
             option_scores=given[row].scores,
             written=given[row].text if mode.extraction == "answer" else "",
+            passage=example.passage,
         )

@@ -1,18 +1,19 @@
 """How sure an average over tasks is, and whether two models differ on the same examples.
 
 The average is the plain mean of the headline scores, as tables of GLUE print it. Its interval resamples the
-examples within each task (tasks are fixed and independent). Two models are compared paired: McNemar's exact
-test (1947) for accuracy, the paired bootstrap for everything else and for averages.
+examples within each task (tasks are fixed and independent), whole passages where examples share them. Two
+models are compared paired: McNemar's exact test (1947) for accuracy of independent examples, the paired
+bootstrap, of passages where there are any, for everything else and for averages.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, final
 
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import TaskEvaluation
-from ramekin.text.metrics import bootstrap_draws
+from ramekin.text.metrics import Answers, bootstrap_draws
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,8 @@ class Comparison:
     p_value: float
     """Two-sided, of no difference."""
     n: int
-    test: Literal["mcnemar_exact", "paired_bootstrap"]
+    test: Literal["mcnemar_exact", "paired_bootstrap", "paired_cluster_bootstrap"]
+    """McNemar's is not valid for examples that share passages; then passages are resampled."""
 
 
 def average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 1000) -> Average:
@@ -64,7 +66,7 @@ def average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 
     if not parts:
         raise DataError("there is nothing to average", expected="at least one task", got="none")
     value = sum(part.headline.value for part in parts) / len(parts)
-    low, high = _ends(_mean_draws(parts, seed, resamples))
+    low, high = _ends(_mean_draws(parts, [part.answers for part in parts], seed, resamples))
     return Average(value, low, high, len(parts), sum(part.n for part in parts))
 
 
@@ -77,9 +79,10 @@ def compare(
         DataError: the two did not answer the same examples with the same metric.
     """
     _check_same(first, second)
-    draws = _draws(second, seed, resamples) - _draws(first, seed, resamples)
+    mine, others = _paired_answers(first, second)
+    draws = _draws(second, others, seed, resamples) - _draws(first, mine, seed, resamples)
     low, high = _ends(draws)
-    exact = first.headline.metric == "accuracy"
+    exact = first.headline.metric == "accuracy" and not _is_clustered(mine)
     return Comparison(
         metric=first.headline.metric,
         difference=second.headline.value - first.headline.value,
@@ -87,7 +90,7 @@ def compare(
         high=high,
         p_value=_mcnemar(first, second) if exact else _bootstrap_p_value(draws),
         n=first.n,
-        test="mcnemar_exact" if exact else "paired_bootstrap",
+        test="mcnemar_exact" if exact else _bootstrap_name(mine),
     )
 
 
@@ -111,7 +114,9 @@ def compare_averages(
         )
     for one, other in zip(first, second, strict=True):
         _check_same(one, other)
-    draws = _mean_draws(second, seed, resamples) - _mean_draws(first, seed, resamples)
+    pairs = [_paired_answers(one, other) for one, other in zip(first, second, strict=True)]
+    mine, others = zip(*pairs, strict=True)
+    draws = _mean_draws(second, others, seed, resamples) - _mean_draws(first, mine, seed, resamples)
     low, high = _ends(draws)
     gains = [b.headline.value - a.headline.value for a, b in zip(first, second, strict=True)]
     return Comparison(
@@ -121,23 +126,42 @@ def compare_averages(
         high=high,
         p_value=_bootstrap_p_value(draws),
         n=sum(part.n for part in first),
-        test="paired_bootstrap",
+        test=_bootstrap_name(*mine),
     )
 
 
-def _draws(part: TaskEvaluation, seed: int, resamples: int) -> "NDArray[np.float64]":
+def _paired_answers(first: TaskEvaluation, second: TaskEvaluation) -> tuple[Answers, Answers]:
+    """The answers of both, in the clusters of one: an older evaluation does not know its passages."""
+    mine, others = first.answers, second.answers
+    clusters = mine.clusters or others.clusters
+    return replace(mine, clusters=clusters), replace(others, clusters=clusters)
+
+
+def _is_clustered(answers: Answers) -> bool:
+    """Whether there are passages to draw; of one alone, its examples are drawn."""
+    return answers.num_clusters > 1
+
+
+def _bootstrap_name(*each: Answers) -> Literal["paired_bootstrap", "paired_cluster_bootstrap"]:
+    return "paired_cluster_bootstrap" if any(map(_is_clustered, each)) else "paired_bootstrap"
+
+
+def _draws(part: TaskEvaluation, answers: Answers, seed: int, resamples: int) -> "NDArray[np.float64]":
     """Resampled headline scores. The seed depends on the task, so tasks of one size are independent, and
     not on the model, so two models see the same draws.
     """
     digest = hashlib.sha256(f"{seed} {part.task}#{part.template}/{part.split}".encode()).digest()
     task_seed = int.from_bytes(digest[:8], "big")
-    return bootstrap_draws(part.headline.metric, part.answers, seed=task_seed, resamples=resamples)
+    return bootstrap_draws(part.headline.metric, answers, seed=task_seed, resamples=resamples)
 
 
-def _mean_draws(parts: Sequence[TaskEvaluation], seed: int, resamples: int) -> "NDArray[np.float64]":
+def _mean_draws(
+    parts: Sequence[TaskEvaluation], answers: Sequence[Answers], seed: int, resamples: int
+) -> "NDArray[np.float64]":
     import numpy as np
 
-    draws: NDArray[np.float64] = np.mean([_draws(part, seed, resamples) for part in parts], axis=0)
+    pairs = zip(parts, answers, strict=True)
+    draws: NDArray[np.float64] = np.mean([_draws(*pair, seed, resamples) for pair in pairs], axis=0)
     return draws
 
 

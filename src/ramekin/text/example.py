@@ -62,3 +62,5 @@ class Example(NamedTuple):
     """What the inputs end with that a cut must never reach: in flipped learning, the label."""
     wrong_ending: str = ""
     """The same of the wrong inputs."""
+    passage: str = ""
+    """A short hash of what the row shares with others, such as a text to read; empty: nothing."""

@@ -4,6 +4,8 @@ All that is needed for one template is made in one go: its expressions are compi
 neither the template nor the answer uses are not made. Knows nothing of how the reading is put into words.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, final
 
@@ -16,8 +18,14 @@ from ramekin.text.task import Maker, Task
 __all__ = ["Reading", "belongs", "read_record"]
 
 _OPTIONS, _ANSWER = "ramekin_options", "ramekin_answer"
-_REFERENCES, _RATIONALE = "ramekin_references", "ramekin_rationale"
-_SHOWN: Final = {_OPTIONS: "options", _ANSWER: "answer", _REFERENCES: "references", _RATIONALE: "rationale"}
+_REFERENCES, _RATIONALE, _PASSAGE = "ramekin_references", "ramekin_rationale", "ramekin_passage"
+_SHOWN: Final = {
+    _OPTIONS: "options",
+    _ANSWER: "answer",
+    _REFERENCES: "references",
+    _RATIONALE: "rationale",
+    _PASSAGE: "passage",
+}
 
 
 @final
@@ -35,6 +43,8 @@ class Reading(NamedTuple):
     references: tuple[str, ...]
     """All answers that count as right; at least the one."""
     rationale: str
+    passage: str = ""
+    """A short hash of what the record shares with others; empty: nothing."""
 
 
 @final
@@ -82,7 +92,8 @@ def read_record(
     if task.references is not None:
         references = _texts(values.pop(_REFERENCES), "references", where)
     rationale = "" if task.rationale is None else str(values.pop(_RATIONALE)).strip()
-    return Reading(values, options, place, answer, references, rationale)
+    passage = "" if task.passage is None else _short_hash(values.pop(_PASSAGE))
+    return Reading(values, options, place, answer, references, rationale, passage)
 
 
 def belongs(task: Task, record: Record, *, where: str) -> bool:
@@ -140,6 +151,7 @@ def _makers(task: Task, *, results: bool) -> list[tuple[str, Maker]]:
         (_ANSWER, task.answer),
         (_REFERENCES, task.references),
         (_RATIONALE, task.rationale),
+        (_PASSAGE, task.passage),
     )
     return [*task.fields.items(), *((name, make) for name, make in made if make is not None)]
 
@@ -203,6 +215,14 @@ def _texts(values: Any, name: str, where: Provenance | str) -> tuple[str, ...]:
         raise DataError(
             f"one of the task's '{name}' is no text", where=str(where), got=repr(odd)[:80]
         ) from error
+
+
+def _short_hash(value: Any) -> str:
+    """Of a text, a number, or a list or record of these; empty for what is empty."""
+    if value is None or value == "":
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _place(answer: Any, options: tuple[str, ...], where: Provenance | str) -> int:

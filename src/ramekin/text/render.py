@@ -147,6 +147,7 @@ class _Shown(NamedTuple):
     references: tuple[str, ...] = ()
     """All targets that count as right."""
     rationale: str = ""
+    passage: str = ""
 
 
 def _show(task: Task, record: Record, template: Template, provenance: Provenance, style: Style) -> _Shown:
@@ -157,7 +158,7 @@ def _show(task: Task, record: Record, template: Template, provenance: Provenance
         # Its templates know nothing of ours: a column called `answer` or `options` is the record's own.
         choices = _choices(template, values, provenance, style)
         values["answer_choices"] = list(choices) or None
-        return _Shown(values, choices, read.references, read.rationale)
+        return _Shown(values, choices, read.references, read.rationale, read.passage)
     options, answer = read.options, read.answer
     values["options_"] = ""
     if options and not template.turned:
@@ -180,8 +181,9 @@ def _show(task: Task, record: Record, template: Template, provenance: Provenance
         values["options"] = list(options)
     values["answer"] = answer
     if template.turned:
-        return _Shown(values, ())
-    return _Shown(values, options, read.references if answer is read.answer else (), read.rationale)
+        return _Shown(values, (), passage=read.passage)
+    references = read.references if answer is read.answer else ()
+    return _Shown(values, options, references, read.rationale, read.passage)
 
 
 def _choices(
@@ -222,7 +224,17 @@ def _example(inputs: str, targets: str, shown: _Shown, provenance: Provenance) -
     if not inputs or not targets:
         empty = "inputs" if not inputs else "targets"
         raise DataError(f"the template renders empty {empty}", where=provenance.id)
-    return Example(inputs, targets, shown.options, provenance, shown.references, shown.rationale)
+    if not shown.passage:  # a keyword argument costs more than the rest of the call
+        return Example(inputs, targets, shown.options, provenance, shown.references, shown.rationale)
+    return Example(
+        inputs,
+        targets,
+        shown.options,
+        provenance,
+        shown.references,
+        shown.rationale,
+        passage=shown.passage,
+    )
 
 
 def _key(template: Template, provenance: Provenance, style: Style) -> str:

@@ -40,6 +40,9 @@ class Score:
     """Predictions that could not be read as an answer and were counted as wrong (or as 0.0)."""
     note: str = ""
     """What a reader must know, such as "constant predictions: correlation undefined, reported as 0"."""
+    clusters: int = 0
+    """How many passages the examples share, by which interval and standard error are made; 0: they are
+    independent."""
 
     def __post_init__(self) -> None:
         for name in ("value", "low", "high", "chance", "standard_error"):
@@ -80,8 +83,10 @@ def binomial_error(p: float, n: float) -> float:
     return math.sqrt(max(0.0, p * (1 - p)) / n)
 
 
-def wilson_interval(successes: int, n: int, *, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, *, z: float = Z_95) -> tuple[float, float]:
     """The Wilson score interval of a proportion (Wilson 1927): sound at 0 and 1, unlike the normal one.
+
+    Numbers need not be whole: n may be an effective number of examples, z a quantile of Student's t.
 
     >>> low, high = wilson_interval(50, 100)
     >>> round(low, 4), round(high, 4)

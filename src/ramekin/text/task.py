@@ -90,6 +90,9 @@ class Task:
     """All answers that count as right, where there are several."""
     rationale: Maker | None = None
     """The reasoning that leads to the answer."""
+    passage: Maker | None = None
+    """What a row shares with others, such as the text that its question is about: such rows are not
+    independent."""
     keep: Maker | None = None
     """Whether a row belongs to the task; None: every one does."""
     sample: Mapping[str, Any] | None = None

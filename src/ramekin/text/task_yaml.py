@@ -29,6 +29,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "answer": (str,),
     "references": (str,),
     "rationale": (str,),
+    "passage": (str,),
     "keep": (str,),
     "metrics": (list,),
     "templates": (Mapping, str),
@@ -123,6 +124,7 @@ def parse_task(
         answer=_of(data, "answer", document, where),
         references=_of(data, "references", document, where),
         rationale=_of(data, "rationale", document, where),
+        passage=_of(data, "passage", document, where),
         keep=_of(data, "keep", document, where),
         sample=data.get("sample"),
         where=where,
@@ -340,6 +342,7 @@ def _check_expressions(task: Task) -> None:
         "answer": task.answer,
         "references": task.references,
         "rationale": task.rationale,
+        "passage": task.passage,
         "keep": task.keep,
     }
     for key, make in [*((f"fields.{name}", make) for name, make in task.fields.items()), *results.items()]:

@@ -1,14 +1,12 @@
 """Accuracy: the share of predictions that are right, character for character."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
+from ramekin.text.metrics.mean import mean_resampler
 from ramekin.text.metrics.metric import Metric, Resampler
+from ramekin.text.metrics.proportion import proportion_score
 from ramekin.text.metrics.values import Answers
-from ramekin.text.score import Score, binomial_error, wilson_interval
-
-if TYPE_CHECKING:
-    from ramekin.text.metrics.values import Floats, Indices
+from ramekin.text.score import Score
 
 __all__ = ["ACCURACY"]
 
@@ -18,18 +16,9 @@ def _right(answers: Answers) -> list[bool]:
 
 
 def _accuracy(answers: Answers, seed: int) -> Score:
-    """Share of predictions that are their target or another reference, with Wilson's interval."""
-    right, n = sum(_right(answers)), len(answers.targets)
-    low, high = wilson_interval(right, n)
-    return Score(
-        "accuracy",
-        right / n,
-        n,
-        low,
-        high,
-        _chance(answers),
-        binomial_error(right / n, n),
-        unparsable=answers.unparsable,
+    """Share of predictions that are their target or another reference, see `proportion_score`."""
+    return proportion_score(
+        "accuracy", _right(answers), answers.clusters, chance=_chance(answers), unparsable=answers.unparsable
     )
 
 
@@ -43,15 +32,7 @@ def _chance(answers: Answers) -> float:
 
 
 def _prepare(answers: Answers) -> Resampler:
-    import numpy as np
-
-    right = np.array(_right(answers), dtype=np.float64)
-
-    def resampled(indices: "Indices") -> "Floats":
-        values: Floats = right[indices].mean(axis=1)
-        return values
-
-    return resampled
+    return mean_resampler(_right(answers))
 
 
 def _majority(answers: Answers) -> float:

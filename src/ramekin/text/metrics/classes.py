@@ -1,4 +1,4 @@
-"""Answers as class numbers, counted by row: what F1 and Matthews' correlation are made of."""
+"""Answers as class numbers, counted draw by draw: what F1 and Matthews' correlation are made of."""
 
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
@@ -16,10 +16,12 @@ def class_codes(answers: Iterable[Hashable], codes: dict[Hashable, int]) -> "Ind
     return np.array([codes.setdefault(answer, len(codes)) for answer in answers], dtype=np.int64)
 
 
-def class_counts(codes: "Indices", classes: int) -> "Floats":
-    """How often each class stands in each row: (rows, n) -> (rows, classes)."""
+def class_counts(drawn: "Floats", codes: "Indices", classes: int) -> "Floats":
+    """How many examples of each class every draw holds: (resamples, n), (n,) -> (resamples, classes)."""
     import numpy as np
 
-    rows = codes.shape[0]
-    flat = (codes + classes * np.arange(rows)[:, None]).ravel()
-    return np.bincount(flat, minlength=rows * classes).reshape(rows, classes).astype(np.float64)
+    order = np.argsort(codes, kind="stable")
+    held, starts = np.unique(codes[order], return_index=True)
+    counts = np.zeros((len(drawn), classes))
+    counts[:, held] = np.add.reduceat(drawn[:, order], starts, axis=1)
+    return counts

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ramekin.text.metrics.bootstrap import bootstrapped
-from ramekin.text.metrics.classes import class_counts
 from ramekin.text.metrics.metric import Metric, Resampler, no_majority
 from ramekin.text.metrics.notes import joined, text_note
 from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
 
 if TYPE_CHECKING:
-    from ramekin.text.metrics.values import Floats, Indices
+    from ramekin.text.metrics.values import Floats
 
 __all__ = ["corpus_metric"]
 
@@ -43,7 +42,4 @@ def corpus_metric(
 
 
 def _resampler(each: "Floats", value: "Callable[[Floats], Floats]") -> Resampler:
-    def resampled(indices: "Indices") -> "Floats":
-        return value(class_counts(indices, len(each)) @ each)
-
-    return resampled
+    return lambda drawn: value(drawn @ each)

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ramekin.errors import DataError
 from ramekin.text.answers import parse_number, parse_numbers
 from ramekin.text.metrics.bootstrap import bootstrapped
+from ramekin.text.metrics.classes import class_counts
 from ramekin.text.metrics.metric import Metric, Resampler, no_majority
 from ramekin.text.metrics.notes import joined
 from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
 
 if TYPE_CHECKING:
-    from ramekin.text.metrics.values import Floats, Indices
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ramekin.text.metrics.values import Floats
 
 __all__ = ["PEARSON", "SPEARMAN", "constant_note"]
 
@@ -86,18 +90,27 @@ def _target_numbers(targets: Sequence[str]) -> tuple[float, ...]:
 
 def _pearson_prepare(answers: Answers) -> Resampler:
     x, y = _numbers(answers)
-    return lambda indices: _row_correlations(x[indices], y[indices])
+    return lambda drawn: _correlations(drawn, x, y)
 
 
 def _spearman_prepare(answers: Answers) -> Resampler:
-    from scipy.stats import rankdata
+    first, second = map(_ranker, _numbers(answers))
+    return lambda drawn: _correlations(drawn, first(drawn), second(drawn))
 
-    x, y = _numbers(answers)
 
-    def resampled(indices: "Indices") -> "Floats":
-        return _row_correlations(rankdata(x[indices], axis=1), rankdata(y[indices], axis=1))
+def _ranker(numbers: "Floats") -> "Callable[[Floats], Floats]":
+    """From draws to the rank of each number within each of them, ties at their mean: (resamples, n)."""
+    import numpy as np
 
-    return resampled
+    _, place = np.unique(numbers, return_inverse=True)
+    classes = int(place.max()) + 1
+
+    def ranked(drawn: "Floats") -> "Floats":
+        equal = class_counts(drawn, place, classes)
+        ranks: Floats = (np.cumsum(equal, axis=1) - (equal - 1) / 2)[:, place]
+        return ranks
+
+    return ranked
 
 
 def _numbers(answers: Answers) -> "tuple[Floats, Floats]":
@@ -106,20 +119,35 @@ def _numbers(answers: Answers) -> "tuple[Floats, Floats]":
     return np.array(parse_numbers(answers.predictions).values), np.array(_target_numbers(answers.targets))
 
 
-def _row_correlations(x: "Floats", y: "Floats") -> "Floats":
-    """Pearson's correlation of each row: (rows, n), (rows, n) -> (rows,); 0 where undefined."""
+def _correlations(drawn: "Floats", x: "Floats", y: "Floats") -> "Floats":
+    """Pearson's correlation of each draw: (resamples, n), numbers of its width -> (resamples,).
+
+    It is 0 where it is undefined.
+    """
     import numpy as np
 
-    # a constant row is told by its ends: subtracting its mean leaves rounding dust that would correlate
-    varied = (x.max(axis=1) > x.min(axis=1)) & (y.max(axis=1) > y.min(axis=1))
+    # a constant draw is told by its ends: subtracting its mean leaves rounding dust that would correlate
+    varied = _is_varied(drawn, x) & _is_varied(drawn, y)
     with np.errstate(over="ignore", invalid="ignore"):
-        x = x - x.mean(axis=1, keepdims=True)
-        y = y - y.mean(axis=1, keepdims=True)
-        shared = (x * y).sum(axis=1)
-        spread = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+        size = drawn.sum(axis=1, keepdims=True)
+        x = x - (drawn * x).sum(axis=1, keepdims=True) / size
+        y = y - (drawn * y).sum(axis=1, keepdims=True) / size
+        weighted = drawn * x
+        shared, spread_x = (weighted * y).sum(axis=1), (weighted * x).sum(axis=1)
+        spread = np.sqrt(spread_x * (drawn * y * y).sum(axis=1))
         values = shared / np.where(spread > 0, spread, 1.0)
     defined = varied & (spread > 0) & np.isfinite(values)
     return np.where(defined, np.clip(values, -1.0, 1.0), 0.0)
+
+
+def _is_varied(drawn: "Floats", numbers: "Floats") -> "NDArray[np.bool_]":
+    """Whether each draw holds two different numbers."""
+    import numpy as np
+
+    held = drawn > 0
+    highest = np.where(held, numbers, -np.inf).max(axis=1)
+    different: NDArray[np.bool_] = highest > np.where(held, numbers, np.inf).min(axis=1)
+    return different
 
 
 PEARSON = Metric("pearson", _pearson, _pearson_prepare, no_majority)

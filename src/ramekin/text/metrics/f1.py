@@ -13,7 +13,7 @@ from ramekin.text.score import Score
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from ramekin.text.metrics.values import Floats, Indices
+    from ramekin.text.metrics.values import Floats
 
 __all__ = ["F1", "F1_MACRO"]
 
@@ -58,10 +58,10 @@ def _f1_prepare(answers: Answers) -> Resampler:
     positive = _positive(answers)
     predicted = np.array([text == positive for text in answers.predictions])
     wanted = np.array([text == positive for text in answers.targets])
-    agreed, marked = predicted & wanted, predicted.astype(np.int64) + wanted
+    agreed, marked = (predicted & wanted).astype(np.float64), predicted.astype(np.float64) + wanted
 
-    def resampled(indices: "Indices") -> "Floats":
-        both, either = agreed[indices].sum(axis=1), marked[indices].sum(axis=1)
+    def resampled(drawn: "Floats") -> "Floats":
+        both, either = drawn @ agreed, drawn @ marked
         return np.where(either > 0, 2 * both / np.maximum(either, 1), 0.0)
 
     return resampled
@@ -115,9 +115,9 @@ def _f1_macro_prepare(answers: Answers) -> Resampler:
     agreed = np.where(wanted == predicted, wanted, len(codes))
     classes = len(codes) + 1
 
-    def resampled(indices: "Indices") -> "Floats":
-        both = class_counts(agreed[indices], classes)[:, : len(options)]
-        either = class_counts(wanted[indices], classes) + class_counts(predicted[indices], classes)
+    def resampled(drawn: "Floats") -> "Floats":
+        both = class_counts(drawn, agreed, classes)[:, : len(options)]
+        either = class_counts(drawn, wanted, classes) + class_counts(drawn, predicted, classes)
         either = either[:, : len(options)]
         held = np.maximum((either > 0).sum(axis=1), 1)
         values: Floats = (2 * both / np.maximum(either, 1)).sum(axis=1) / held

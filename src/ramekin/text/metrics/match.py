@@ -6,14 +6,15 @@ from collections.abc import Callable
 from ramekin.text.metrics.mean import expected_grade, grades, mean_resampler
 from ramekin.text.metrics.metric import Metric
 from ramekin.text.metrics.notes import text_note
+from ramekin.text.metrics.proportion import proportion_score
 from ramekin.text.metrics.values import Answers
-from ramekin.text.score import Score, binomial_error, wilson_interval
+from ramekin.text.score import Score
 
 __all__ = ["commonest", "match_metric"]
 
 
 def match_metric(name: str, form: Callable[[str], str], unparsable: Callable[[Answers], int]) -> Metric:
-    """The share of predictions that equal a reference; Wilson's interval.
+    """The share of predictions that equal a reference; see `proportion_score`.
 
     Args:
         name: the metric's.
@@ -25,16 +26,11 @@ def match_metric(name: str, form: Callable[[str], str], unparsable: Callable[[An
         return float(form(prediction) == form(reference))
 
     def compute(answers: Answers, seed: int) -> Score:
-        right, n = sum(grades(same, answers)), len(answers.targets)
-        low, high = wilson_interval(round(right), n)
-        return Score(
+        return proportion_score(
             name,
-            right / n,
-            n,
-            low,
-            high,
-            expected_grade(same, answers),
-            binomial_error(right / n, n),
+            [grade == 1 for grade in grades(same, answers)],
+            answers.clusters,
+            chance=expected_grade(same, answers),
             unparsable=unparsable(answers),
             note=text_note(answers),
         )

@@ -12,7 +12,7 @@ from ramekin.text.score import Score
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from ramekin.text.metrics.values import Floats, Indices
+    from ramekin.text.metrics.values import Floats
 
 __all__ = ["MATTHEWS"]
 
@@ -35,13 +35,13 @@ def _prepare(answers: Answers) -> Resampler:
 
     codes: dict[Hashable, int] = {}
     wanted, predicted = class_codes(answers.targets, codes), class_codes(answers.read, codes)
-    agreed = wanted == predicted
+    agreed = np.array(wanted == predicted, dtype=np.float64)
 
-    def resampled(indices: "Indices") -> "Floats":
-        size = float(indices.shape[1])
-        p, t = class_counts(predicted[indices], len(codes)), class_counts(wanted[indices], len(codes))
+    def resampled(drawn: "Floats") -> "Floats":
+        size = drawn.sum(axis=1)
+        p, t = class_counts(drawn, predicted, len(codes)), class_counts(drawn, wanted, len(codes))
         spread = np.sqrt((size**2 - (p * p).sum(axis=1)) * (size**2 - (t * t).sum(axis=1)))
-        shared = agreed[indices].sum(axis=1) * size - (p * t).sum(axis=1)
+        shared = (drawn @ agreed) * size - (p * t).sum(axis=1)
         return np.where(spread > 0, shared / np.where(spread > 0, spread, 1.0), 0.0)
 
     return resampled

@@ -1,14 +1,14 @@
 """Metrics that grade each example by itself and take the mean: exact match, token F1, ROUGE."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ramekin.text.metrics.metric import Resampler
 from ramekin.text.metrics.values import Answers
 
 if TYPE_CHECKING:
-    from ramekin.text.metrics.values import Floats, Indices
+    from ramekin.text.metrics.values import Floats
 
 __all__ = ["Grade", "expected_grade", "grades", "mean_resampler"]
 
@@ -32,14 +32,14 @@ def expected_grade(grade: Grade, answers: Answers) -> float:
     return total / len(answers.targets)
 
 
-def mean_resampler(graded: list[float]) -> Resampler:
+def mean_resampler(graded: Sequence[float]) -> Resampler:
     """The mean grade of drawn examples."""
     import numpy as np
 
     values = np.array(graded, dtype=np.float64)
 
-    def resampled(indices: "Indices") -> "Floats":
-        means: Floats = values[indices].mean(axis=1)
+    def resampled(drawn: "Floats") -> "Floats":
+        means: Floats = drawn @ values / drawn.sum(axis=1)
         return means
 
     return resampled

@@ -8,12 +8,13 @@ from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
 
 if TYPE_CHECKING:
-    from ramekin.text.metrics.values import Floats, Indices
+    from ramekin.text.metrics.values import Floats
 
 __all__ = ["Metric", "Resampler", "no_majority"]
 
-Resampler: TypeAlias = "Callable[[Indices], Floats]"
-"""From example indices (resamples, n) to a metric's values (resamples,); undefined ones are 0.0."""
+Resampler: TypeAlias = "Callable[[Floats], Floats]"
+"""From how often each example was drawn, (resamples, n), to a metric's values, (resamples,); undefined ones
+are 0.0. Whole numbers; a draw of passages holds more examples or fewer than there are."""
 
 
 @final

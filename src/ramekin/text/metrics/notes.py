@@ -2,7 +2,7 @@
 
 from ramekin.text.metrics.values import Answers
 
-__all__ = ["joined", "text_note"]
+__all__ = ["joined", "passage_note", "text_note"]
 
 
 def joined(*notes: str) -> str:
@@ -21,4 +21,17 @@ def text_note(answers: Answers) -> str:
     return joined(
         f"{empty} empty prediction{'s' * (empty > 1)}" if empty else "",
         "all predictions are the same" if constant else "",
+    )
+
+
+def passage_note(num_clusters: int) -> str:
+    """What an interval holds for where all examples share one passage.
+
+    >>> passage_note(1), passage_note(0), passage_note(2)
+    ('all examples share one passage: the interval holds for that passage alone', '', '')
+    """
+    return (
+        "all examples share one passage: the interval holds for that passage alone"
+        if num_clusters == 1
+        else ""
     )

@@ -59,6 +59,7 @@ def score_predictions(
     positive: str | None = None,
     references: Sequence[Sequence[str]] = (),
     example_options: Sequence[Sequence[str]] = (),
+    clusters: Sequence[str] = (),
     seed: int = 0,
 ) -> Score:
     """Score predictions by the metric of that name.
@@ -72,6 +73,7 @@ def score_predictions(
         references: for each example, what counts as right beside its target. Accuracy, exact match, number
             match, token and triple F1, ROUGE, BLEU and chrF use them; the others compare with the target.
         example_options: for each example, its own admissible answers, where they differ.
+        clusters: for each example, what it shares with others, such as its passage.
         seed: of the bootstrap.
 
     Raises:
@@ -89,6 +91,7 @@ def score_predictions(
         positive,
         tuple(map(tuple, references)),
         tuple(map(tuple, example_options)),
+        tuple(clusters),
     )
     return score_answers(metric, answers, seed=seed)
 
@@ -117,9 +120,9 @@ def majority_level(
 
 
 def bootstrap_draws(metric: str, answers: Answers, *, seed: int, resamples: int = RESAMPLES) -> "Floats":
-    """The metric on `resamples` draws of n examples with repeats: (resamples,).
+    """The metric on `resamples` draws of n examples, or of their passages, with repeats: (resamples,).
 
-    Memory is bounded: the draws are made in chunks, and the same seed gives the same draws whatever n is
-    compared, so two models on the same examples are resampled alike.
+    Memory is bounded: the draws are made in chunks, and the same seed gives the same draws whatever is
+    measured, so two models on the same examples are resampled alike.
     """
-    return draws(METRICS[metric].prepare(answers), len(answers.targets), seed=seed, resamples=resamples)
+    return draws(METRICS[metric].prepare(answers), answers, seed=seed, resamples=resamples)

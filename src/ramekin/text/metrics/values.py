@@ -22,7 +22,7 @@ class Answers:
     """What was written and what should have been, side by side.
 
     Raises:
-        DataError: there are no answers, or not as many predictions, references or options as targets.
+        DataError: there are no answers, or not as many of anything else as targets.
 
     >>> Answers(("Rome", "no"), ("Roma", "yes"), references=(("Rome", "Roma"), ())).accepted
     (('Roma', 'Rome'), ('yes',))
@@ -38,9 +38,11 @@ class Answers:
     """For each example, the answers that count as right beside its target; empty: the targets alone."""
     example_options: tuple[tuple[str, ...], ...] = ()
     """For each example, its own admissible answers, where they differ; empty: `options` for all."""
+    clusters: tuple[str, ...] = ()
+    """For each example, what it shares with others, such as its passage; empty: all are independent."""
 
     def __post_init__(self) -> None:
-        for name in ("predictions", "references", "example_options"):
+        for name in ("predictions", "references", "example_options", "clusters"):
             number = len(getattr(self, name))
             if number != len(self.targets) and (number or name == "predictions"):
                 raise DataError(
@@ -58,6 +60,12 @@ class Answers:
             return tuple((target,) for target in self.targets)
         pairs = zip(self.targets, self.references, strict=True)
         return tuple(tuple(dict.fromkeys((target, *others))) for target, others in pairs)
+
+    @property
+    def num_clusters(self) -> int:
+        """How many passages, or whatever it is that examples share; 0 where they share nothing."""
+        found = len(set(self.clusters))
+        return found if found < len(self.targets) else 0
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
