@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
-from ramekin.recipes.diagnostics import reliability_of, template_spread
+from ramekin.recipes.diagnostics import confusion_of, reliability_of, template_spread
 from ramekin.text.score import Score, wilson_interval
 
 
@@ -62,3 +62,30 @@ def test_answers_that_were_not_ranked_by_log_probabilities_have_none() -> None:
     assert reliability_of(answered("a/b", [ranked(0, "yes", 0.7, -0.2)])) is None
     assert reliability_of(answered("a/b")) is None
     assert reliability_of() is None
+
+
+def wrote(target, text):
+    return Prediction("w", "?", target, text, text == target, text if text in ("yes", "no") else None)
+
+
+def test_answers_become_a_picture_of_shares_with_their_counts() -> None:
+    picture = confusion_of(answered("a/b", [wrote("yes", "yes"), wrote("yes", "no"), wrote("yes", "yes")]))
+    assert picture is not None and picture.title == "Answers of a/b#ask"
+    assert picture.rows == picture.columns == ("yes", "no")
+    assert picture.counts == ((2, 1), (0, 0))
+    assert picture.values == ((2 / 3, 1 / 3), (None, None))
+    assert (picture.low, picture.high, picture.as_percent) == (0.0, 1.0, True)
+
+
+def test_answers_that_could_not_be_read_have_a_column() -> None:
+    part = answered("a/b", [wrote("yes", "yes"), wrote("no", "hm"), wrote("no", "no")])
+    picture = confusion_of(part, title="T")
+    assert picture is not None and picture.title == "T"
+    assert picture.columns == ("yes", "no", "(unread)")
+    assert picture.counts == ((1, 0, 0), (0, 1, 1))
+    assert picture.values == ((1.0, 0.0, 0.0), (0.0, 0.5, 0.5))
+
+
+def test_a_task_without_options_has_no_such_picture() -> None:
+    assert confusion_of(answered("a/b", [wrote("42", "42")], options=())) is None
+    assert confusion_of(answered("a/b", [wrote("yes", "yes")]), max_options=1) is None

@@ -59,6 +59,11 @@ bins = st.builds(v.ReliabilityBin, numbers, numbers, counts, numbers, cells())
 reliabilities = st.builds(
     v.Reliability, texts, tuples_of(bins), cells(), numbers, numbers, numbers, cells(), cells(), texts
 )
+pictures = st.builds(
+    lambda *fields: v.HeatMap(*fields[:4], counts=fields[4], as_percent=fields[5], stub=fields[6]),
+    *(texts, st.tuples(texts), st.tuples(texts), st.tuples(st.tuples(st.none() | numbers))),
+    *(st.just(()) | st.tuples(st.tuples(counts)), st.booleans(), texts),
+)
 facts = st.builds(
     v.RunFacts,
     texts,
@@ -95,6 +100,7 @@ reports = st.builds(
             texts,
         )
     ),
+    heat_maps=tuples_of(pictures),
     reliabilities=tuples_of(reliabilities),
     box_plots=tuples_of(st.builds(v.BoxPlot, texts, tuples_of(boxes), texts)),
 )

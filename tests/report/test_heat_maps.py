@@ -1,12 +1,14 @@
 """Heat maps: what is written in them, their colours, and where they stand in a report."""
 
 import doctest
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ramekin.errors import DataError
 from ramekin.report import heat_maps
@@ -14,6 +16,7 @@ from ramekin.report.document import from_json, to_json
 from ramekin.report.drawing import COLOURS
 from ramekin.report.heat_maps import (
     cell_colour,
+    count_table,
     heat_map_inline,
     heat_map_names,
     heat_map_png,
@@ -22,6 +25,7 @@ from ramekin.report.heat_maps import (
 )
 from ramekin.report.markdown import to_markdown
 from ramekin.report.pages import to_html
+from ramekin.report.terminal import to_terminal
 from ramekin.report.values import HeatMap, Report
 from ramekin.report.write import write_report
 
@@ -112,6 +116,54 @@ def test_a_report_with_heat_maps_is_written_and_read_back(tmp_path) -> None:
     assert page.count("<figure") == 2 and "Of elements." in page and "Of elements." in to_markdown(report)
 
 
+CONFUSION = HeatMap(
+    "Answers",
+    ("yes", "no"),
+    ("yes", "no", "(unread)"),
+    ((0.75, 0.25, 0.0), (None, None, None)),
+    as_percent=True,
+    caption="Counts.",
+    counts=((1500, 500, 0), (0, 0, 0)),
+    stub="right answer",
+)
+
+
+def test_counts_are_written_over_their_shares() -> None:
+    written = texts(heat_map_svg(CONFUSION))
+    assert {"1,500", "75.0", "500", "25.0", "0", "0.00", "–", "right answer"} <= set(written)
+    plain = HeatMap("Answers", CONFUSION.rows, CONFUSION.columns, CONFUSION.values, as_percent=True)
+    assert "1,500" not in texts(heat_map_svg(plain))
+    assert heat_map_size(CONFUSION)[0] > heat_map_size(plain)[0]  # the stub is longer than the labels
+
+
+def test_counts_have_a_table_in_every_form(tmp_path) -> None:
+    table = count_table(CONFUSION)
+    assert table is not None and count_table(COSINES) is None
+    assert table.columns == ("right answer", "n", "yes", "no", "(unread)")
+    assert table.rows == (
+        ("yes", "2,000", "1,500 (75.0)", "500 (25.0)", "0 (0.00)"),
+        ("no", "0", "0", "0", "0"),
+    )
+    report = Report("T", heat_maps=(CONFUSION, COSINES))
+    assert from_json(to_json(report)) == report
+    file = io.StringIO()
+    to_terminal(report, Console(file=file, width=100))
+    for form in (file.getvalue(), to_markdown(report), to_html(report)):
+        assert "1,500 (75.0)" in form and form.count("right answer") >= 1
+    assert "Answers" in file.getvalue() and "Cosines" not in file.getvalue()
+    assert "table below" in heat_map_inline(CONFUSION, prefix="h")
+
+
+def test_many_counts_are_in_the_table_alone() -> None:
+    names = tuple(f"option {i}" for i in range(30))
+    counts = tuple(tuple(7 * (i == j) for j in range(30)) for i in range(30))
+    values = tuple(tuple(float(i == j) for j in range(30)) for i in range(30))
+    wide = HeatMap("T", names, names, values, as_percent=True, counts=counts)
+    assert "7" not in texts(heat_map_svg(wide)) and heat_map_size(wide)[0] < 14
+    table = count_table(wide)
+    assert table is not None and table.rows[2][:5] == ("option 2", "7", "0", "0", "7")
+
+
 NUMBERS = st.none() | st.floats(-1e6, 1e6)
 
 
@@ -131,6 +183,8 @@ def test_whatever_is_drawn_is_well_formed(rows) -> None:
         {"low": 1.0},
         {"high": float("inf")},
         {"rows": ("a",)},
+        {"counts": ((1, 2),)},
+        {"counts": ((1, 2), (3,))},
     ],
 )
 def test_what_does_not_fit_is_refused(wrong) -> None:

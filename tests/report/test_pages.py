@@ -14,6 +14,7 @@ from ramekin.report.values import (
     CheckpointFact,
     Counter,
     DataOrigin,
+    HeatMap,
     LossPoint,
     LossRow,
     LossTable,
@@ -171,6 +172,7 @@ def hostile(name):
                 name, (ReliabilityBin(0.0, 0.1, 1, 0.5, cell),), cell, 0.5, 0.1, 0.1, cell, cell, name
             ),
         ),
+        heat_maps=(HeatMap(name, (name,), (name,), ((0.5,),), caption=name, counts=((1,),), stub=name),),
         box_plots=(BoxPlot(name, (Box(name, (BoxPoint(name, 0.4), BoxPoint(name, 0.6)), 0.5),), name),),
     )
 

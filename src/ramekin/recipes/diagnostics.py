@@ -1,19 +1,51 @@
 """What the answers of an evaluation say beyond its scores, as values of a report.
 
-How far scores hang on the template, and whether ranked answers are as sure as they are right. Knows no files.
+How far scores hang on the template, whether ranked answers are as sure as they are right, and what was
+answered for what. Knows no files.
 """
 
 from collections.abc import Iterable
 
 from ramekin.evaluate.calibration import Calibration, Estimate, calibration, has_log_probabilities
+from ramekin.evaluate.confusion import MAX_OPTIONS, confusion
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.report.box_plots import box_plot
-from ramekin.report.values import BoxPlot, Cell, Reliability, ReliabilityBin
+from ramekin.report.values import BoxPlot, Cell, HeatMap, Reliability, ReliabilityBin
 from ramekin.text.score import Score, wilson_interval
 
-__all__ = ["reliability_of", "template_spread"]
+__all__ = ["confusion_of", "reliability_of", "template_spread"]
 
 _CONFIDENCE = "Confidence is the softmax over what the options were ranked by."
+
+
+def confusion_of(part: TaskEvaluation, *, title: str = "", max_options: int = MAX_OPTIONS) -> HeatMap | None:
+    """Targets against answers, a colour for the share of the target's examples, with the counts.
+
+    None where the task has no fixed options, or more than `max_options`. Answers that are none of the options
+    have a column of their own, if there are any.
+    """
+    found = confusion(part, max_options=max_options)
+    if found is None:
+        return None
+    counts, shares, columns = found.counts, found.shares, found.options
+    if any(found.unread):
+        columns = (*columns, "(unread)")
+        both = list(zip(found.unread, found.totals, strict=True))
+        counts = tuple((*row, unread) for row, (unread, _) in zip(counts, both, strict=True))
+        shares = tuple(
+            (*row, unread / total if total else None)
+            for row, (unread, total) in zip(shares, both, strict=True)
+        )
+    return HeatMap(
+        title or f"Answers of {part.task}#{part.template}",
+        rows=found.options,
+        columns=columns,
+        values=shares,
+        as_percent=True,
+        caption="Rows: the right answer. Columns: the answer given. Counts, and per cent of the row.",
+        counts=counts,
+        stub="right answer",
+    )
 
 
 def template_spread(

@@ -8,8 +8,8 @@ and no page.
 from typing import TYPE_CHECKING, Final
 
 from ramekin.report.drawing import COLOURS, Draw, inline_picture, png_picture, svg_picture
-from ramekin.report.values import HeatMap, Report
-from ramekin.report.wording import clean, slug
+from ramekin.report.values import HeatMap, Report, TextTable
+from ramekin.report.wording import clean, count_text, slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cell_colour",
+    "count_table",
     "heat_map_inline",
     "heat_map_names",
     "heat_map_png",
@@ -31,10 +32,33 @@ _NOTHING: Final = "#cfc8bf"
 _LUMINANCE: Final = (0.2126, 0.7152, 0.0722)
 _EITHER: Final = 0.19  # the luminance on which both inks are read equally well
 _WRITTEN: Final = 10  # columns of numbers that have room in their cells
-_BROAD, _THIN, _ROW, _SQUARE = 0.66, 0.3, 0.26, 0.62  # inches
+_BROAD, _THIN, _ROW, _TALL, _SQUARE = 0.66, 0.3, 0.26, 0.46, 0.62  # inches
 _LETTER: Final = 0.076  # inches, of a label
 _SCALE: Final = 0.95  # inches, of the scale at the right with its numbers
 _LONGEST: Final = 30
+
+
+def count_table(heat_map: HeatMap) -> TextTable | None:
+    """The table of a heat map of shares: counts, the share beside each where there is room, and their sums.
+
+    >>> shares = HeatMap("T", ("a",), ("a", "b"), ((0.75, 0.25),), as_percent=True, counts=((3, 1),))
+    >>> count_table(shares).columns, count_table(shares).rows
+    (('', 'n', 'a', 'b'), (('a', '4', '3 (75.0)', '1 (25.0)'),))
+    """
+    if not heat_map.counts:
+        return None
+    has_room = len(heat_map.columns) <= _WRITTEN
+    rows = []
+    for label, counts, shares in zip(heat_map.rows, heat_map.counts, heat_map.values, strict=True):
+        texts = [
+            f"{count_text(count)} ({_number(heat_map, share)})"
+            if has_room and share is not None
+            else count_text(count)
+            for count, share in zip(counts, shares, strict=True)
+        ]
+        rows.append((label, count_text(sum(counts)), *texts))
+    header = (heat_map.stub, "n", *heat_map.columns)
+    return TextTable(heat_map.title, header, tuple(rows), caption=heat_map.caption)
 
 
 def heat_map_names(report: Report) -> tuple[str, ...]:
@@ -59,8 +83,9 @@ def heat_map_inline(heat_map: HeatMap, *, prefix: str) -> str:
         heat_map: what to draw.
         prefix: put before every identifier, so that several pictures can share a page.
     """
-    numbers = len(heat_map.columns) <= _WRITTEN
-    label = f"{clean(heat_map.title)}: heat map" + ("" if numbers else "; report.json holds its numbers")
+    place = "the table below" if heat_map.counts else "report.json"
+    is_written = len(heat_map.columns) <= _WRITTEN and not heat_map.counts
+    label = f"{clean(heat_map.title)}: heat map" + ("" if is_written else f"; {place} holds its numbers")
     return inline_picture(
         _drawing(heat_map, titled=False), heat_map_size(heat_map), prefix=prefix, label=label
     )
@@ -99,7 +124,12 @@ def _label(text: str) -> str:
 
 
 def _cell_size(heat_map: HeatMap) -> tuple[float, float]:
-    """Inches a column and a row: squares of a matrix, broad cells for numbers, thin ones for many."""
+    """Inches a column and a row: squares of a matrix, broad cells for numbers, thin ones for many.
+
+    Tall ones hold two numbers.
+    """
+    if heat_map.counts:
+        return (_BROAD, _TALL) if len(heat_map.columns) <= _WRITTEN else (_THIN, _ROW)
     if heat_map.rows == heat_map.columns and len(heat_map.rows) <= _WRITTEN:
         return _SQUARE, _SQUARE
     return (_BROAD if len(heat_map.columns) <= _WRITTEN else _THIN), _ROW
@@ -107,7 +137,7 @@ def _cell_size(heat_map: HeatMap) -> tuple[float, float]:
 
 def _margins(heat_map: HeatMap, *, titled: bool) -> tuple[float, float]:
     """Inches left of the cells and above them."""
-    left = 0.2 + _LETTER * max((len(_label(text)) for text in heat_map.rows), default=0)
+    left = 0.2 + _LETTER * max(len(_label(text)) for text in (heat_map.stub, *heat_map.rows))
     longest = max((len(_label(text)) for text in heat_map.columns), default=0)
     above = 0.2 + _LETTER * longest if _is_turned(heat_map) else 0.35
     return left, above + (0.4 if titled else 0.0)
@@ -145,7 +175,10 @@ def _draw(figure: "Figure", heat_map: HeatMap, *, titled: bool) -> None:
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor=_LIGHT, linewidth=0.6))
             if writes:
                 text = "–" if value is None else _number(heat_map, value)
-                axes.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=8)
+                if heat_map.counts:
+                    _two_numbers(axes, x, y, count_text(heat_map.counts[y][x]), text, ink)
+                else:
+                    axes.text(x + 0.5, y + 0.5, text, color=ink, ha="center", va="center", fontsize=8)
     _labels(axes, heat_map)
     _scale(figure, heat_map, (left + across + 0.2) / width, (height - above - 1.1) / height)
     if titled:
@@ -159,6 +192,11 @@ def _draw(figure: "Figure", heat_map: HeatMap, *, titled: bool) -> None:
             fontsize=11,
             va="center",
         )
+
+
+def _two_numbers(axes: "Axes", x: int, y: int, first: str, second: str, ink: str) -> None:
+    axes.text(x + 0.5, y + 0.35, first, color=ink, ha="center", va="center", fontsize=9.5)
+    axes.text(x + 0.5, y + 0.73, second, color=ink, ha="center", va="center", fontsize=7.5)
 
 
 def _labels(axes: "Axes", heat_map: HeatMap) -> None:
@@ -181,6 +219,10 @@ def _labels(axes: "Axes", heat_map: HeatMap) -> None:
         color=ink,
     )
     axes.tick_params(length=0, pad=4)
+    stub, muted = _label(heat_map.stub), COLOURS["muted"]
+    axes.annotate(
+        stub, (0, 0), (-4, 6), textcoords="offset points", ha="right", va="bottom", fontsize=8.5, color=muted
+    )
 
 
 def _scale(figure: "Figure", heat_map: HeatMap, left: float, bottom: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ramekin.report.box_plots import box_plot_names, box_table, drawn_boxes
 from ramekin.report.curves import curve_names
-from ramekin.report.heat_maps import heat_map_names
+from ramekin.report.heat_maps import count_table, heat_map_names
 from ramekin.report.plots import drawable, plot_names
 from ramekin.report.reliability import reliability_names, reliability_table
 from ramekin.report.tables import (
@@ -56,6 +56,9 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
         blocks += [f"## {escape(heat_map.title)}", escape(heat_map.caption)]
         if plots is not None:
             blocks.append(f"![{escape(heat_map.title)}]({plots}/{name}.svg)")
+        counts = count_table(heat_map)
+        if counts is not None:
+            blocks.append(_texts(counts))
     for name, reliability in zip(reliability_names(report), report.reliabilities, strict=True):
         bins = reliability_table(reliability)
         blocks += [f"## {escape(bins.title)}", escape(bins.caption)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ramekin.report.box_plots import box_plot_inline, box_table, drawn_boxes
 from ramekin.report.curves import curves_inline
-from ramekin.report.heat_maps import heat_map_inline, heat_map_size
+from ramekin.report.heat_maps import count_table, heat_map_inline, heat_map_size
 from ramekin.report.lineage import lineage_svg
 from ramekin.report.plots import drawable, inline_svg
 from ramekin.report.reliability import RELIABILITY_INCHES, reliability_inline, reliability_table
@@ -139,7 +139,9 @@ def _texts(table: TextTable) -> _Context:
 
 
 def _heat_map(heat_map: HeatMap, position: int) -> _Context:
+    counts = count_table(heat_map)
     return {
+        "table": None if counts is None else _texts(counts),
         "title": clean(heat_map.title),
         "caption": clean(heat_map.caption),
         "width": f"{96 * heat_map_size(heat_map)[0]:.0f}",

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ramekin.report.box_plots import box_table
+from ramekin.report.heat_maps import count_table
 from ramekin.report.reliability import reliability_table
 from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, sweep_table, validation_rows
 from ramekin.report.values import LossTable, Report, ScoreTable, TextTable, Timing, ValidationTable
@@ -93,6 +94,7 @@ def _text_tables(report: Report) -> tuple[TextTable, ...]:
     return (
         *map(box_table, report.box_plots),
         *report.text_tables,
+        *(table for heat_map in report.heat_maps if (table := count_table(heat_map)) is not None),
         *map(reliability_table, report.reliabilities),
     )
 

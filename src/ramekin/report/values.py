@@ -317,9 +317,17 @@ class HeatMap:
     as_percent: bool = False
     """Whether the numbers are written times a hundred."""
     caption: str = ""
+    counts: tuple[tuple[int, ...], ...] = ()
+    """Where numbers are shares of what was counted: the counts, written over them and in a table."""
+    stub: str = ""
+    """The heading over the row labels of that table."""
 
     def __post_init__(self) -> None:
         where = f"heat map '{self.title}'"
+        if self.counts:
+            _require_width(self.counts, len(self.rows), f"{where}, rows of counts")
+        for label, counted in zip(self.rows, self.counts, strict=False):
+            _require_width(counted, len(self.columns), f"{where}, counts of row '{label}'")
         for end in (self.low, self.high):
             _require_finite(end, f"{where}, scale")
         if self.low >= self.high:
