@@ -1,8 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ramekin.errors import DataError, UsageError
 from ramekin.tensors.encode import encode
-from ramekin.tensors.tokenizer import token_ids, train_tokenizer
+from ramekin.tensors.shorten import token_fields
+from ramekin.tensors.tokenizer import token_ids, token_offsets, train_tokenizer
 from ramekin.text.example import Example, Provenance
 
 
@@ -115,3 +118,86 @@ def test_an_example_whose_labels_are_the_same_to_the_model_is_left_out_and_count
     encoded = encode(examples, tokenizer)
     assert [item.provenance.row for item in encoded.items] == [1]
     assert (encoded.indistinct_labels, encoded.truncated_inputs) == (1, 0)
+
+
+class TestFields:
+    """A prompt that says which words are the record's own loses those, the longest field first."""
+
+    PASSAGE, QUESTION = "the cat sat on a mat " * 40, "a cat so"
+
+    def prompt(self, passage=PASSAGE, question=QUESTION, end="? yes no"):
+        start = len("the ")
+        inputs = f"the {passage.strip()} maybe {question}{end}"
+        after = start + len(passage.strip()) + len(" maybe ")
+        fields = ((start, start + len(passage.strip())), (after, after + len(question)))
+        return example(inputs, "yes")._replace(fields=fields)
+
+    def test_the_instruction_and_the_short_field_are_whole(self, tokenizer):
+        found = encode([self.prompt()], tokenizer, max_input_tokens=60)
+        (ids,) = token_ids(tokenizer, [self.prompt().inputs])
+        head, tail = token_ids(tokenizer, ["the", "maybe a cat so? yes no"])
+        room = 59 - len(head) - len(tail)
+        assert found.items[0].input_ids == (*ids[: len(head) + room], *tail, 1)
+        assert (found.truncated_inputs, found.input_tokens) == (1, len(ids))
+        assert found.lost_tokens == found.lost_from_fields == len(ids) - 59
+
+    def test_a_prompt_that_fits_is_as_without_fields(self, tokenizer):
+        fitting = [self.prompt(passage="the cat"), self.prompt()]
+        plain = [each._replace(fields=()) for each in fitting]
+        found = encode(fitting, tokenizer, max_input_tokens=10**6)
+        assert found == encode(plain, tokenizer, max_input_tokens=10**6)
+        assert (found.lost_tokens, found.lost_from_fields, found.truncated_inputs) == (0, 0, 0)
+        assert found.input_tokens == sum(len(item.input_ids) - 1 for item in found.items)
+
+    def test_where_the_fields_are_not_enough_the_rest_is_cut_at_the_right_end(self, tokenizer):
+        long = self.prompt(end="? " + "yes no " * 30 + "cat")
+        found = encode([long], tokenizer, max_input_tokens=30, input_eos=False)
+        head, tail = token_ids(tokenizer, ["the", "maybe"])
+        (item,) = found.items
+        (ids,) = token_ids(tokenizer, [long.inputs])
+        assert len(item.input_ids) == 30 and item.input_ids[: len(head)] == tuple(head)
+        assert item.input_ids[len(head) : len(head) + len(tail)] == tuple(tail), "no word of the record's"
+        in_fields = sum(map(len, token_ids(tokenizer, [self.PASSAGE, self.QUESTION])))
+        assert (found.lost_from_fields, found.lost_tokens) == (in_fields, len(ids) - 30)
+
+    def test_the_ending_stays_then_too(self, tokenizer):
+        long = self.prompt(end="? " + "yes no " * 30)._replace(ending="yes no")
+        (item,) = encode([long], tokenizer, max_input_tokens=30).items
+        (ending,) = token_ids(tokenizer, ["yes no"])
+        assert item.input_ids[-1 - len(ending) :] == (*ending, 1)
+
+    def test_without_fields_the_right_end_is_lost(self, tokenizer):
+        plain = self.prompt()._replace(fields=())
+        found = encode([plain], tokenizer, max_input_tokens=20)
+        (ids,) = token_ids(tokenizer, [plain.inputs])
+        assert found.items[0].input_ids == (*ids[:19], 1)
+        assert (found.lost_tokens, found.lost_from_fields) == (len(ids) - 19, 0)
+
+    def test_tokens_under_a_wrong_label_are_counted_too(self, tokenizer):
+        texts = ["the cat sat on a mat yes", "the cat sat on a mat no"]
+        found = encode([flipped(*texts)], tokenizer, max_input_tokens=12)
+        lengths = [len(ids) for ids in token_ids(tokenizer, texts)]
+        assert found.input_tokens == sum(lengths) and found.lost_tokens == sum(lengths) - 22
+
+    @given(
+        st.lists(st.tuples(st.booleans(), st.text("theca yo½ﬁ \n.", max_size=30)), max_size=6),
+        st.integers(2, 60),
+    )
+    def test_the_instruction_stays_in_its_order_and_the_limit_holds(self, tokenizer, parts, limit):
+        inputs, fields = "", []
+        for is_field, text in parts:
+            if is_field and text.strip():
+                fields.append((len(inputs), len(inputs) + len(text)))
+            inputs += text
+        marked = example(inputs, "yes")._replace(fields=tuple(fields))
+        found = encode([marked], tokenizer, max_input_tokens=limit)
+        (whole,) = token_ids(tokenizer, [inputs])
+        rest = list(found.items[0].input_ids[:-1])
+        assert len(rest) <= limit - 1 and len(whole) - len(rest) == found.lost_tokens
+        remaining = iter(whole)
+        assert all(each in remaining for each in rest), "tokens of the whole prompt, in their order"
+        if found.lost_tokens == found.lost_from_fields:
+            places = token_fields(inputs, token_offsets(tokenizer, inputs), fields)
+            fixed = [each for each, place in zip(whole, places, strict=True) if place is None]
+            remaining = iter(rest)
+            assert all(each in remaining for each in fixed)

@@ -124,6 +124,15 @@ def test_channel_goes_from_the_label_to_the_whole_prompt() -> None:
     assert (found.options, found.references, found.answer) == ((), (), "")
 
 
+def test_where_fields_are_in_a_prompt_says_nothing_of_its_turned_forms() -> None:
+    style = Style(mark_fields=True)
+    spans, marked = render_spans(film(), ROW, split="train", row=0, style=style)
+    assert marked.fields
+    plain = marked._replace(fields=())
+    assert channel(marked) == channel(plain) and flipped(spans, marked) == flipped(spans, plain)
+    assert taught(spans, marked, "direct", 0) == marked
+
+
 class TestWrongLabel:
     def test_never_the_right_one_and_each_other_one(self) -> None:
         example = Example("x", "b", ("a", "b", "c"), WHERE)

@@ -223,6 +223,60 @@ def test_the_answer_stays_right_in_every_form_and_order(question, choices, data,
         assert "".join(span.text for span in rendered.inputs) == example.inputs
 
 
+class TestFields:
+    """Which characters of a prompt are the record's own words."""
+
+    @staticmethod
+    def words(found) -> list[str]:
+        return [found.inputs[start:end] for start, end in found.fields]
+
+    def test_only_where_they_are_asked_for(self) -> None:
+        assert shown().fields == () and shown(mark_fields=True)._replace(fields=()) == shown()
+
+    @pytest.mark.parametrize("template", ["listed", "above", "inline", "named"])
+    def test_the_question_and_not_the_options(self, template: str) -> None:
+        found = shown(template, mark_fields=True, options="letters")
+        assert self.words(found) == ["What falls?"] and "rain" in found.inputs
+
+    def test_of_a_template_turned_around_the_answer_stays(self) -> None:
+        assert self.words(shown("ask", mark_fields=True)) == []
+
+    def test_as_rendered_span_by_span_and_in_other_words(self) -> None:
+        style = Style(words={"entailment": "so"}, mark_fields=True)
+        place = {"split": "train", "row": 0, "style": style}
+        found = render(quiz(LABELS), {"text": "entailment", "label": 0}, **place)
+        assert found.inputs.startswith("So or not so, and not the So of old: entailment")
+        assert self.words(found) == ["entailment"]
+        assert render_spans(quiz(LABELS), {"text": "entailment", "label": 0}, **place)[1] == found
+
+    def test_what_every_record_of_the_task_has_is_the_instructions(self) -> None:
+        task = Catalog()["mmlu/anatomy"]
+        place = {"template": "examination_paper", "split": "dev", "row": 0, "style": Style(mark_fields=True)}
+        found = render(task, task.sample, **place)
+        assert found.inputs.startswith("Examination paper: anatomy")
+        assert self.words(found) == [task.sample["question"]]
+
+    def test_white_space_is_no_field(self) -> None:
+        assert shown(record={"question": " "}, mark_fields=True, template="named").fields == ()
+
+
+def test_every_built_in_prompt_is_the_same_with_its_fields_known() -> None:
+    marked = 0
+    for task in Catalog().values():
+        for name in task.templates if task.sample is not None else ():
+            place = {"template": name, "split": "sample", "row": 0}
+            plain = render_or_skip(task, task.sample, **place)
+            found = render_or_skip(task, task.sample, **place, style=Style(mark_fields=True))
+            if plain is None:
+                assert found is None
+                continue
+            assert found._replace(fields=()) == plain
+            ends = [0, *(place for each in found.fields for place in each), len(found.inputs)]
+            assert ends == sorted(ends)
+            marked += bool(found.fields)
+    assert marked > 1000
+
+
 def test_every_built_in_task_keeps_its_answer_in_every_form_order_and_other_words() -> None:
     """On its own sample: the target is an option, and stands for the option that is right."""
     count = 0

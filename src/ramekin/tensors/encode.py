@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError, UsageError
-from ramekin.tensors.tokenizer import EOS_ID, distinct_ids, has_unknown, token_ids
+from ramekin.tensors.shorten import shortened, token_fields
+from ramekin.tensors.tokenizer import EOS_ID, distinct_ids, has_unknown, token_ids, token_offsets
 from ramekin.text.example import Example, Provenance
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class EncodedSet:
 
     items: tuple[Encoded, ...]
     truncated_inputs: int
-    """Examples whose inputs were cut (T5 prompts may carry the question at their right end)."""
+    """Examples whose inputs were cut."""
     truncated_targets: int
     """Examples whose targets were cut at the right end."""
     unknown_inputs: int
@@ -60,6 +61,12 @@ class EncodedSet:
     """Examples with an `<unk>` in their targets: a model cannot write those, nor be scored on them."""
     indistinct_labels: int = 0
     """Flipped examples that were left out: their inputs are the same to the model under either label."""
+    input_tokens: int = 0
+    """Tokens of all inputs before any were cut, `</s>` not counted."""
+    lost_tokens: int = 0
+    """How many of them were cut."""
+    lost_from_fields: int = 0
+    """How many of those were the record's own words; the others were lost at the right end."""
 
 
 def encode(
@@ -75,8 +82,10 @@ def encode(
     Args:
         examples: in the order wanted.
         tokenizer: from `load_tokenizer` or `train_tokenizer`.
-        max_input_tokens: inputs longer than this, `</s>` included, are cut at the right end, before an
-            example's `ending`, and counted.
+        max_input_tokens: inputs longer than this, `</s>` included, are cut and counted. An example that
+            says which words are the record's own (`fields`) loses the ends of those, the longest field first,
+            and keeps its instruction. Where it says nothing, or that is not enough, what is left is cut at
+            the right end, before the example's `ending`.
         max_target_tokens: the same for targets.
         input_eos: whether inputs end with `</s>` (T5 and Flan-T5 do, T0 does not).
 
@@ -96,12 +105,17 @@ def encode(
     target_room = max_target_tokens - 1
     input_end = (EOS_ID,) if input_eos else ()
     items = []
+    from_fields = lost = 0
     for example, i, t in zip(examples, inputs, targets, strict=True):
-        right = (*cut(i, len(ends[example.ending]), input_room), *input_end)
+        shorter = _with_shorter_fields(example, i, tokenizer, input_room)
+        right = (*cut(shorter, len(ends[example.ending]), input_room), *input_end)
+        from_fields += len(i) - len(shorter)
+        lost += len(i) - len(right) + len(input_end)
         other: tuple[int, ...] = ()
         if example.wrong_inputs:
             w = wrong[example.wrong_inputs]
             other = (*cut(w, len(ends[example.wrong_ending]), input_room), *input_end)
+            lost += len(w) - len(other) + len(input_end)
         items.append(Encoded(right, (*t[:target_room], EOS_ID), example.provenance, other))
     # What follows from the right label must not be denied under the same words.
     told = tuple(item for item in items if item.wrong_input_ids != item.input_ids)
@@ -115,7 +129,22 @@ def encode(
         unknown_inputs=sum(map(has_unknown, inputs)),
         unknown_targets=sum(map(has_unknown, targets)),
         indistinct_labels=len(items) - len(told),
+        input_tokens=sum(
+            len(i) + len(wrong[example.wrong_inputs]) for example, i in zip(examples, inputs, strict=True)
+        ),
+        lost_tokens=lost,
+        lost_from_fields=from_fields,
     )
+
+
+def _with_shorter_fields(
+    example: Example, ids: Sequence[int], tokenizer: "PreTrainedTokenizerFast", room: int
+) -> Sequence[int]:
+    """The ids, without the ends of the record's own words where there are too many and it is known which."""
+    if len(ids) <= room or not example.fields:
+        return ids
+    offsets = token_offsets(tokenizer, example.inputs)
+    return shortened(ids, token_fields(example.inputs, offsets, example.fields), room)
 
 
 def cut(ids: Sequence[int], kept: int, room: int) -> Sequence[int]:

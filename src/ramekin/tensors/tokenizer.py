@@ -7,6 +7,7 @@ down. Whitespace of any kind collapses to one space, and `<unk>` disappears when
 
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +31,15 @@ __all__ = [
     "load_tokenizer",
     "save_tokenizer",
     "token_ids",
+    "token_offsets",
     "train_tokenizer",
     "vocabulary_file",
 ]
 
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 _SPECIALS = ("<pad>", "</s>", "<unk>")
+_VANISHING = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]")
+"""What T5's normaliser removes."""
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "tokenizer_config.json", "special_tokens_map.json")
 """The files of a checkpoint folder that belong to its tokenizer."""
 
@@ -157,6 +161,31 @@ def token_ids(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> lis
     backend.no_truncation()
     encodings = backend.encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
+
+
+def token_offsets(tokenizer: "PreTrainedTokenizerFast", text: str) -> list[tuple[int, int]]:
+    """Which characters each of a text's tokens was made from, from and up to; tokens as `token_ids` has them.
+
+    Tokens that the normaliser makes of one character ("½" is three) have the same place, and a mark that it
+    joins to a letter may be left out. The space before a word may be its first token's or nobody's.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    found = backend.encode(text, add_special_tokens=False)
+    offsets: list[tuple[int, int]] = found.offsets
+    if _VANISHING.search(text) is None:
+        return offsets
+    # Behind characters that the normaliser removes at a text's beginning, the library's places are too low.
+    places = [place for place, character in enumerate(text) if not _VANISHING.match(character)]
+    without = backend.encode("".join(map(text.__getitem__, places)), add_special_tokens=False)
+    if without.ids != found.ids:
+        return offsets
+    places.append(len(text))
+    return [
+        (places[start], places[end - 1] + 1 if end > start else places[start])
+        for start, end in without.offsets
+    ]
 
 
 def distinct_ids(tokenizer: "PreTrainedTokenizerFast", texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -64,3 +64,6 @@ class Example(NamedTuple):
     """The same of the wrong inputs."""
     passage: str = ""
     """A short hash of what the row shares with others, such as a text to read; empty: nothing."""
+    fields: tuple[tuple[int, int], ...] = ()
+    """Which characters of the inputs, from and up to, are the record's own words, where a prompt that is too
+    long is cut; in order, none within another. None: it is cut at its right end."""

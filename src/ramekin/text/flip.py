@@ -71,6 +71,7 @@ def flipped(rendered: Rendered, example: Example) -> Flipped:
         references=(),
         answer=example.targets,
         ending=ending(example.targets),
+        fields=(),
     )
     return Flipped(flipped, under)
 
@@ -83,7 +84,7 @@ def ending(label: str) -> str:
 def channel(example: Example) -> Example:
     """The channel form: from the target to the whole prompt."""
     return example._replace(
-        inputs=example.targets, targets=example.inputs, references=(), options=(), answer=""
+        inputs=example.targets, targets=example.inputs, references=(), options=(), answer="", fields=()
     )
 
 

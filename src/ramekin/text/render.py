@@ -30,6 +30,8 @@ class Style:
     """Options and the words that stand for them instead, in prompt and target alike; see `substituted`."""
     truncate_chars: int | None = None
     """In promptsource's templates, cut each printed value to so many characters (P3 was made with 2048)."""
+    mark_fields: bool = False
+    """Whether `Example.fields` says which words are the record's own, so that a cut keeps the instruction."""
     seed: int = 0
     epoch: int = 0
 
@@ -79,8 +81,10 @@ def render_or_skip(
     chosen = task.template(template)
     provenance = Provenance(task.name, chosen.name, split, row)
     shown = _show(task, record, chosen, provenance, style)
-    if style.words:
-        inputs, targets = _spans(chosen, shown, provenance, style).texts()
+    rendered = None
+    if style.words or style.mark_fields:
+        rendered = _spans(chosen, shown, provenance, style)
+        inputs, targets = rendered.texts()
     else:
         try:
             inputs, targets = chosen.render(
@@ -90,7 +94,8 @@ def render_or_skip(
             raise _named(error, provenance) from error
     if _may_skip(chosen) and not (inputs and targets):
         return None
-    return _example(inputs, targets, shown, provenance)
+    example = _example(inputs, targets, shown, provenance)
+    return example if rendered is None else _marked(example, task, rendered, style)
 
 
 def asks_about(
@@ -133,7 +138,11 @@ def render_spans(
     inputs, targets = rendered.texts()
     if _may_skip(chosen) and not (inputs and targets):
         raise _nothing_to_ask(provenance)
-    return rendered, _example(inputs, targets, shown, provenance)
+    return rendered, _marked(_example(inputs, targets, shown, provenance), task, rendered, style)
+
+
+def _marked(example: Example, task: Task, rendered: Rendered, style: Style) -> Example:
+    return example._replace(fields=rendered.fields(task.constants)) if style.mark_fields else example
 
 
 @final

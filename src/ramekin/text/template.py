@@ -6,6 +6,7 @@ options as a text, its form chosen by whoever renders). What it renders is known
 are the template's and which the record's. Knows nothing of tasks or tokens.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, final
@@ -48,6 +49,26 @@ class Rendered:
     def texts(self) -> tuple[str, str]:
         """Inputs and targets as plain texts."""
         return "".join(span.text for span in self.inputs), "".join(span.text for span in self.targets)
+
+    def fields(self, fixed: Container[str] = ()) -> tuple[tuple[int, int], ...]:
+        """Which characters of the inputs, from and up to, are the record's own words.
+
+        Args:
+            fixed: names that every record has alike, which are the instruction's words.
+
+        >>> spans = (Span("Wet? ", "instruction"), Span("a fog", "field", ("text",)))
+        >>> Rendered(spans, ()).fields()
+        ((5, 10),)
+        """
+        ranges = []
+        start = 0
+        for span in self.inputs:
+            end = start + len(span.text)
+            own = span.kind == "field" and not all(name in fixed for name in span.names)
+            if own and span.text.strip():
+                ranges.append((start, end))
+            start = end
+        return tuple(ranges)
 
 
 @final

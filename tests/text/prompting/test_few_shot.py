@@ -16,6 +16,7 @@ from ramekin.text.prompting.few_shot import (
     FewShotForm,
     exemplar_rows,
     few_shot,
+    moved,
 )
 from ramekin.text.prompting.thought import read_exemplars
 
@@ -123,6 +124,29 @@ class TestBudget:
         if found.pruned:
             longer = few_shot(question, shots[: found.used + 1], form=form).example.inputs
             assert count(longer) > budget
+
+
+class TestFields:
+    """Where the question's own words are, when something stands before and after it."""
+
+    asked = QUESTION._replace(fields=((0, 2), (11, 14)))
+
+    @pytest.mark.parametrize("form", [FLAN_2021, FLAN_2022, QA])
+    @pytest.mark.parametrize("shots", [[], SHOTS])
+    @pytest.mark.parametrize("instruction", ["", "Say yes or no."])
+    def test_they_move_with_it(self, form, shots, instruction) -> None:
+        found = few_shot(self.asked, shots, form=form, instruction=instruction).example
+        assert [found.inputs[start:end] for start, end in found.fields] == ["Is", "fog"]
+        assert all(start >= found.inputs.rindex("Is it wet?") for start, _ in found.fields)
+
+    def test_pruned_exemplars_do_not_move_them(self) -> None:
+        found = few_shot(self.asked, SHOTS, max_tokens=8, count_tokens=words)
+        assert found.used == 0 and found.example.fields == self.asked.fields
+
+    def test_white_space_that_is_removed_is_no_part_of_them(self) -> None:
+        blank = example(9, "  a fog  ", "no")._replace(fields=((0, 9),))
+        assert few_shot(blank, [], form=FewShotForm("", " ", "", "")).example.fields == ((0, 5),)
+        assert moved([(0, 3), (3, 9)], -3, 4) == ((0, 4),)
 
 
 class TestRows:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ramekin.errors import DataError
-from ramekin.text.prompting.few_shot import FLAN_2021
+from ramekin.text.prompting.few_shot import FLAN_2021, FLAN_2022
 from ramekin.text.prompting.prompt import Prompting, prompt, prompt_spans
 from ramekin.text.render import Style, render
 from ramekin.text.strict_yaml import parse_document
@@ -83,6 +83,33 @@ def test_the_spans_are_the_questions_own() -> None:
     )
     assert [span.text for span in rendered.inputs] == ["Say whether it is wet: ", "fog"]
     assert found.example.inputs.endswith("0 Say whether it is wet: fog X 1 FLAN")
+
+
+class TestFields:
+    """`Style.mark_fields`: the question's own words in the whole prompt."""
+
+    @staticmethod
+    def words(found) -> list[str]:
+        return [found.inputs[start:end] for start, end in found.fields]
+
+    @pytest.mark.parametrize("thought", ["none", "trigger", "rationale"])
+    def test_between_exemplars_and_trigger(self, thought: str) -> None:
+        for form in (FLAN_2021, FLAN_2022):
+            how = {"exemplars": SHOTS, "thought": thought, "form": form}
+            found = asked("order", **how, style=Style(mark_fields=True)).example
+            assert self.words(found) == ["fog"] and found.fields[0][0] == found.inputs.rindex("fog")
+            assert found._replace(fields=()) == asked("order", **how).example
+
+    def test_without_an_instruction(self) -> None:
+        for ablation in ("no_template", "dataset_name"):
+            found = asked(ablation=ablation, exemplars=SHOTS, style=Style(mark_fields=True)).example
+            assert self.words(found) == ["fog"]
+            assert found._replace(fields=()) == asked(ablation=ablation, exemplars=SHOTS).example
+        turned = asked("write", ablation="no_template", style=Style(mark_fields=True)).example
+        assert (turned.inputs, turned.fields) == ("no", ())
+
+    def test_of_an_inverted_prompt_nothing_is_known(self) -> None:
+        assert asked(inverted=True, style=Style(mark_fields=True)).example.fields == ()
 
 
 class TestThought:

@@ -22,8 +22,16 @@ def bare_inputs(rendered: Rendered) -> str:
 
     What the prompt shows twice stands once. Of a template turned around, the answer is what it is given.
     """
-    texts = [span.text.strip() for span in rendered.inputs if span.kind in ("field", "answer")]
-    return "\n".join(dict.fromkeys(text for text in texts if text))
+    return "\n".join(_shown_once(rendered))
+
+
+def _shown_once(rendered: Rendered) -> dict[str, bool]:
+    """The record's own texts, each once, and whether it is a field."""
+    found: dict[str, bool] = {}
+    for span in rendered.inputs:
+        if span.kind in ("field", "answer") and (text := span.text.strip()):
+            found.setdefault(text, span.kind == "field")
+    return found
 
 
 def no_template(rendered: Rendered, example: Example) -> Example:
@@ -32,7 +40,7 @@ def no_template(rendered: Rendered, example: Example) -> Example:
     Raises:
         DataError: the prompt shows nothing of the record.
     """
-    return example._replace(inputs=_record_texts(rendered, example))
+    return _bare(rendered, example)
 
 
 def dataset_name(rendered: Rendered, example: Example, task: Task) -> Example:
@@ -43,14 +51,21 @@ def dataset_name(rendered: Rendered, example: Example, task: Task) -> Example:
     """
     kind = task.cluster.replace("_", " ")
     head = f"[{kind}: {task.name}]" if kind else f"[{task.name}]"
-    return example._replace(inputs=f"{head} {_record_texts(rendered, example)}")
+    return _bare(rendered, example, f"{head} ")
 
 
-def _record_texts(rendered: Rendered, example: Example) -> str:
-    texts = bare_inputs(rendered)
+def _bare(rendered: Rendered, example: Example, head: str = "") -> Example:
+    texts = _shown_once(rendered)
     if not texts:
         raise DataError("the prompt shows nothing of the record", where=example.provenance.id)
-    return texts
+    fields = []
+    start = len(head)
+    for text, is_field in texts.items():
+        if is_field:
+            fields.append((start, start + len(text)))
+        start += len(text) + 1  # and the line break
+    marked = tuple(fields) if example.fields else ()
+    return example._replace(inputs=head + "\n".join(texts), fields=marked)
 
 
 def template_subset(task: Task, count: int, *, seed: int = 0) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ __all__ = [
     "ShotForm",
     "exemplar_rows",
     "few_shot",
+    "moved",
 ]
 
 ShotForm: TypeAlias = Literal["flan_2022", "flan_2021", "qa"]
@@ -78,7 +79,7 @@ def few_shot(
     """Put exemplars before a question.
 
     Args:
-        question: what is asked; all but its inputs stays.
+        question: what is asked; all but its inputs, and where its fields are in them, stays.
         exemplars: in the order in which they are to stand.
         form: how they are joined.
         instruction: what stands before all of them.
@@ -107,7 +108,19 @@ def few_shot(
     before = head + "".join(shown[:used])
     # Flan 2022 leaves the delimiter's line breaks at the end, but has none in a prompt without exemplars.
     inputs = before + asked if before else asked.strip()
-    return FewShot(question._replace(inputs=inputs), used, len(shown) - used)
+    start = len(before) if before else len(asked.lstrip()) - len(asked)
+    fields = moved(question.fields, start + len(form.inputs_prefix), len(inputs))
+    return FewShot(question._replace(inputs=inputs, fields=fields), used, len(shown) - used)
+
+
+def moved(fields: Sequence[tuple[int, int]], by: int, end: int) -> tuple[tuple[int, int], ...]:
+    """An example's `fields` where its inputs stand further on in a text of `end` characters.
+
+    >>> moved([(0, 4), (6, 9)], 10, 18)
+    ((10, 14), (16, 18))
+    """
+    places = [(max(0, start + by), min(end, stop + by)) for start, stop in fields]
+    return tuple((start, stop) for start, stop in places if start < stop)
 
 
 def _row(example: Example) -> tuple[str, str, int]:
