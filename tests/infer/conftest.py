@@ -40,3 +40,33 @@ def prompts():
         return [[*(rng.randrange(3, VOCAB) for _ in range(length)), 1] for length in lengths]
 
     return make
+
+
+class ToyDecoder:
+    """A language in place of a model: the logits after what a row has been fed, as a function of it."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, num_inputs, language):
+        self.num_inputs, self._language = num_inputs, language
+        self.fed = [(place, ()) for place in range(num_inputs)]
+        self.rows_of_steps, self.rows_of_heads = [], []
+
+    def advance(self, tokens):
+        assert len(tokens) == len(self.fed)
+        self.fed = [(place, (*fed, t)) for (place, fed), t in zip(self.fed, tokens.tolist(), strict=True)]
+        self.rows_of_steps.append(len(self.fed))
+        return torch.arange(len(self.fed))[:, None]
+
+    def logits(self, hidden):
+        self.rows_of_heads.append(len(hidden))
+        return torch.tensor([self._language(*self.fed[row]) for row in hidden[:, 0].tolist()])
+
+    def keep(self, rows):
+        self.fed = [self.fed[row] for row in rows.tolist()]
+
+
+@pytest.fixture
+def toy_decoder():
+    """`toy_decoder(3, lambda place, fed: [...])`: the logits of what follows `fed`, start token included."""
+    return ToyDecoder

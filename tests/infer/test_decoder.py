@@ -55,6 +55,33 @@ def test_the_rows_that_are_kept_go_on_as_before():
 
 
 @torch.inference_mode()
+def test_rows_part_and_change_places():
+    """A row goes on as two, and rows as numerous as before change places, as beams do."""
+    model = tiny()
+    written = torch.tensor([[0, 11, 12, 13], [0, 11, 22, 23], [0, 31, 32, 33], [0, 31, 32, 43]])
+    ids, mask = collate_inputs([INPUTS[0], INPUTS[0], INPUTS[2], INPUTS[2]])
+    expected = model(input_ids=ids, attention_mask=mask, decoder_input_ids=written, use_cache=False).logits
+    decoder = Decoder(model, *collate_inputs([INPUTS[0], INPUTS[2]]), max_new_tokens=4)
+    bytes_of_two = decoder.cache_bytes
+    assert (
+        bytes_of_two == 2 * 3 * 2 * 2 * 4 * 8 * 4
+    )  # keys and values: 3 layers, 2 rows, 2 heads, 4 tokens of 8
+    plan = [([0, 2], [0, 1]), ([0, 2], [0, 0, 1]), ([0, 1, 2], [2, 0, 1]), ([2, 0, 1], [0, 2, 0, 1])]
+    held = [0, 2]
+    for t, (fed, moves) in enumerate(plan):
+        logits = decoder.step(written[fed, t])
+        torch.testing.assert_close(logits, expected[fed, t], atol=1e-5, rtol=1e-5)
+        decoder.keep(torch.tensor(moves))
+        held = [fed[move] for move in moves]
+    assert held == [2, 1, 2, 0]
+    assert decoder.cache_bytes == 2 * bytes_of_two
+    assert (
+        decoder.cross_bytes
+        == Decoder(model, *collate_inputs([INPUTS[0], INPUTS[2]]), max_new_tokens=1).cross_bytes
+    )
+
+
+@torch.inference_mode()
 def test_padding_on_the_left_reads_the_same():
     """Positions are relative and pads are masked: trap 7 of the fact sheet."""
     model = tiny()

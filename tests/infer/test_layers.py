@@ -52,6 +52,31 @@ def test_a_teacher_forced_pass_equals_transformers(kind, tied):
 
 
 @torch.inference_mode()
+def test_several_rows_of_an_input_read_one_copy():
+    """In any order and number, and what is left is stored alone when others go."""
+    model = tiny()
+    layers = DecoderLayers(model, *collate_inputs(INPUTS))
+    one_each = layers.cross_bytes
+    assert (
+        one_each == 2 * 3 * 3 * 2 * 5 * 8 * 4
+    )  # keys and values: 3 layers, 3 inputs, 2 heads of 8, 5 tokens
+    owners = [2, 0, 1, 2, 2, 0]
+    layers.keep(torch.tensor(owners))
+    assert layers.cross_bytes == one_each
+    targets = torch.tensor([[0, 11 + row, 12, 40 - row] for row in range(6)])
+    for rows in ([0, 1, 2, 3, 4, 5], [3, 0, 4, 2], [1, 1, 2]):
+        owners, targets = [owners[row] for row in rows], targets[rows]
+        layers.keep(torch.tensor(rows))
+        assert layers.cross_bytes == one_each * len(set(owners)) // 3
+        ids, mask = collate_inputs([INPUTS[owner] for owner in owners])
+        expected = model(
+            input_ids=ids, attention_mask=mask, decoder_input_ids=targets, use_cache=False
+        ).logits
+        logits = layers.logits(layers.forward(targets, causal(layers, 4)))
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
 @pytest.mark.parametrize("kind", ["t5", "umt5"])
 def test_the_biases_are_those_of_each_distance(kind):
     """Farther than the buckets reach too, and each layer's own where it has its own."""

@@ -1,1 +1,1 @@
-"""Text out of models: greedy decoding with a cache, batches of like length."""
+"""Text out of models: decoding with a cache (greedy, sampling, beams), batches of like length."""

@@ -1,8 +1,9 @@
-"""Greedy decoding of many inputs: each distinct input once, in length-sorted batches with true masks.
+"""Decoding of many inputs: each distinct input is encoded once, in length-sorted batches with true masks.
 
-The tokens are those of transformers' `generate(do_sample=False, num_beams=1, max_new_tokens=N)`. Which
-inputs share a batch does not change them (near-ties of two logits aside, where rounding decides). Knows
-nothing of texts, tasks or answers.
+Greedy tokens are those of transformers' `generate(do_sample=False, num_beams=1, max_new_tokens=N)`, those of
+beam search of `num_beams=k, early_stopping=False`; samples have the distribution of `do_sample=True` with no
+filter that was not asked for. Which inputs share a batch does not change an output (near-ties of two logits,
+and draws within rounding of the border of two tokens, aside). Knows nothing of texts, tasks or answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +13,32 @@ from typing import TYPE_CHECKING, TypeAlias, final
 import torch
 from torch import Tensor
 
-from ramekin.errors import UsageError
+from ramekin.errors import DataError, UsageError
+from ramekin.infer.beams import search_beams
 from ramekin.infer.decoder import Decoder
+from ramekin.infer.decoding import GREEDY, Decoding
 from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, require_finite, start_token
+from ramekin.infer.sampling import drawing
+from ramekin.infer.write import Sample, write
 from ramekin.tensors.collate import collate_inputs
 from ramekin.tensors.plan import batches_by_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Finished", "OnBatch", "generate", "ignored_settings"]
+__all__ = [
+    "Decoded",
+    "Finished",
+    "OnBatch",
+    "OnDecoded",
+    "Outputs",
+    "decode",
+    "generate",
+    "ignored_settings",
+]
 
-_SHRINK_BELOW = 0.75
+Outputs: TypeAlias = tuple[tuple[int, ...], ...]
+"""The new tokens of each output of an input."""
 
 
 @final
@@ -37,8 +52,95 @@ class Finished:
     """The new tokens of each."""
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """As `Finished`, with all outputs of each input."""
+
+    indices: tuple[int, ...]
+    """Positions in `inputs` that the batch answers, repeats of an input included."""
+    outputs: tuple[Outputs, ...]
+    """Those of each."""
+
+
 OnBatch: TypeAlias = Callable[[Finished], None]
 """Told of every batch as it is finished."""
+
+OnDecoded: TypeAlias = Callable[[Decoded], None]
+"""Told of every batch of `decode` as it is finished."""
+
+
+def decode(
+    model: "PreTrainedModel",
+    inputs: Sequence[Sequence[int]],
+    *,
+    decoding: Decoding = GREEDY,
+    max_new_tokens: int,
+    batch_tokens: int,
+    pad_id: int = 0,
+    eos_id: int = 1,
+    known: Mapping[int, Sequence[Sequence[int]]] | None = None,
+    on_batch: OnDecoded | None = None,
+) -> list[Outputs]:
+    """Decode greedily, by sampling or by beam search.
+
+    The model is put into evaluation mode and back. Batches depend on `inputs`, `batch_tokens` and how many
+    rows an input takes, so a run that continues from `known` answers computes the missing ones in the very
+    batches, and thus with the very rounding, of a run without interruption. Equal inputs are one: they get
+    the same samples.
+
+    Args:
+        model: an encoder-decoder in fp32 or bf16.
+        inputs: token ids of each input, with its `</s>` where the model expects one; any length.
+        decoding: how tokens are chosen. The checkpoint's own generation settings are not read.
+        max_new_tokens: at most so many tokens are written, `</s>` among them.
+        batch_tokens: padded tokens in a batch. An input costs its own tokens, once, and `max_new_tokens` for
+            each of its samples or beams; one that alone exceeds it gets a batch of its own. It bounds memory:
+            a token of either kind takes `2 * layers * heads * d_kv` numbers of the caches. Beside them, at
+            most 256 rows have logits at one time.
+        pad_id: of the padding.
+        eos_id: the token that ends an output.
+        known: answers that are there already, by position in `inputs`; a batch whose every answer is known
+            is not computed.
+        on_batch: called after each batch that was computed.
+
+    Returns:
+        For each input, in the order of `inputs`, its outputs: `num_samples` of them, else one. An output is
+        the new tokens without the start token, up to and with `eos_id` if it was written.
+
+    Raises:
+        DataError: an input is empty, or a known answer has another number of outputs.
+        UsageError: `max_new_tokens` or `batch_tokens` is below 1, or beams are too many for the vocabulary.
+        WeightsError: the logits are not finite, the weights are fp16, or there is no start token.
+    """
+    _check_request(inputs, max_new_tokens, known or {}, decoding)
+    start_id = start_token(model)
+    refuse_fp16(model)
+    _check_beams(model, decoding)
+    distinct = _positions_by_input(inputs)
+    rows = list(distinct)
+    costs = [len(row) + decoding.num_rows * max_new_tokens for row in rows]
+    answers: dict[int, Outputs] = {i: tuple(map(tuple, own)) for i, own in (known or {}).items()}
+    with in_evaluation_mode(model):
+        for batch in batches_by_length(costs, max_tokens=batch_tokens):
+            batch_rows = [rows[position] for position in batch]
+            if all(index in answers for row in batch_rows for index in distinct[row]):
+                continue
+            outputs = _decode_batch(
+                model,
+                batch_rows,
+                decoding,
+                max_new_tokens=max_new_tokens,
+                start_id=start_id,
+                pad_id=pad_id,
+                eos_id=eos_id,
+            )
+            decoded = _spread(batch_rows, outputs, distinct)
+            for index, own in zip(decoded.indices, decoded.outputs, strict=True):
+                answers.setdefault(index, own)
+            if on_batch is not None:
+                on_batch(decoded)
+    return [answers[index] for index in range(len(inputs))]
 
 
 def generate(
@@ -52,23 +154,16 @@ def generate(
     known: Mapping[int, Sequence[int]] | None = None,
     on_batch: OnBatch | None = None,
 ) -> list[list[int]]:
-    """Decode greedily.
-
-    The model is put into evaluation mode and back. Batches depend on `inputs` and `batch_tokens` alone, so
-    a run that continues from `known` answers computes the missing ones in the very batches, and thus with
-    the very rounding, of a run without interruption.
+    """Decode greedily: `decode` with one output an input.
 
     Args:
-        model: an encoder-decoder in fp32 or bf16.
-        inputs: token ids of each input, with its `</s>` where the model expects one; any length.
-        max_new_tokens: at most so many tokens are written, `</s>` among them.
-        batch_tokens: padded tokens in a batch, inputs and `max_new_tokens` together; an input that alone
-            exceeds it gets a batch of its own. It bounds memory: the cross-attention cache holds
-            `2 * layers * heads * d_kv` numbers an input token.
+        model: as in `decode`, and so are all others.
+        inputs: token ids of each input.
+        max_new_tokens: at most so many tokens are written.
+        batch_tokens: padded tokens in a batch, inputs and `max_new_tokens` together.
         pad_id: of the padding.
         eos_id: the token that ends a row.
-        known: answers that are there already, by position in `inputs`; a batch whose every answer is known
-            is not computed.
+        known: answers that are there already, by position in `inputs`.
         on_batch: called after each batch that was computed.
 
     Returns:
@@ -80,27 +175,22 @@ def generate(
         UsageError: `max_new_tokens` or `batch_tokens` is below 1.
         WeightsError: the logits are not finite, the weights are fp16, or there is no start token.
     """
-    _check_request(inputs, max_new_tokens)
-    start_id = start_token(model)
-    refuse_fp16(model)
-    distinct = _positions_by_input(inputs)
-    rows = list(distinct)
-    plan = batches_by_length([len(row) + max_new_tokens for row in rows], max_tokens=batch_tokens)
-    answers: dict[int, list[int]] = {index: list(ids) for index, ids in (known or {}).items()}
-    with in_evaluation_mode(model):
-        for batch in plan:
-            batch_rows = [rows[position] for position in batch]
-            if all(index in answers for row in batch_rows for index in distinct[row]):
-                continue
-            outputs = _decode_batch(
-                model, batch_rows, max_new_tokens, start_id=start_id, pad_id=pad_id, eos_id=eos_id
-            )
-            finished = _spread(batch_rows, outputs, distinct)
-            for index, output in zip(finished.indices, finished.outputs, strict=True):
-                answers.setdefault(index, list(output))
-            if on_batch is not None:
-                on_batch(finished)
-    return [answers[index] for index in range(len(inputs))]
+
+    def tell(decoded: Decoded) -> None:
+        if on_batch is not None:
+            on_batch(Finished(decoded.indices, tuple(own[0] for own in decoded.outputs)))
+
+    decoded = decode(
+        model,
+        inputs,
+        max_new_tokens=max_new_tokens,
+        batch_tokens=batch_tokens,
+        pad_id=pad_id,
+        eos_id=eos_id,
+        known={index: (ids,) for index, ids in (known or {}).items()},
+        on_batch=tell,
+    )
+    return [list(own[0]) for own in decoded]
 
 
 def ignored_settings(model: "PreTrainedModel") -> dict[str, object]:
@@ -135,36 +225,33 @@ _CHANGES_GREEDY = {
 def _decode_batch(
     model: "PreTrainedModel",
     rows: Sequence[Sequence[int]],
-    max_new_tokens: int,
+    decoding: Decoding,
     *,
+    max_new_tokens: int,
     start_id: int,
     pad_id: int,
     eos_id: int,
-) -> list[list[int]]:
-    """Decode one batch; finished rows leave it as soon as a quarter of it is finished."""
+) -> list[Outputs]:
+    """Decode one batch: the outputs of each input."""
     input_ids, mask = collate_inputs(rows, pad_id=pad_id)
     device = model.device
     decoder = Decoder(model, input_ids.to(device), mask.to(device), max_new_tokens=max_new_tokens)
-    outputs: list[list[int]] = [[] for _ in rows]
-    slots = list(range(len(rows)))
-    tokens = torch.full((len(rows),), start_id, device=device)
-    for _ in range(max_new_tokens):
-        tokens = _best(decoder.step(tokens))
-        for slot, token in zip(slots, tokens.tolist(), strict=True):
-            if not _is_finished(outputs[slot], eos_id):
-                outputs[slot].append(token)
-        going = [place for place, slot in enumerate(slots) if not _is_finished(outputs[slot], eos_id)]
-        if not going:
-            break
-        if len(going) <= _SHRINK_BELOW * len(slots):
-            places = torch.tensor(going, device=device)
-            decoder.keep(places)
-            tokens, slots = tokens[places], [slots[place] for place in going]
-    return outputs
+    if decoding.num_beams > 1:
+        return search_beams(
+            decoder, decoding, max_new_tokens=max_new_tokens, start_id=start_id, eos_id=eos_id
+        )
+    return write(
+        decoder,
+        drawing(rows, decoding) if decoding.is_random else _most_probable,
+        num_samples=decoding.num_samples,
+        max_new_tokens=max_new_tokens,
+        start_id=start_id,
+        eos_id=eos_id,
+    )
 
 
-def _is_finished(output: Sequence[int], eos_id: int) -> bool:
-    return bool(output) and output[-1] == eos_id
+def _most_probable(logits: Tensor, samples: Sequence[Sequence[Sample]], position: int) -> list[list[int]]:
+    return [[token] * len(own) for token, own in zip(_best(logits).tolist(), samples, strict=True)]
 
 
 def _best(logits: Tensor) -> Tensor:
@@ -176,16 +263,12 @@ def _best(logits: Tensor) -> Tensor:
 
 def _spread(
     batch_rows: Sequence[tuple[int, ...]],
-    outputs: Sequence[Sequence[int]],
+    outputs: Sequence[Outputs],
     distinct: Mapping[tuple[int, ...], Sequence[int]],
-) -> Finished:
+) -> Decoded:
     """Give each answer to every position that asked the same."""
-    pairs = [
-        (index, tuple(output))
-        for row, output in zip(batch_rows, outputs, strict=True)
-        for index in distinct[row]
-    ]
-    return Finished(tuple(index for index, _ in pairs), tuple(output for _, output in pairs))
+    pairs = [(index, own) for row, own in zip(batch_rows, outputs, strict=True) for index in distinct[row]]
+    return Decoded(tuple(index for index, _ in pairs), tuple(own for _, own in pairs))
 
 
 def _positions_by_input(inputs: Sequence[Sequence[int]]) -> dict[tuple[int, ...], list[int]]:
@@ -195,9 +278,34 @@ def _positions_by_input(inputs: Sequence[Sequence[int]]) -> dict[tuple[int, ...]
     return positions
 
 
-def _check_request(inputs: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+def _check_request(
+    inputs: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    known: Mapping[int, Sequence[Sequence[int]]],
+    decoding: Decoding,
+) -> None:
     if max_new_tokens < 1:
         raise UsageError(
             "nothing can be written", where="max_new_tokens", expected=">= 1", got=str(max_new_tokens)
         )
     check_inputs(inputs)
+    for index, own in known.items():
+        if len(own) != decoding.num_samples:
+            raise DataError(
+                "a known answer has another number of outputs than is asked for",
+                where=f"input {index}",
+                expected=str(decoding.num_samples),
+                got=str(len(own)),
+                fix="pass the answers of the same settings, or none",
+            )
+
+
+def _check_beams(model: "PreTrainedModel", decoding: Decoding) -> None:
+    most = model.config.vocab_size // 2
+    if 1 < decoding.num_beams > most:
+        raise UsageError(
+            "there are more beams than the vocabulary has continuations for",
+            where="num_beams",
+            expected=f"at most {most}, half the vocabulary",
+            got=str(decoding.num_beams),
+        )

@@ -2,8 +2,9 @@
 
 It runs the layers of a T5, mT5 or UMT5 model itself: the encoder once, cross-attention's keys and values
 once, position biases once, since at small sizes most of transformers' time goes into making those anew at
-every call. It calls the model's own modules, so adapters in them keep working. How the decoder's tokens see
-each other is the caller's: a step of decoding looks into a cache, a tree of options at its ancestors.
+every call. It calls the model's own modules, so adapters in them keep working. Rows of one input, such as its
+samples, read one copy of its cross-attention's keys and values. How the decoder's tokens see each other is
+the caller's: a step of decoding looks into a cache, a tree of options at its ancestors.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from ramekin.errors import WeightsError
+from ramekin.infer.fold import fold_of
 from ramekin.weights.config import SUPPORTED
 from ramekin.weights.seq2seq import tie_state
 from ramekin.weights.soft_prompt import covering
@@ -53,6 +55,14 @@ class DecoderLayers:
         self._blocks = [tuple(block.layer) for block in seq2seq.decoder.block]
         cross = [layers[1].EncDecAttention for layers in self._blocks]
         self._cross = [(self._split(a.k(hidden)), self._split(a.v(hidden))) for a in cross]
+        self._owners = list(range(len(input_ids)))
+        self._fold = fold_of(self._owners, device=hidden.device)
+
+    @property
+    def cross_bytes(self) -> int:
+        """The memory that the stored keys and values of cross-attention take, however many rows read them."""
+        storages = [each.untyped_storage() for pair in self._cross for each in pair]
+        return sum({each.data_ptr(): each.nbytes() for each in storages}.values())
 
     def forward(self, tokens: Tensor, attend: SelfAttend) -> Tensor:
         """Run the decoder: tokens (rows, length) -> what its head reads (rows, length, d_model)."""
@@ -72,9 +82,22 @@ class DecoderLayers:
         return logits
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the rows only: rows (kept,), their places in the present batch."""
-        self._cross = [(keys[rows], values[rows]) for keys, values in self._cross]
-        self._mask = None if self._mask is None else self._mask[rows]
+        """Go on with some of the rows, or several of one: rows (kept,), their places in the present batch.
+
+        An input whose rows are all gone leaves with its keys and values; one that has more rows than before
+        is stored once, as before.
+        """
+        owners = [self._owners[row] for row in rows.tolist()]
+        inputs = list(dict.fromkeys(owners))
+        if inputs != list(range(self._fold.num_inputs)):
+            kept = torch.tensor(inputs, device=rows.device)
+            for index, (keys, values) in enumerate(self._cross):
+                self._cross[index] = keys[kept], values[kept]
+            self._mask = None if self._mask is None else self._mask[kept]
+            number = {owner: place for place, owner in enumerate(inputs)}
+            owners = [number[owner] for owner in owners]
+        if owners != self._owners:
+            self._owners, self._fold = owners, fold_of(owners, device=rows.device)
 
     def distance_biases(self, length: int) -> list[Tensor]:
         """Self-attention's biases by how far back a token lies: (heads, length) a layer, farthest first.
@@ -99,9 +122,9 @@ class DecoderLayers:
 
     def _cross_attention(self, index: int, layer: Any, hidden: Tensor) -> Tensor:
         attention, (keys, values) = layer.EncDecAttention, self._cross[index]
-        queries = self._split(attention.q(layer.layer_norm(hidden)))
+        queries = self._fold.fold(self._split(attention.q(layer.layer_norm(hidden))))
         mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=self._mask, scale=1.0)
-        return hidden + attention.o(self._join(mixed))  # type: ignore[no-any-return]
+        return hidden + attention.o(self._join(self._fold.unfold(mixed)))  # type: ignore[no-any-return]
 
     def _split(self, x: Tensor) -> Tensor:
         """(rows, length, heads * width) -> (rows, heads, length, width)."""

@@ -1,0 +1,197 @@
+"""Draws follow the model's distribution under exactly the filters asked for, each by its own number."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from ramekin.errors import WeightsError
+from ramekin.infer.decoding import Decoding
+from ramekin.infer.sampling import draw, drawing, sample_key, token_weights, uniform
+from ramekin.infer.write import Sample
+
+
+def random_logits(rows, vocab, *, seed=0, spread=3.0):
+    return torch.randn(rows, vocab, generator=torch.Generator().manual_seed(seed)) * spread
+
+
+def shares(logits, **settings):
+    """The probabilities that the weights stand for, float64."""
+    weights = token_weights(logits, Decoding(**{"sampling_temperature": 1.0, **settings})).double()
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+def tokens_of(logits, count, decoding, *, inputs=((5, 1),), position=0):
+    """`count` samples of each row, one row an input."""
+    samples = [[Sample(place, number) for number in range(count)] for place in range(len(inputs))]
+    return drawing(inputs, decoding)(logits, samples, position)
+
+
+def chi_square_p(tokens, expected):
+    """The p-value of the counts of tokens against their probabilities; rare tokens are pooled."""
+    counts = torch.bincount(torch.tensor(tokens), minlength=len(expected)).double()
+    wanted = expected * len(tokens)
+    assert counts[wanted == 0].sum() == 0, "a token was drawn that cannot be"
+    rare = wanted < 8
+    pooled = [*counts[~rare].tolist(), counts[rare].sum().item()]
+    wanted = [*wanted[~rare].tolist(), wanted[rare].sum().item()]
+    if wanted[-1] < 8:
+        pooled, wanted = [*pooled[:-2], sum(pooled[-2:])], [*wanted[:-2], sum(wanted[-2:])]
+    return chisquare(pooled, wanted).pvalue
+
+
+class TestUniform:
+    def test_it_is_uniform_over_samples_positions_and_inputs(self):
+        by_sample = [uniform(sample_key(0, [7]), j, 0) for j in range(4000)]
+        by_position = [uniform(sample_key(0, [7]), 0, t) for t in range(4000)]
+        by_input = [uniform(sample_key(0, [n, n + 1]), 0, 0) for n in range(4000)]
+        by_seed = [uniform(sample_key(n, [7]), 0, 0) for n in range(4000)]
+        for numbers in (by_sample, by_position, by_input, by_seed):
+            assert all(0 <= u < 1 for u in numbers)
+            counts = torch.histc(torch.tensor(numbers), bins=20, min=0, max=1)
+            assert chisquare(counts.tolist()).pvalue > 1e-3
+        correlation = torch.corrcoef(torch.tensor([by_sample, by_position, by_input, by_seed]))
+        assert float((correlation - torch.eye(4)).abs().max()) < 0.06
+
+    def test_everything_asked_decides(self):
+        numbers = {
+            uniform(sample_key(seed, ids), sample, position)
+            for seed in (0, 1)
+            for ids in ([1, 2], [12], [2, 1], [1, 2, 0])
+            for sample in range(5)
+            for position in range(5)
+        }
+        assert len(numbers) == 2 * 4 * 25
+
+    def test_the_numbers_stay_those_they_were(self):
+        """Samples of another version of ramekin are these samples: pinned."""
+        assert uniform(sample_key(0, [5, 1]), 0, 0) == 0.1773558090326668
+        assert uniform(sample_key(3, [32000, 17, 1]), 39, 255) == 0.4432543536211133
+
+    def test_the_largest_number_draws_a_token(self):
+        largest = torch.tensor([[0.0, 1 - 2.0**-52]], dtype=torch.float64)
+        for seed in range(200):
+            weights = random_logits(1, 7, seed=seed).exp()
+            weights[0, 0] = weights[0, 6] = 0.0
+            assert draw(weights, largest).tolist() == [[1, 5]]
+
+
+class TestWeights:
+    def test_temperature_by_hand(self):
+        """Odds of 1 : 2 : 4 become, squared, 1 : 4 : 16, and, rooted, 1 : √2 : 2."""
+        logits = torch.tensor([[0.0, math.log(2), math.log(4)]])
+        for temperature, odds in ((1.0, (1, 2, 4)), (0.5, (1, 4, 16)), (2.0, (1, 2**0.5, 2))):
+            expected = [odd / sum(odds) for odd in odds]
+            assert shares(logits, sampling_temperature=temperature)[0].tolist() == pytest.approx(
+                expected, rel=1e-6
+            )
+
+    def test_filters_by_hand_and_in_their_order(self):
+        """Shares 8 : 6 : 4 : 2 of 20; of the first two, 8 of 14 is more than half, of all it is not."""
+        logits = torch.tensor([[4.0, 8.0, 2.0, 6.0]]).log()
+        assert shares(logits, top_k=2)[0].tolist() == pytest.approx([0, 8 / 14, 0, 6 / 14], rel=1e-6)
+        assert shares(logits, top_p=0.5)[0].tolist() == pytest.approx([0, 8 / 14, 0, 6 / 14], rel=1e-6)
+        assert shares(logits, top_k=2, top_p=0.5)[0].tolist() == [0, 1, 0, 0]
+        cold = shares(logits, sampling_temperature=0.5, top_p=0.5)  # 64 of 120 is more than half
+        assert cold[0].tolist() == [0, 1, 0, 0]
+        assert shares(logits, top_p=1e-9)[0].tolist() == [0, 1, 0, 0]
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        seed=st.integers(0, 10**6),
+        temperature=st.floats(0.05, 5.0),
+        top_k=st.sampled_from([0, 1, 2, 7, 90, 500]),
+        top_p=st.sampled_from([0.05, 0.3, 0.9, 0.99, 1.0]),
+        vocab=st.sampled_from([3, 90, 1200]),
+    )
+    def test_the_distribution_is_that_of_transformers_filters(self, seed, temperature, top_k, top_p, vocab):
+        from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+        logits = random_logits(3, vocab, seed=seed)
+        expected = TemperatureLogitsWarper(temperature)(None, logits)
+        if top_k:
+            expected = TopKLogitsWarper(top_k)(None, expected)
+        if top_p < 1:
+            expected = TopPLogitsWarper(top_p)(None, expected)
+        expected = torch.softmax(expected.double(), dim=-1)
+        found = shares(logits, sampling_temperature=temperature, top_k=top_k, top_p=top_p)
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+    def test_top_p_reaches_beyond_what_is_sorted_first(self):
+        """Of 3000 almost equal tokens, the most probable 2700 or so hold nine tenths."""
+        logits = random_logits(2, 3000, spread=0.01)
+        found = shares(logits, top_p=0.9)
+        for row, probability in zip(found, torch.softmax(logits.double(), dim=-1), strict=True):
+            order = probability.argsort(descending=True)
+            count = int((row > 0).sum())
+            assert (row[order[:count]] > 0).all()
+            assert probability[order[: count - 1]].sum() < 0.9 <= probability[order[:count]].sum() + 1e-7
+
+    def test_among_equals_top_k_keeps_all_and_top_p_the_smaller_ids(self):
+        logits = torch.tensor([[1.0, 5.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+        assert (shares(logits, top_k=2) > 0).tolist() == [[True] * 4] * 2
+        assert (shares(logits, top_p=0.7) > 0).tolist() == [
+            [False, True, False, False],
+            [True, True, True, False],
+        ]
+        assert (shares(torch.zeros(1, 1000), top_p=0.2) > 0)[0].nonzero()[:, 0].tolist() == list(range(200))
+
+    def test_logits_are_left_as_they_were(self):
+        logits = random_logits(2, 9)
+        before = logits.clone()
+        token_weights(logits, Decoding(sampling_temperature=0.3, top_k=3, top_p=0.5))
+        assert torch.equal(logits, before)
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf])
+    def test_logits_that_are_no_numbers_are_refused(self, bad):
+        with pytest.raises(WeightsError, match="logits are not finite"):
+            token_weights(torch.tensor([[0.0, bad, 1.0]]), Decoding(sampling_temperature=1.0))
+
+    def test_extreme_temperatures_are_greedy_and_uniform(self):
+        logits = random_logits(1, 50, spread=100.0)
+        assert shares(logits, sampling_temperature=1e-6)[0].argmax() == logits.argmax()
+        assert shares(logits, sampling_temperature=1e-6).max() == 1
+        torch.testing.assert_close(
+            shares(logits, sampling_temperature=1e9), torch.full((1, 50), 0.02, dtype=torch.float64)
+        )
+
+
+class TestDraws:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_they_follow_softmax(self, dtype):
+        logits = random_logits(2, 300, spread=2.0).to(dtype)
+        inputs, warm = ((5, 1), (9, 9, 1)), Decoding(sampling_temperature=1.0, num_samples=20_000)
+        for row, tokens in enumerate(tokens_of(logits, 20_000, warm, inputs=inputs, position=3)):
+            assert chi_square_p(tokens, torch.softmax(logits[row].double(), dim=-1)) > 1e-3
+        wrong = torch.softmax(logits[0].double() * 1.1, dim=-1)
+        assert chi_square_p(tokens_of(logits[:1], 20_000, warm)[0], wrong) < 1e-6, "the test tells nothing"
+
+    def test_they_follow_the_filtered_distribution(self):
+        logits = random_logits(1, 200)
+        decoding = Decoding(sampling_temperature=0.8, top_k=30, top_p=0.95, seed=4)
+        expected = torch.softmax(logits[0].double() / 0.8, dim=-1)
+        order = expected.argsort(descending=True)[:30]
+        kept = expected[order] / expected[order].sum()
+        order = order[(kept.cumsum(0) - kept) < 0.95]
+        wanted = torch.zeros(200, dtype=torch.float64)
+        wanted[order] = expected[order] / expected[order].sum()
+        assert chi_square_p(tokens_of(logits, 10_000, decoding)[0], wanted) > 1e-3
+
+    def test_no_limit_is_set_that_was_not_asked_for(self):
+        """transformers would draw from 50 tokens: it adds top_k=50."""
+        for decoding in (Decoding(sampling_temperature=1.0), Decoding(sampling_temperature=1.0, top_p=1.0)):
+            assert len(set(tokens_of(torch.zeros(1, 100), 400, decoding)[0])) > 90
+
+    def test_a_draw_does_not_depend_on_what_else_is_drawn(self):
+        logits, decoding = random_logits(4, 90), Decoding(sampling_temperature=1.0, seed=2)
+        inputs = [[7, 1], [8, 1], [9, 9, 1], [7, 7, 1]]
+        whole = tokens_of(logits, 6, decoding, inputs=inputs, position=5)
+        backwards = tokens_of(logits.flip(0), 6, decoding, inputs=inputs[::-1], position=5)
+        assert backwards[::-1] == whole
+        choose = drawing(inputs, decoding)
+        few = choose(logits[[2, 0, 2]], [[Sample(2, 5)], [], [Sample(2, 1), Sample(2, 0)]], 5)
+        assert few == [[whole[2][5]], [], [whole[2][1], whole[2][0]]]
+        assert choose(logits[:2], [[], []], 5) == [[], []]
