@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ramekin.report.terminal import print_table, to_terminal
+from ramekin.report.terminal import print_table, table_text, to_terminal
 from ramekin.report.values import (
     AVERAGE,
     Cell,
@@ -139,6 +139,15 @@ def test_training_and_validation_loss_stand_side_by_side(report):
     text = printed(report, width=80)
     assert re.search(r"Training Loss +Epoch +Step +Validation Loss", text)
     assert re.search(r"No log +0\.99 +46 +34\.6109\s+29\.7732 +1\.99 +92 +16\.5236", text)
+
+
+def test_a_table_as_text_is_what_is_printed_without_trailing_space(table, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = table_text(table).splitlines()
+    assert lines == [line.rstrip() for line in printed(table, width=100).strip("\n").splitlines()]
+    assert lines[0] == "Merging methods" and "±" in "".join(lines) and "\x1b" not in "".join(lines)
+    assert max(map(len, table_text(table, width=50).splitlines())) <= 50
 
 
 def test_losses_have_a_small_curve(report):

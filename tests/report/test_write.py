@@ -4,8 +4,12 @@ from dataclasses import replace
 import pytest
 
 from ramekin.errors import ResourceError
+from ramekin.report.csv_table import table_csv
 from ramekin.report.document import from_json
+from ramekin.report.latex import table_latex
+from ramekin.report.markdown import table_markdown
 from ramekin.report.pages import to_html
+from ramekin.report.terminal import table_text
 from ramekin.report.values import Report, RunFacts, Sweep
 from ramekin.report.write import write_report
 
@@ -18,6 +22,14 @@ def test_all_forms_are_written_and_agree(report, tmp_path):
         "report.html",
         "report.json",
         "report.md",
+        "tables/1-merging-methods.csv",
+        "tables/1-merging-methods.md",
+        "tables/1-merging-methods.tex",
+        "tables/1-merging-methods.txt",
+        "tables/sweep-1-along.csv",
+        "tables/sweep-1-along.md",
+        "tables/sweep-1-along.tex",
+        "tables/sweep-1-along.txt",
     ]
     assert written[0].read_text("utf-8") == to_html(report)
     assert from_json(json.loads((tmp_path / "run/report.json").read_text("utf-8"))) == report
@@ -46,7 +58,29 @@ def test_a_command_with_bytes_that_are_no_text_is_still_written_whole(tmp_path):
 
 def test_a_sweep_without_points_has_no_plot(report, tmp_path):
     written = write_report(replace(report, sweeps=(Sweep("S", (), ()),)), tmp_path)
-    assert len(written) == 3
+    assert not (tmp_path / "plots").exists()
+    assert sum(path.parent == tmp_path for path in written) == 3
+
+
+def test_each_score_table_stands_by_itself_in_four_forms(report, table, tmp_path):
+    write_report(report, tmp_path)
+    folder = tmp_path / "tables"
+    forms = {
+        ".tex": table_latex(table, label="tab:1-merging-methods"),
+        ".csv": table_csv(table),
+        ".md": table_markdown(table) + "\n",
+        ".txt": table_text(table),
+    }
+    for ending, text in forms.items():
+        assert (folder / f"1-merging-methods{ending}").read_text("utf-8") == text
+    assert "Pre-trained" in (folder / "sweep-1-along.txt").read_text("utf-8")
+
+
+def test_tables_of_one_title_do_not_overwrite_each_other(table, tmp_path):
+    blank = replace(table, title="λ")
+    write_report(Report("T", tables=(table, table, blank)), tmp_path)
+    names = sorted(path.name for path in (tmp_path / "tables").glob("*.csv"))
+    assert names == ["1-merging-methods.csv", "2-merging-methods.csv", "3-table.csv"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_fix(report, tmp_path):

@@ -15,6 +15,7 @@ from ramekin.report.values import (
     Cell,
     LossTable,
     Reference,
+    Report,
     ScoreTable,
     Series,
     Sweep,
@@ -30,6 +31,7 @@ from ramekin.report.wording import (
     metric_text,
     percent,
     plus_minus,
+    slug,
     standing,
 )
 
@@ -39,6 +41,7 @@ __all__ = [
     "ShownRow",
     "ShownTable",
     "loss_columns",
+    "named_tables",
     "show",
     "sweep_table",
     "validation_rows",
@@ -142,6 +145,16 @@ def show(table: ScoreTable) -> ShownTable:
         footnotes=tuple(clean(note) for note in notes),
         unparsable=_unparsable(table),
     )
+
+
+def named_tables(report: Report) -> tuple[tuple[str, ScoreTable], ...]:
+    """Every score table of a report, those of sweeps last, under names for files that do not repeat."""
+    named = [(f"{i}-{slug(clean(each.title), 'table')}", each) for i, each in enumerate(report.tables, 1)]
+    sweeps = [
+        (f"sweep-{i}-{slug(clean(each.title), 'table')}", sweep_table(each))
+        for i, each in enumerate(report.sweeps, 1)
+    ]
+    return (*named, *sweeps)
 
 
 def sweep_table(sweep: Sweep) -> ScoreTable:

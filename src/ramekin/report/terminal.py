@@ -5,6 +5,7 @@ shown, and a table that is still too wide is cut into several. Where there is no
 text is written, and marks replace the styles. It knows no files.
 """
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from ramekin.report.tables import ShownCell, ShownTable, loss_columns, show, swe
 from ramekin.report.values import LossTable, Report, ScoreTable, TextTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, duration, superscript
 
-__all__ = ["print_table", "to_terminal"]
+__all__ = ["print_table", "table_text", "to_terminal"]
 
 _Layout: TypeAlias = Literal["beside", "below", "compact"]
 _GAPS: Mapping[str, int] = MappingProxyType({"beside": 2, "below": 2, "compact": 1})
@@ -97,6 +98,14 @@ def _text_tables(report: Report) -> tuple[TextTable, ...]:
         *(table for heat_map in report.heat_maps if (table := count_table(heat_map)) is not None),
         *map(reliability_table, report.reliabilities),
     )
+
+
+def table_text(table: ScoreTable, *, width: int = 100) -> str:
+    """One score table as plain text of at most `width` columns."""
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=False, color_system=None, highlight=False)
+    print_table(table, console)
+    return "\n".join(line.rstrip() for line in file.getvalue().strip("\n").split("\n")) + "\n"
 
 
 def print_table(table: ScoreTable, console: Console) -> None:

@@ -128,13 +128,15 @@ def short_hash(sha256: str | None) -> str:
     return clean(sha256 or "")[:12]
 
 
-def slug(text: str) -> str:
+def slug(text: str, empty: str = "plot") -> str:
     """A file name or identifier made of a title: lower-case ASCII letters, digits and hyphens.
+
+    `empty` stands for a title without any.
 
     >>> slug("Task arithmetic: λ from 0 to 1")
     'task-arithmetic-from-0-to-1'
     """
-    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:60].strip("-") or "plot"
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:60].strip("-") or empty
 
 
 def superscript(numbers: Sequence[int]) -> str:

@@ -1,5 +1,6 @@
-"""A report written to a folder: report.md, report.html, report.json and the plots beside them.
+"""A report written to a folder: report.md, report.html, report.json, plots and tables beside them.
 
+`tables/` has each score table by itself as LaTeX, CSV, Markdown and plain text.
 Each file is written atomically; nothing else in the folder is touched.
 """
 
@@ -9,13 +10,17 @@ from pathlib import Path
 
 from ramekin.files import write_bytes, write_text
 from ramekin.report.box_plots import box_plot_names, box_plot_png, box_plot_svg, drawn_boxes
+from ramekin.report.csv_table import table_csv
 from ramekin.report.curves import curve_names, curves_png, curves_svg
 from ramekin.report.document import to_json
 from ramekin.report.heat_maps import heat_map_names, heat_map_png, heat_map_svg
-from ramekin.report.markdown import to_markdown
+from ramekin.report.latex import table_latex
+from ramekin.report.markdown import table_markdown, to_markdown
 from ramekin.report.pages import to_html
 from ramekin.report.plots import drawable, plot_names, sweep_png, sweep_svg
 from ramekin.report.reliability import reliability_names, reliability_png, reliability_svg
+from ramekin.report.tables import named_tables
+from ramekin.report.terminal import table_text
 from ramekin.report.values import Report
 
 __all__ = ["write_report"]
@@ -29,15 +34,25 @@ def write_report(report: Report, folder: Path) -> tuple[Path, ...]:
     """
     # Text before files: what cannot be shown must not leave half a report behind.
     page, text, document = to_html(report), to_markdown(report), _json_text(report)
+    tables = list(_tables(report, folder / "tables"))
     written = []
     for name, svg, png in _pictures(report):
         written += [folder / "plots" / f"{name}.svg", folder / "plots" / f"{name}.png"]
         write_bytes(written[-2], svg)
         write_bytes(written[-1], png)
     files = [(folder / "report.html", page), (folder / "report.md", text), (folder / "report.json", document)]
-    for path, content in files:
+    for path, content in (*tables, *files):
         write_text(path, content)
-    return (*(path for path, _ in files), *written)
+    return (*(path for path, _ in (*files, *tables)), *written)
+
+
+def _tables(report: Report, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Each score table in its forms."""
+    for name, table in named_tables(report):
+        yield folder / f"{name}.tex", table_latex(table, label=f"tab:{name}")
+        yield folder / f"{name}.csv", table_csv(table)
+        yield folder / f"{name}.md", table_markdown(table) + "\n"
+        yield folder / f"{name}.txt", table_text(table)
 
 
 def _pictures(report: Report) -> Iterator[tuple[str, bytes, bytes]]:
