@@ -21,7 +21,11 @@ def test_flan_2021s_two_forms() -> None:
     assert OPTION_FORMS["dashes"].text(THREE) == "OPTIONS:\n- " + "\n- ".join(THREE)
     assert OPTION_FORMS["letters"].text(THREE) == "OPTIONS:\n(A) it's true\n(B) no\n(C) (maybe)"
     assert OPTION_FORMS["items"].text(THREE) == OPTION_FORMS["letters"].text(THREE)
-    assert [form.item_is_target for form in OPTION_FORMS.values()] == [False, False, True]
+    assert [form.item_is_target for form in OPTION_FORMS.values()] == [False, False, True, True]
+
+
+def test_mmlus_published_row() -> None:
+    assert OPTION_FORMS["row"].text(THREE) == "(A) it's true (B) no (C) (maybe)"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramekin.errors import DataError
+from ramekin.errors import DataError, UsageError
 from ramekin.text.reading import belongs, read_record
 from ramekin.text.render import render
 from ramekin.text.strict_yaml import parse_document
@@ -208,6 +208,16 @@ class TestProblems:
             ("hub: org/wet", "hbu: org/wet", "unknown key 'source.hbu': did you mean 'source.hub'"),
             ("{train: train}", "train", "'source.splits' has the wrong kind of value: 'train'"),
             ("hub: org/wet, local: wet", "world: rte, rows: 3", "'source.rows' has the wrong kind of value: 3"),
+            ("local: wet", "local: wet, exemplars: x.txt", "'source.exemplars' has the wrong kind of value: 'x.txt'"),
+            ("local: wet", "local: wet, exemplars: {file: x}", "'source.exemplars.question' is missing"),
+            ("local: wet", "local: wet, exemplars: {question: x}", "'source.exemplars' needs either 'file' or 'split'"),
+            ("local: wet", "local: wet, exemplars: {question: x, file: x, split: train, reasoning: y}", "needs either 'file' or 'split'"),
+            ("local: wet", "local: wet, exemplars: {question: x, fle: x}", "'source.exemplars.fle': did you mean 'source.exemplars.file'"),
+            ("local: wet", "local: wet, exemplars: {question: 3, file: x}", "'source.exemplars.question' must be a text, not 3"),
+            ("local: wet", "local: wet, exemplars: {question: x, file: ../x}", "must stay below the data root: ../x"),
+            ("local: wet", "local: wet, exemplars: {question: x, file: /x}", "must stay below the data root: /x"),
+            ("local: wet", "local: wet, exemplars: {question: x, split: train}", "'source.exemplars.reasoning' is missing"),
+            ("local: wet", "local: wet, exemplars: {question: x, split: tran, reasoning: y}", "is none of the splits: tran"),
         ],
     )  # fmt: skip
     def test_each_with_its_line(self, old: str, new: str, words: str) -> None:
@@ -251,6 +261,24 @@ class TestProblems:
             "'ask' has no target",
         ):
             assert part in said
+
+
+def test_published_exemplars_and_the_question_behind_them() -> None:
+    given = "local: wet, exemplars: {file: wet.txt, question: 'Wet? {{ text }}', question_mark: '> '}"
+    task = wet(WET, ("local: wet", given))
+    exemplars = task.source.exemplars
+    assert exemplars is not None
+    assert (exemplars.file, exemplars.key, exemplars.question_mark, exemplars.answer_mark) == (
+        "wet.txt",
+        "",
+        "> ",
+        "A: ",
+    )
+    (template,) = task.as_published.templates.values()
+    assert template.render({"text": "fog", "answer": "no"}) == ("Wet? fog", "no")
+    assert task.as_published is task.as_published and wet().source.exemplars is None
+    with pytest.raises(UsageError, match="no exemplars were published with the task's data set"):
+        wet().as_published
 
 
 class TestCheckTemplate:

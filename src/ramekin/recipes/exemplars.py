@@ -1,15 +1,33 @@
-"""Exemplars for few-shot prompts, drawn from a split's rows."""
+"""Exemplars for few-shot prompts: drawn from a split's rows, or published with the benchmark."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import final
 
-from ramekin.recipes.rows import TaskRows
+from ramekin.recipes.places import Places
+from ramekin.recipes.rows import TaskRows, read_rows
+from ramekin.sources.published_exemplars import published_exemplars
 from ramekin.text.example import Record
 from ramekin.text.prompting.few_shot import exemplar_rows
 from ramekin.text.prompting.prompt import Exemplar
+from ramekin.text.prompting.published import PublishedExemplars, published_rows
+from ramekin.text.task import Task
 
-__all__ = ["ExemplarPool"]
+__all__ = ["ExemplarPool", "read_published"]
+
+
+def read_published(task: Task, places: Places) -> PublishedExemplars:
+    """The exemplars that a task's benchmark was published with: a file's, or all rows of a split.
+
+    Raises:
+        UsageError: the task has none, or they are in a file and there is no data root.
+        DataError: the file or the split is not there, or cannot be used; see `published_exemplars`.
+    """
+    exemplars = task.source.exemplars
+    if exemplars is None or not exemplars.split:
+        return published_exemplars(task, places.data_root)
+    rows = read_rows(task, exemplars.split, None, places)
+    return published_rows(task, list(zip(rows.positions, rows.records.rows, strict=True)))
 
 
 @final

@@ -1,7 +1,7 @@
 """`ramekin tasks render`: records as a model would read them, with all that may stand around them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 from ramekin.catalog import Catalog
@@ -12,18 +12,14 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, places_of
 from ramekin.recipes.rows import TaskRows, read_rows, sample_of
 from ramekin.recipes.tasks_schema import AbstractRowsConfig, RenderTaskConfig
+from ramekin.sources.published_exemplars import exemplars_in_file
 from ramekin.text.example import Example
 from ramekin.text.flip import channel, flipped
 from ramekin.text.prompting.ablation import bare_inputs
-from ramekin.text.prompting.few_shot import FLAN_2022, QA, SHOT_FORMS, FewShot, few_shot
+from ramekin.text.prompting.few_shot import FLAN_2022, SHOT_FORMS, FewShot
 from ramekin.text.prompting.prompt import Exemplar, Prompting, Thought, prompt_spans
-from ramekin.text.prompting.thought import (
-    TRIGGER,
-    PublishedExemplars,
-    inverted,
-    read_exemplars,
-    without_reasoning,
-)
+from ramekin.text.prompting.published import PublishedExemplars, published_few_shot
+from ramekin.text.prompting.thought import inverted
 from ramekin.text.render import Style, render_or_skip, render_spans
 from ramekin.text.substitution import check_words
 from ramekin.text.task import Task
@@ -149,8 +145,10 @@ class _Exemplars:
         if config.exemplars is not None:
             if not config.exemplars.is_file():
                 raise UsageError("there is no file of exemplars", where=str(config.exemplars))
-            text = config.exemplars.read_text(encoding="utf-8")
-            self.published = read_exemplars(text, name=config.exemplars.name)
+            known = task.source.exemplars
+            is_json = config.exemplars.suffix == ".json"
+            key = known.key if known is not None and is_json else ""
+            self.published = exemplars_in_file(config.exemplars, key=key)
         elif config.shots:
             rows = read_rows(task, self.split, None, places)
         self.pool = ExemplarPool(rows)
@@ -207,15 +205,12 @@ def _prompt(
     )
     if exemplars.published is None:
         return rendered, shot
-    shown: Sequence[Example] = exemplars.published.shots[: config.shots or None]
-    # As in the published files: the answer begins with the phrase.
-    form = dataclasses.replace(QA, suffix=f" {TRIGGER}") if config.cot else QA
     question = shot.example.inputs.removeprefix("Q:").removesuffix("A:").strip()  # the form brings these
-    return rendered, few_shot(
+    return rendered, published_few_shot(
         shot.example._replace(inputs=question),
-        shown if config.cot else without_reasoning(shown),
-        form=form,
-        instruction=exemplars.published.instruction,
+        exemplars.published,
+        thought="rationale" if config.cot else "none",
+        shots=config.shots or None,
         max_tokens=how.max_tokens,
         count_tokens=count_tokens,
     )

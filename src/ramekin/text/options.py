@@ -17,9 +17,10 @@ from ramekin.text.draw import draw, drawn_order
 
 __all__ = ["OPTION_FORMS", "OptionForm", "OptionOrder", "OptionsAs", "drawn_form", "option_form", "ordered"]
 
-OptionsAs: TypeAlias = Literal["dashes", "letters", "items", "drawn", "none"]
-"""`dashes`, `letters`: FLAN 2021's two forms. `items`: letters, and the letter is the answer. `drawn`: a form
-drawn for each example, as in Flan 2022. `none`: the options are not shown."""
+OptionsAs: TypeAlias = Literal["dashes", "letters", "items", "row", "drawn", "none"]
+"""`dashes`, `letters`: FLAN 2021's two forms. `items`: letters, and the letter is the answer. `row`: the same
+in one row without an opening, as in MMLU's published exemplars. `drawn`: a form drawn for each example, as in
+Flan 2022. `none`: the options are not shown."""
 
 OptionOrder: TypeAlias = Literal["given", "drawn", "sorted"]
 """As the task has them, drawn for each example, or by the alphabet."""
@@ -98,6 +99,7 @@ OPTION_FORMS: dict[str, OptionForm] = {
     "dashes": OptionForm(),
     "letters": OptionForm(item="({A})"),
     "items": OptionForm(item="({A})", item_is_target=True),
+    "row": OptionForm("", "({A})", " ", item_is_target=True),
 }
 """The forms with a name of their own."""
 

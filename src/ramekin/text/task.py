@@ -5,7 +5,7 @@ does not know where files are, how records are read, or how they are shown.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, final
 
@@ -13,7 +13,7 @@ from ramekin.errors import UsageError
 from ramekin.registry import unknown_name
 from ramekin.text.template import Template
 
-__all__ = ["ColumnType", "Kind", "Maker", "Source", "Task"]
+__all__ = ["ColumnType", "Kind", "Maker", "PublishedSource", "Source", "Task"]
 
 ColumnType: TypeAlias = Literal["string", "integer", "number", "boolean", "list", "any"]
 
@@ -22,6 +22,30 @@ Kind: TypeAlias = Literal["classification", "multiple_choice", "number", "text"]
 
 Maker: TypeAlias = Callable[[dict[str, Any]], Any]
 """From a record's values to one more: an `Expression` of a task file, or a function of a reader's."""
+
+
+@final
+@dataclass(frozen=True)
+class PublishedSource:
+    """Where the exemplars are that a benchmark was published with, and how it puts a question to a model.
+
+    Exactly one of `file` and `split` is given.
+    """
+
+    question: Template
+    """The question as the exemplars have theirs, and its answer."""
+    file: str = ""
+    """A file below a data root: an instruction, then `Q:` and `A:` in turn."""
+    key: str = ""
+    """Where that file is JSON, the key of the task's text."""
+    split: str = ""
+    """Ours, of which all rows are the exemplars."""
+    reasoning: Template | None = None
+    """Of a split's rows: the reasoning with the answer, as it was published."""
+    question_mark: str = "Q: "
+    answer_mark: str = "A: "
+    obtain: str = ""
+    """How to come by the file."""
 
 
 @final
@@ -49,6 +73,8 @@ class Source:
     """One file that holds the records of a collection's task."""
     form: str = ""
     """How that file is written: `natural_instructions`, `bigbench`, `flan_cot`, `instructions`."""
+    exemplars: PublishedSource | None = None
+    """Exemplars with reasoning that belong to the benchmark."""
 
     def has_split(self, split: str) -> bool:
         """Whether a split has that name, ours or the source's; a source that names none may have any."""
@@ -104,6 +130,23 @@ class Task:
     def plans(self) -> dict[Any, Any]:
         """What `text.reading` has worked out about this task, by what was asked for."""
         return {}
+
+    @cached_property
+    def as_published(self) -> "Task":
+        """The task with one template, which puts the question as the published exemplars do.
+
+        Raises:
+            UsageError: there are none.
+        """
+        exemplars = self.source.exemplars
+        if exemplars is None:
+            raise UsageError(
+                "no exemplars were published with the task's data set",
+                where=self.name,
+                expected="a task with 'source.exemplars', such as those of bbh, mmlu and mgsm",
+                fix="draw exemplars from a split with shots=N",
+            )
+        return replace(self, templates={exemplars.question.name: exemplars.question})
 
     @property
     def plain_templates(self) -> Mapping[str, Template]:

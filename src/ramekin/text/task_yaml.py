@@ -6,6 +6,7 @@ the member says. Knows nothing of where files are nor how records are read.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final, get_args
 
@@ -14,7 +15,7 @@ from ramekin.registry import nearest, unknown_name
 from ramekin.text.expression import Expression
 from ramekin.text.metrics import METRICS
 from ramekin.text.strict_yaml import Document
-from ramekin.text.task import ColumnType, Kind, Maker, Source, Task
+from ramekin.text.task import ColumnType, Kind, Maker, PublishedSource, Source, Task
 from ramekin.text.template import Template
 
 __all__ = ["check_template", "known_names", "member_names", "parse_task"]
@@ -42,7 +43,10 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "each": (Mapping,),
 }
 _REQUIRED = ("source", "columns", "kind", "answer", "metrics", "templates")
-_SOURCE_KEYS = ("hub", "name", "revision", "local", "obtain", "world", "rows", "splits")
+_SOURCE_KEYS = ("hub", "name", "revision", "local", "obtain", "world", "rows", "splits", "exemplars")
+_EXEMPLAR_KEYS = (
+    "question", "file", "key", "split", "reasoning", "question_mark", "answer_mark", "obtain",
+)  # fmt: skip
 _OWN_NAMES = frozenset(("answer", "options", "options_"))
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _VARIABLE = re.compile(r"\$([a-z_]+)")
@@ -108,7 +112,7 @@ def parse_task(
     return Task(
         name=name,
         description=data.get("description", ""),
-        source=_source(data["source"]),
+        source=_source(data["source"], document, where),
         columns=MappingProxyType(dict(data["columns"])),
         kind=data["kind"],
         options=tuple(options) if isinstance(options, list) else (),
@@ -135,7 +139,7 @@ def _of(data: Mapping[str, Any], key: str, document: Document, where: str) -> Ma
     return Expression(data[key], where=where, line=document.line(key), name=key) if key in data else None
 
 
-def _source(data: Mapping[str, Any]) -> Source:
+def _source(data: Mapping[str, Any], document: Document, where: str) -> Source:
     return Source(
         hub=data.get("hub"),
         name=data.get("name"),
@@ -145,7 +149,23 @@ def _source(data: Mapping[str, Any]) -> Source:
         world=data.get("world"),
         rows=MappingProxyType(dict(data.get("rows", {}))),
         splits=MappingProxyType(dict(data["splits"])),
+        exemplars=_published(data["exemplars"], document, where) if "exemplars" in data else None,
     )
+
+
+def _published(data: Mapping[str, str], document: Document, where: str) -> PublishedSource:
+    texts = {
+        key: Template(
+            "published",
+            f"{data[key]} ||| {{{{ answer }}}}",
+            False,
+            where,
+            document.line("source", "exemplars", key),
+        )
+        for key in ("question", "reasoning")
+        if key in data
+    }
+    return PublishedSource(**{**data, **texts})  # type: ignore[arg-type]
 
 
 def _templates(
@@ -232,9 +252,11 @@ def _source_problems(source: Mapping[str, Any]) -> Iterator[str]:
     for key, value in source.items():
         if key not in _SOURCE_KEYS:
             yield unknown_name("key", f"source.{key}", [f"source.{known}" for known in _SOURCE_KEYS])
-        elif not isinstance(value, Mapping if key in ("rows", "splits") else str):
+        elif not isinstance(value, Mapping if key in ("rows", "splits", "exemplars") else str):
             yield f"'source.{key}' has the wrong kind of value: {value!r}"
             return
+    if "exemplars" in source:
+        yield from _exemplar_problems(source["exemplars"], source)
     if not isinstance(source.get("splits"), Mapping) or not source["splits"]:
         yield "'source.splits' must map our split names to the source's"
     if bool(source.get("world")) == bool(source.get("hub") or source.get("local")):
@@ -243,6 +265,28 @@ def _source_problems(source: Mapping[str, Any]) -> Iterator[str]:
         yield "'source.rows' must give the number of rows of every split"
     if not source.get("world") and not source.get("hub") and not source.get("obtain"):
         yield "'source' has no 'hub': 'source.obtain' must say how to come by the records"
+
+
+def _exemplar_problems(exemplars: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in exemplars.items():
+        if key not in _EXEMPLAR_KEYS:
+            known = [f"source.exemplars.{each}" for each in _EXEMPLAR_KEYS]
+            yield unknown_name("key", f"source.exemplars.{key}", known)
+        elif not isinstance(value, str):
+            yield f"'source.exemplars.{key}' must be a text, not {value!r}"
+            return
+    if "question" not in exemplars:
+        yield "'source.exemplars.question' is missing: how the question is put behind the exemplars"
+    if bool(exemplars.get("file")) == bool(exemplars.get("split")):
+        yield "'source.exemplars' needs either 'file' or 'split'"
+    path = PurePosixPath(exemplars.get("file", ""))
+    if path.is_absolute() or ".." in path.parts:
+        yield f"'source.exemplars.file' must stay below the data root: {path}"
+    if exemplars.get("split"):
+        if "reasoning" not in exemplars:
+            yield "'source.exemplars.reasoning' is missing: how the split's rows are answered"
+        if exemplars["split"] not in (source.get("splits") or ()):
+            yield f"'source.exemplars.split' is none of the splits: {exemplars['split']}"
 
 
 def _content_problems(data: Mapping[str, Any], at: Callable[..., int | None]) -> Iterator[Problem]:

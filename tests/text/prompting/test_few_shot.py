@@ -1,7 +1,5 @@
 """k-shot prompts: Flan's two layouts byte for byte, and pruning to a budget."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +16,6 @@ from ramekin.text.prompting.few_shot import (
     few_shot,
     moved,
 )
-from ramekin.text.prompting.thought import read_exemplars
-
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def example(row: int, inputs: str, targets: str, *, split: str = "train", template: str = "a") -> Example:
@@ -63,14 +58,6 @@ class TestLayout:
         assert (found.used, found.pruned) == (2, 0)
         assert (found.example.targets, found.example.options) == ("no", ("yes", "no"))
         assert found.example.provenance == QUESTION.provenance
-
-    @pytest.mark.skipif(not (DATA / "bbh/cot-prompts").is_dir(), reason="needs ../shared/data/bbh")
-    def test_published_exemplars_come_out_as_they_were_published(self) -> None:
-        for path in sorted((DATA / "bbh/cot-prompts").glob("*.txt")):
-            text = path.read_text(encoding="utf-8").partition("\n-----\n")[2]
-            published = read_exemplars(text, name=path.name)
-            found = few_shot(QUESTION, published.shots, form=QA, instruction=published.instruction)
-            assert found.example.inputs == f"{text.strip()}\n\nQ: Is it wet? fog\nA:", path.name
 
 
 class TestOwnRow:

@@ -1,7 +1,4 @@
-"""Chains of thought: shown, asked for, read again, turned around, and published."""
-
-import json
-from pathlib import Path
+"""Chains of thought: shown, asked for, read again, and turned around."""
 
 import pytest
 from hypothesis import given
@@ -14,13 +11,9 @@ from ramekin.text.prompting.thought import (
     LEADS,
     TRIGGER,
     inverted,
-    read_exemplars,
     with_rationale,
     with_trigger,
-    without_reasoning,
 )
-
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def example(targets: str = "5", rationale: str = "2 + 3 = 5", **others: object) -> Example:
@@ -93,56 +86,3 @@ class TestInversion:
 
     def test_of_a_chain_the_answer_and_not_the_whole_target(self) -> None:
         assert inverted("Q?", with_rationale(example())).inputs == inverted("Q?", example()).inputs
-
-
-PUBLISHED = """canary
------
-Say yes or no.
-
-Q: Is it wet?
-Options: yes or no
-A: Let's think step by step.
-The answer is not plain at first. It rains. So the answer is yes.
-
-Q: Is it dry?
-A: no
-"""
-
-
-class TestPublished:
-    def test_read(self) -> None:
-        found = read_exemplars(PUBLISHED, name="wet.txt")
-        assert found.instruction == "Say yes or no."
-        first, second = found.shots
-        assert first.inputs == "Is it wet?\nOptions: yes or no"
-        assert first.targets.startswith("Let's think step by step.\nThe answer is not plain")
-        assert first.rationale == "The answer is not plain at first. It rains."
-        assert (first.answer, first.provenance.id) == ("yes", "wet.txt#published/exemplars/0")
-        assert (second.targets, second.rationale, second.answer) == ("no", "", "")
-
-    def test_for_direct_answers_the_reasoning_is_left_out(self) -> None:
-        first, second = without_reasoning(read_exemplars(PUBLISHED, name="wet.txt").shots)
-        assert (first.targets, first.rationale, first.answer) == ("yes", "", "")
-        assert second.targets == "no"
-
-    def test_what_is_no_exemplar_file(self) -> None:
-        with pytest.raises(DataError, match="has no question: wet.txt: expected lines that begin with 'Q:'"):
-            read_exemplars("Is it wet?", name="wet.txt")
-        with pytest.raises(DataError, match="exemplar 2 has no answer: wet.txt"):
-            read_exemplars("Q: a\nA: b\n\nQ: c\n", name="wet.txt")
-
-    @pytest.mark.skipif(not (DATA / "bbh/cot-prompts").is_dir(), reason="needs ../shared/data/bbh")
-    def test_all_of_big_bench_hards_have_reasoning_and_answer(self) -> None:
-        for path in sorted((DATA / "bbh/cot-prompts").glob("*.txt")):
-            found = read_exemplars(path.read_text(encoding="utf-8"), name=path.name)
-            assert len(found.shots) == 3 and "canary" not in found.instruction and found.instruction
-            for shot in found.shots:
-                assert shot.rationale and shot.targets.endswith(f"So the answer is {shot.answer}.")
-
-    @pytest.mark.skipif(not (DATA / "mmlu/cot-prompts").is_dir(), reason="needs ../shared/data/mmlu")
-    def test_all_of_mmlus(self) -> None:
-        (path,) = (DATA / "mmlu/cot-prompts").glob("*.json")
-        for name, text in json.loads(path.read_text(encoding="utf-8")).items():
-            found = read_exemplars(text, name=name)
-            assert len(found.shots) in (4, 5) and "multiple choice questions" in found.instruction
-            assert all(shot.rationale and shot.answer[1] in "ABCDE" for shot in found.shots)

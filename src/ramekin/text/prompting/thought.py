@@ -6,23 +6,16 @@ arXiv 2201.11903), drawn from the data or published with a benchmark. `text.answ
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
 
 from ramekin.errors import DataError
-from ramekin.text.answers import split_answer
-from ramekin.text.example import Example, Provenance
+from ramekin.text.example import Example
 
 __all__ = [
     "LEADS",
     "TRIGGER",
-    "PublishedExemplars",
     "inverted",
-    "read_exemplars",
     "with_rationale",
     "with_trigger",
-    "without_reasoning",
 ]
 
 TRIGGER = "Let's think step by step."
@@ -92,62 +85,3 @@ def inverted(question: str, example: Example, *, reasoned: bool = False) -> Exam
 def _ended(text: str) -> str:
     text = text.strip()
     return text if _END.search(text) else f"{text}."
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class PublishedExemplars:
-    """The exemplars that a benchmark was published with."""
-
-    instruction: str
-    """What stands before them."""
-    shots: tuple[Example, ...]
-    """Inputs without `Q:`, targets without `A:`; the rationale is apart where it is found."""
-
-
-_QUESTION = re.compile(r"^Q:\s*", re.M)
-_ANSWER = re.compile(r"^A:\s*", re.M)
-
-
-def read_exemplars(text: str, *, name: str) -> PublishedExemplars:
-    """Read exemplars in the form of BIG-bench Hard's and MMLU's: an instruction, then `Q:` and `A:` in turn.
-
-    A line of dashes ends a heading (BBH's canary), which is left out.
-
-    Args:
-        text: the file's text.
-        name: of the file, for errors and provenance.
-
-    Raises:
-        DataError: there is no `Q:`, or a question without an `A:`.
-    """
-    heading, line, rest = text.partition("\n-----\n")
-    body = rest if line else heading
-    instruction, *questions = _QUESTION.split(body)
-    if not questions:
-        raise DataError(
-            "the exemplar file has no question", where=name, expected="lines that begin with 'Q:'"
-        )
-    shots = []
-    for number, block in enumerate(questions):
-        asked, *answers = _ANSWER.split(block, maxsplit=1)
-        if not answers:
-            raise DataError(f"exemplar {number + 1} has no answer", where=name, expected="a line 'A: …'")
-        targets = answers[0].strip()
-        reasoning, answer = split_answer(targets)
-        shots.append(
-            Example(
-                asked.strip(),
-                targets,
-                (),
-                Provenance(name, "published", "exemplars", number),
-                rationale="" if answer is None else reasoning.removeprefix(TRIGGER).strip(),
-                answer="" if answer is None else answer.removesuffix("."),
-            )
-        )
-    return PublishedExemplars(instruction.strip(), tuple(shots))
-
-
-def without_reasoning(exemplars: Sequence[Example]) -> tuple[Example, ...]:
-    """Published exemplars for direct answers: the reasoning left out."""
-    return tuple(e._replace(targets=e.answer, answer="", rationale="") if e.answer else e for e in exemplars)
