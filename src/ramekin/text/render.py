@@ -81,21 +81,17 @@ def render_or_skip(
     chosen = task.template(template)
     provenance = Provenance(task.name, chosen.name, split, row)
     shown = _show(task, record, chosen, provenance, style)
-    rendered = None
     if style.words or style.mark_fields:
-        rendered = _spans(chosen, shown, provenance, style)
-        inputs, targets = rendered.texts()
-    else:
-        try:
-            inputs, targets = chosen.render(
-                shown.values, key=_key(chosen, provenance, style), truncate_chars=style.truncate_chars
-            )
-        except DataError as error:
-            raise _named(error, provenance) from error
+        return _by_spans(task, chosen, shown, provenance, style)[1]
+    try:
+        inputs, targets = chosen.render(
+            shown.values, key=_key(chosen, provenance, style), truncate_chars=style.truncate_chars
+        )
+    except DataError as error:
+        raise _named(error, provenance) from error
     if _may_skip(chosen) and not (inputs and targets):
         return None
-    example = _example(inputs, targets, shown, provenance)
-    return example if rendered is None else _marked(example, task, rendered, style)
+    return _example(inputs, targets, shown, provenance)
 
 
 def asks_about(
@@ -134,15 +130,24 @@ def render_spans(
     chosen = task.template(template)
     provenance = Provenance(task.name, chosen.name, split, row)
     shown = _show(task, record, chosen, provenance, style)
-    rendered = _spans(chosen, shown, provenance, style)
-    inputs, targets = rendered.texts()
-    if _may_skip(chosen) and not (inputs and targets):
+    rendered, example = _by_spans(task, chosen, shown, provenance, style)
+    if example is None:
         raise _nothing_to_ask(provenance)
-    return rendered, _marked(_example(inputs, targets, shown, provenance), task, rendered, style)
+    return rendered, example
 
 
-def _marked(example: Example, task: Task, rendered: Rendered, style: Style) -> Example:
-    return example._replace(fields=rendered.fields(task.constants)) if style.mark_fields else example
+def _by_spans(
+    task: Task, template: Template, shown: "_Shown", provenance: Provenance, style: Style
+) -> tuple[Rendered, Example | None]:
+    """The prompt span by span, and the example; None where a template of P3's leaves the row out."""
+    rendered = _spans(template, shown, provenance, style)
+    inputs, targets = rendered.texts()
+    if _may_skip(template) and not (inputs and targets):
+        return rendered, None
+    example = _example(inputs, targets, shown, provenance)
+    if style.mark_fields:
+        example = example._replace(fields=rendered.fields(task.constants))
+    return rendered, example
 
 
 @final
