@@ -58,7 +58,7 @@ def check_structure(text):
         begun = re.match(r"\\begin\{(?:tabular|longtable)\}\{(l r*|lr*)\}$", line)
         if begun:
             width = len(begun.group(1))
-        elif line.endswith(" \\\\") and "\\caption" not in line:
+        elif line.endswith((" \\\\", " \\\\*")) and "\\caption" not in line:
             spans = sum(int(number) - 1 for number in re.findall(r"\\multicolumn\{(\d+)\}", line))
             assert without_escapes(line).count("&") + 1 + spans == width, line
     assert not open_environments
@@ -109,6 +109,13 @@ def test_many_columns_have_their_half_widths_below() -> None:
     assert re.search(r"model 0 \(\$\\lambda\$=0\.3\) & 30\.0 &", text)
     assert re.search(r"\n & \{\\scriptsize \$\\pm\$3\.0\} &", text)
     assert "Below each score" in text and "\\footnotesize\n" in text
+
+
+def test_a_turned_table_keeps_them_beside_and_cuts_its_columns() -> None:
+    text = table_latex(wide(57, 4))
+    assert "Below each score" not in text and "$\\pm$: the larger side" in text
+    assert text.count("Task & ") == 3 and text.count("high_school_56".replace("_", r"\_")) == 2
+    assert text.count("addtocounter") == text.count("\\begin{longtable}") - 1 == 1
 
 
 def test_more_rows_than_a_page_holds_go_over_pages_under_their_heading() -> None:

@@ -36,6 +36,18 @@ def test_a_table_is_this_text(table):
     )
 
 
+def test_a_table_of_many_tasks_has_a_row_a_task():
+    cells = tuple(Cell(0.5 + i / 100, 0.4, 0.8, 100, 0.25) for i in range(13))
+    lower = tuple(Cell(0.4, 0.3, 0.5, 100, 0.25) for i in range(13))
+    rows = (TableRow("one", cells), TableRow("two", lower))
+    text = table_markdown(ScoreTable("T", tuple(f"task {i}" for i in range(13)), rows))
+    lines = text.splitlines()
+    assert [len(line.split("|")) for line in lines[:15]] == [7] * 15
+    assert lines[0].split() == ["|", "Task", "|", "one", "|", "two", "|", "chance", "|", "n", "|"]
+    assert re.fullmatch(r"\| task 2 +\| \*\*52\.0\*\* ±28\.0 \| 40\.0 ±10\.0 \| +25\.0 \| 100 \|", lines[4])
+    assert "**Bold**: best of its row." in text
+
+
 def test_the_report_has_its_parts_in_order(report):
     text = to_markdown(report)
     assert re.findall(r"^#+ .*$", text, flags=re.MULTILINE) == [

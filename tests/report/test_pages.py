@@ -139,6 +139,17 @@ def test_scores_intervals_and_marks_are_there(report):
         assert sentence in words
 
 
+def test_a_table_of_many_tasks_has_a_row_a_task():
+    cells = tuple(Cell(0.5, 0.4, 0.6, 100 + i, 0.25) for i in range(57))
+    columns = (*(f"subject {i}" for i in range(56)), "Average")
+    text = to_html(Report("T", tables=(ScoreTable("MMLU", columns, (TableRow("model", cells),)),)))
+    page = Page(text)
+    assert page.tags.count("tr") == 58 and '<table class="scores turned">' in text
+    assert '<th scope="row">subject 7</th><td class="above"' in text
+    assert text.count('<tr class="average">') == 1
+    assert '<td class="quiet" title="subject 7: n 107"><span class="value">107</span></td>' in text
+
+
 def hostile(name):
     """A report with `name` in every place that takes text."""
     cell = Cell(0.5, 0.4, 0.6, 10, 0.5, 1, name, name)

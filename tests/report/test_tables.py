@@ -40,7 +40,8 @@ def test_cells_that_read_the_same_are_best_together():
 
 def test_one_row_has_no_best_and_neither_has_a_tie():
     assert best_of(show(table_of((Cell(0.7),)))) == [[False]]
-    assert not show(table_of((Cell(0.7),), (Cell(0.7),))).has_best
+    assert show(table_of((Cell(0.7),), (Cell(0.7),))).best_of == ""
+    assert show(table_of((Cell(0.7),), (Cell(0.6),))).best_of == "its column"
 
 
 def test_a_reference_row_never_wins():
@@ -115,6 +116,65 @@ def test_the_own_task_is_marked():
 def test_empty_tables_are_shown_empty(table):
     shown = show(table)
     assert (shown.average, shown.footer, shown.footnotes) == (None, (), ())
+
+
+def many_tasks(num_tasks, values, groups=("", "", ""), **more):
+    """A row a list of values, which are repeated over the tasks."""
+    rows = []
+    for i, (model, row) in enumerate(values.items()):
+        cells = tuple(
+            Cell(row[t % len(row)], n=100 + t, chance=0.5, note=f"n{t}" * (t == 3)) for t in range(num_tasks)
+        )
+        rows.append(TableRow(model, (*cells, Cell(row[0])), group=groups[i], own="t1" if i == 0 else ""))
+    return ScoreTable("T", (*(f"t{i}" for i in range(num_tasks)), AVERAGE), tuple(rows), **more)
+
+
+def test_a_table_of_many_tasks_is_turned_with_the_average_last():
+    shown = show(many_tasks(57, {"small": (0.4, 0.6), "base": (0.5, 0.55)}))
+    assert shown.is_turned and shown.stub == "Task" and shown.average is None and shown.footer == ()
+    assert shown.columns == ("small", "base", "chance", "n")
+    assert [row.label for row in shown.rows] == [*(f"t{i}" for i in range(57)), AVERAGE]
+    assert [row.is_average for row in shown.rows] == [False] * 57 + [True]
+    assert [len(section.rows) for section in shown.sections] == [57, 1]
+    texts = [[cell and cell.value for cell in row.cells] for row in shown.rows]
+    assert texts[:2] == [["40.0", "50.0", "50.0", "100"], ["60.0", "55.0", "50.0", "101"]]
+    assert texts[-1] == ["40.0", "50.0", None, None]
+    assert shown.caption == "" and shown.footnotes == ("n3",)
+    assert [cell.footnotes for cell in shown.rows[3].cells[:2]] == [(1,), (1,)]
+
+
+def test_the_best_of_a_turned_table_is_that_of_its_row():
+    shown = show(many_tasks(20, {"small": (0.4, 0.6), "base": (0.5, 0.55)}))
+    assert shown.best_of == "its row"
+    assert [[cell.best for cell in row.cells[:2]] for row in shown.rows[:2]] == [[False, True], [True, False]]
+    assert not any(cell.best for row in shown.rows for cell in row.cells[2:] if cell)
+    assert [cell.is_quiet for cell in shown.rows[0].cells] == [False, False, True, True]
+    assert shown.rows[1].cells[0].own and not shown.rows[0].cells[0].own
+    assert shown.rows[0].cells[1].detail.startswith("base, t0: 50.0")
+
+
+def test_sections_of_a_turned_table_are_told_in_its_caption():
+    values = {"a": (0.4,), "b": (0.5,), "c": (0.6,)}
+    shown = show(many_tasks(20, values, ("Before", "After", "After"), caption="All.", stub="Method"))
+    assert shown.caption == "All. Columns: Method. Before: a. After: b, c."
+    assert shown.best_of == "its row within its section"
+    assert [cell.best for cell in shown.rows[0].cells[:3]] == [False, False, True]
+    twice = show(replace(many_tasks(20, values, ("Before", "After", "After")), rows=()))
+    assert twice.columns == () and len(twice.rows) == 21
+
+
+def test_models_of_one_name_are_told_apart_by_their_section():
+    table = many_tasks(20, {"a": (0.4,), "b": (0.5,)}, ("Before", "After"))
+    rows = tuple(replace(row, label="a") for row in table.rows)
+    assert show(replace(table, rows=rows)).columns[:2] == ("Before: a", "After: a")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "models", "turned"), [(11, 2, False), (12, 2, True), (12, 12, True), (12, 13, False)]
+)
+def test_a_table_is_turned_where_that_leaves_fewer_columns(tasks, models, turned):
+    table = many_tasks(tasks, {f"m{i}": (0.5,) for i in range(models)}, ("",) * models)
+    assert show(table).is_turned == turned
 
 
 def test_a_sweep_becomes_a_table_like_the_seed_pages(sweep):

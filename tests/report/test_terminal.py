@@ -141,6 +141,33 @@ def test_training_and_validation_loss_stand_side_by_side(report):
     assert re.search(r"No log +0\.99 +46 +34\.6109\s+29\.7732 +1\.99 +92 +16\.5236", text)
 
 
+def many_tasks(num_models):
+    """As MMLU's: 57 tasks and their average."""
+    rows = [
+        TableRow(
+            f"google/model-{i}", tuple(Cell(0.3 + (t + i) % 50 / 100, 0.2, 0.9, 100, 0.25) for t in range(58))
+        )
+        for i in range(num_models)
+    ]
+    return ScoreTable("MMLU", (*(f"professional_subject_{i}" for i in range(57)), AVERAGE), tuple(rows))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+@pytest.mark.parametrize("num_models", [1, 5])
+def test_a_table_of_57_tasks_has_a_line_a_task(width, num_models):
+    text = printed(many_tasks(num_models), width=width)
+    lines = text.splitlines()
+    assert max(map(cell_len, lines)) <= width
+    heads = [line for line in lines if line.startswith("Task ")]
+    if width >= 80:
+        for i in range(57):
+            assert sum(line.startswith(f"professional_subject_{i} ") for line in lines) == len(heads)
+    for i in range(num_models):
+        assert sum(f"google/model-{i}" in head for head in heads) == 1
+    assert ("±" in text) == (width >= 100 or num_models == 1)
+    assert len(re.findall(r"^Average ", text, flags=re.MULTILINE)) == len(heads)
+
+
 def test_a_table_as_text_is_what_is_printed_without_trailing_space(table, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "30")

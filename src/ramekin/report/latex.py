@@ -16,7 +16,7 @@ from ramekin.report.wording import clean
 
 __all__ = ["escape_latex", "table_latex"]
 
-_ROOM, _ROOM_BELOW = 72.0, 83.0  # letters across `article`'s page at \small and at \footnotesize
+_ROOM, _ROOM_SMALLER = 72.0, 83.0  # letters across `article`'s page at \small and at \footnotesize
 _GAP: Final = 1.2  # letters between columns
 _LABEL: Final = 40  # letters; a longer label counts as this, lest it leaves no room
 _ON_A_PAGE: Final = 45  # lines
@@ -152,15 +152,17 @@ def table_latex(table: ScoreTable, *, label: str = "") -> str:
     name = "".join(c for c in label if c.isascii() and (c.isalnum() or c in ":-."))
     caption = ". ".join(filter(None, (shown.title.rstrip("."), shown.caption)))
     head = f"\\caption{{{escape_latex(caption)}}}" + (f"\\label{{{name}}}" if name else "")
-    parts = _parts(shown, below=False)
-    below = len(parts) > 1
-    parts = _parts(shown, below=True) if below else parts
+    parts = _parts(shown, _ROOM, below=False)
+    is_smaller = len(parts) > 1
+    below = is_smaller and not shown.is_turned
+    if is_smaller:
+        parts = _parts(shown, _ROOM_SMALLER, below=below)
     if _num_lines(shown, below) * len(parts) <= _ON_A_PAGE:
         grids = ["\n".join(_tabular(shown, part, below)) for part in parts]
         body = "\n\n\\medskip\n".join(grids)
         lines = ["% needs \\usepackage{booktabs}", "\\begin{table}", "\\centering", head]
-        return "\n".join([*lines, *_size(below), body, "", *_key(shown, below), "\\end{table}", ""])
-    lines = ["% needs \\usepackage{booktabs} and \\usepackage{longtable}", "\\begingroup", *_size(below)]
+        return "\n".join([*lines, *_size(is_smaller), body, "", *_key(shown, below), "\\end{table}", ""])
+    lines = ["% needs \\usepackage{booktabs} and \\usepackage{longtable}", "\\begingroup", *_size(is_smaller)]
     for i, part in enumerate(parts):
         lines += _longtable(shown, part, below, head if i == 0 else "")
     return "\n".join([*lines, *_key(shown, below), "\\endgroup", ""])
@@ -190,9 +192,8 @@ def _letter(character: str) -> str:
     return f"{{[}}U+{ord(character):04X}{{]}}"
 
 
-def _parts(shown: ShownTable, *, below: bool) -> list[list[int]]:
+def _parts(shown: ShownTable, room: float, *, below: bool) -> list[list[int]]:
     """The columns in as many tabulars as a page's width asks for, by the number of letters."""
-    room = _ROOM_BELOW if below else _ROOM
     label = min(_LABEL, max(len(text) for text in (shown.stub, *(row.label for row in shown.rows))))
     parts: list[list[int]] = [[]]
     left = room - label
@@ -211,13 +212,13 @@ def _letters(shown: ShownTable, column: int, *, below: bool) -> int:
     for row in shown.rows:
         cell = row.cells[column]
         if cell is not None:
-            beside = "" if below else cell.plus_minus
+            beside = f" {cell.plus_minus}" if cell.plus_minus and not below else ""
             texts.append(("~" if cell.standing in ("near", "below") else "") + cell.value + beside)
     return max(map(len, texts))
 
 
-def _size(below: bool) -> list[str]:
-    return ["\\footnotesize" if below else "\\small", "\\setlength{\\tabcolsep}{2.5pt}"]
+def _size(is_smaller: bool) -> list[str]:
+    return ["\\footnotesize" if is_smaller else "\\small", "\\setlength{\\tabcolsep}{2.5pt}"]
 
 
 def _num_lines(shown: ShownTable, below: bool) -> int:
@@ -278,7 +279,8 @@ def _row(row: ShownRow, columns: Sequence[int], below: bool) -> list[str]:
     cells = [row.cells[i] for i in columns]
     scores = _line([escape_latex(row.label), *(_score(cell, below) for cell in cells)])
     halves = ["" if cell is None else _half_width(cell) for cell in cells]
-    return [scores, _line(["", *halves])] if below and any(halves) else [scores]
+    # The star keeps a page from ending between the two.
+    return [f"{scores}*", _line(["", *halves])] if below and any(halves) else [scores]
 
 
 def _score(cell: ShownCell | None, below: bool) -> str:
@@ -308,12 +310,11 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _key(shown: ShownTable, below: bool) -> list[str]:
-    within = " within its section" if len(shown.sections) > 1 else ""
     place = "Below each score" if below else "$\\pm$"
     sentences = [
         f"{escape_latex(shown.metrics)}." if shown.metrics else "",
         f"{place}: the larger side of the 95\\,\\% interval." if shown.has_intervals else "",
-        f"\\textbf{{Bold}}: best of its column{within}." if shown.has_best else "",
+        f"\\textbf{{Bold}}: best of {shown.best_of}." if shown.best_of else "",
         "$\\approx$: the interval includes the chance level." if "near" in shown.standings else "",
         "$\\downarrow$: below the chance level." if "below" in shown.standings else "",
     ]

@@ -134,9 +134,8 @@ def _key(shown: ShownTable) -> str:
     sentences = [f"{escape(shown.metrics)}." if shown.metrics else ""]
     if shown.has_intervals:
         sentences.append("± is the larger side of the 95 % interval.")
-    if shown.has_best:
-        within = " within its section" if len(shown.sections) > 1 else ""
-        sentences.append(f"**Bold**: best of its column{within}.")
+    if shown.best_of:
+        sentences.append(f"**Bold**: best of {shown.best_of}.")
     if "near" in shown.standings:
         sentences.append("≈: the interval includes the chance level.")
     if "below" in shown.standings:

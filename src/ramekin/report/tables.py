@@ -1,13 +1,14 @@
 """A score table made ready to show: texts, which cells are best, which are at chance, and the footnotes.
 
-The terminal, the Markdown and the page all draw a `ShownTable`, so they cannot disagree. It knows nothing
-of escaping, colours or widths.
+The terminal, the Markdown, the page and LaTeX all draw a `ShownTable`, so they cannot disagree. A table of
+more tasks than fit side by side is turned here: tasks become rows and models columns. It knows nothing of
+escaping, colours or widths.
 """
 
 import itertools
 from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from ramekin.report.values import (
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 _MAX_UNPARSABLE_LISTED = 8
+_MAX_COLUMNS = 12
+"""A table of more columns is turned if that leaves it fewer."""
+_USUAL_STUB = "Model"
 _ENDINGS: dict[Standing, str] = {
     "near": "the 95 % interval includes the chance level",
     "below": "below the chance level",
@@ -68,6 +72,8 @@ class ShownCell:
     footnotes: tuple[int, ...]
     detail: str
     """All that is known of it, in one line."""
+    is_quiet: bool = False
+    """Whether it is no score but stands beside them: a chance level, a number of examples."""
 
 
 @final
@@ -77,6 +83,7 @@ class ShownRow:
 
     label: str
     cells: tuple[ShownCell | None, ...]
+    is_average: bool = False
 
 
 @final
@@ -98,18 +105,21 @@ class ShownTable:
     stub: str
     columns: tuple[str, ...]
     average: int | None
-    """The position of the average's column."""
+    """The position of the average's column; None where there is none, or where it is a row."""
     sections: tuple[Section, ...]
     footer: tuple[tuple[str, tuple[str, ...]], ...]
     """Rows such as `chance` and `n`, one text a column."""
     metrics: str
     """Which metric the numbers are, one sentence; empty when not known."""
-    has_best: bool
+    best_of: str
+    """What the best is the best of, such as `its column`; empty where nothing is."""
     has_intervals: bool
     has_own: bool
     standings: frozenset[Standing]
     footnotes: tuple[str, ...]
     unparsable: str
+    is_turned: bool = False
+    """Whether tasks are rows and models columns."""
 
     @property
     def rows(self) -> tuple[ShownRow, ...]:
@@ -120,8 +130,15 @@ class ShownTable:
 def show(table: ScoreTable) -> ShownTable:
     """Make a table ready: best cell a column within each section, standing, footnotes, chance and n.
 
-    A section with one row has no best. Cells that read the same with one decimal are best together.
+    A section with one row has no best. Cells that read the same with one decimal are best together. A table
+    of more than twelve columns and fewer rows than columns is turned: a row a task, the average last, chance
+    and n in columns of their own.
     """
+    shown = _upright(table)
+    return _turned(shown) if len(shown.columns) > max(_MAX_COLUMNS, len(table.rows)) else shown
+
+
+def _upright(table: ScoreTable) -> ShownTable:
     columns = tuple(clean(column) for column in table.columns)
     notes = _footnotes(table.rows)
     sections = tuple(
@@ -138,13 +155,62 @@ def show(table: ScoreTable) -> ShownTable:
         sections=sections,
         footer=_footer(table),
         metrics=_metrics(table),
-        has_best=any(cell and cell.best for s in sections for row in s.rows for cell in row.cells),
+        best_of=_best_of(sections),
         has_intervals=any(cell.low is not None for cell in cells),
         has_own=any(row.own in table.columns for row in table.rows),
         standings=frozenset(standing(cell) for cell in cells),
         footnotes=tuple(clean(note) for note in notes),
         unparsable=_unparsable(table),
     )
+
+
+def _best_of(sections: Sequence[Section]) -> str:
+    has_best = any(cell and cell.best for each in sections for row in each.rows for cell in row.cells)
+    within = " within its section" if len(sections) > 1 else ""
+    return f"its column{within}" if has_best else ""
+
+
+def _turned(shown: ShownTable) -> ShownTable:
+    """Rows as columns and columns as rows; what stood at the foot stands at the right."""
+    rows = []
+    for i, column in enumerate(shown.columns):
+        cells = [row.cells[i] for row in shown.rows]
+        quiet = [_quiet(texts[i], f"{column}: {name} {texts[i]}") for name, texts in shown.footer]
+        rows.append(ShownRow(column, (*cells, *quiet), is_average=i == shown.average))
+    parts = ([row for row in rows if not row.is_average], [row for row in rows if row.is_average])
+    return replace(
+        shown,
+        caption=" ".join(filter(None, (shown.caption, *_told_of_columns(shown)))),
+        stub="Task",
+        columns=(*_labels(shown), *(name for name, _ in shown.footer)),
+        average=None,
+        sections=tuple(Section("", tuple(part)) for part in parts if part),
+        footer=(),
+        best_of=shown.best_of.replace("column", "row"),
+        is_turned=True,
+    )
+
+
+def _quiet(text: str, detail: str) -> ShownCell | None:
+    return ShownCell(text, "", "", False, False, "unknown", (), detail, is_quiet=True) if text else None
+
+
+def _labels(shown: ShownTable) -> list[str]:
+    """The rows' labels, with their sections where they repeat."""
+    pairs = [(section.group, row.label) for section in shown.sections for row in section.rows]
+    met = Tally(label for _, label in pairs)
+    return [f"{group}: {label}" if met[label] > 1 and group else label for group, label in pairs]
+
+
+def _told_of_columns(shown: ShownTable) -> list[str]:
+    """What the headings that are gone said of the rows that are columns now."""
+    told = [] if shown.stub in ("", _USUAL_STUB) else [f"Columns: {shown.stub}."]
+    groups = [
+        f"{section.group}: {', '.join(row.label for row in section.rows)}."
+        for section in shown.sections
+        if section.group
+    ]
+    return told + groups
 
 
 def named_tables(report: Report) -> tuple[tuple[str, ScoreTable], ...]:

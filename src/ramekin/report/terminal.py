@@ -141,6 +141,8 @@ def _layout(shown: ShownTable, screen: _Screen) -> _Layout:
     """Beside the score if that fits, below it from 100 columns on, else no intervals."""
     if not shown.has_intervals:
         return "compact"
+    if shown.is_turned and screen.width >= 100:
+        return "beside"  # cut into several, if it must be: twice as many lines would be longer
     everything = range(len(shown.columns))
     if _needed(shown, everything, "beside", screen) <= screen.width:
         return "beside"
@@ -150,8 +152,17 @@ def _layout(shown: ShownTable, screen: _Screen) -> _Layout:
 
 
 def _needed(shown: ShownTable, columns: Sequence[int], layout: _Layout, screen: _Screen) -> int:
-    label = min(_longest_label(shown, screen), _LABEL_MAX if layout == "beside" else _LABEL_MIN)
-    return label + sum(_column_width(shown, i, layout, screen) + _GAPS[layout] for i in columns)
+    return _label_room(shown, layout, screen) + sum(
+        _column_width(shown, i, layout, screen) + _GAPS[layout] for i in columns
+    )
+
+
+def _label_room(shown: ShownTable, layout: _Layout, screen: _Screen) -> int:
+    """What the labels get before the columns: their full length where they are tasks, which cannot be told
+    apart once they are folded, less where they are models.
+    """
+    whole = layout == "beside" or (shown.is_turned and screen.width >= 2 * _LABEL_MAX)
+    return min(_longest_label(shown, screen), _LABEL_MAX if whole else _LABEL_MIN)
 
 
 def _longest_label(shown: ShownTable, screen: _Screen) -> int:
@@ -169,7 +180,7 @@ def _column_width(shown: ShownTable, position: int, layout: _Layout, screen: _Sc
 
 def _chunks(shown: ShownTable, layout: _Layout, screen: _Screen) -> list[list[int]]:
     """The columns in as many groups as the width asks for; one column at least in each."""
-    label = min(_longest_label(shown, screen), _LABEL_MIN)
+    label = _label_room(shown, layout, screen)
     chunks: list[list[int]] = [[]]
     room = screen.width - label
     for i in range(len(shown.columns)):
@@ -221,7 +232,7 @@ def _cell_text(
     score = screen.text(before) + screen.text(cell.value)
     beside = f" {screen.text(cell.plus_minus)}" if layout == "beside" else ""
     text = Text(" " * (width - cell_len(score + after + beside)))
-    text.append(score, style="dim" if before else "bold green" if cell.best else "")
+    text.append(score, style="dim" if before or cell.is_quiet else "bold green" if cell.best else "")
     text.append(after + beside, style="dim")
     if layout == "below" and cell.plus_minus:
         below = screen.text(cell.plus_minus) + " " * cell_len(after)
@@ -247,11 +258,10 @@ def _after(cell: ShownCell | None, screen: _Screen) -> str:
 
 
 def _key(shown: ShownTable, layout: _Layout, screen: _Screen) -> list[str]:
-    within = " within its section" if len(shown.sections) > 1 else ""
     sentences = [
         f"{shown.metrics}." if shown.metrics else "",
         "±: larger side of the 95 % interval." if layout != "compact" and shown.has_intervals else "",
-        f"{'*' if screen.plain else 'Bold'}: best of its column{within}." if shown.has_best else "",
+        f"{'*' if screen.plain else 'Bold'}: best of {shown.best_of}." if shown.best_of else "",
         "≈: interval includes chance." if "near" in shown.standings else "",
         "↓: below chance." if "below" in shown.standings else "",
     ]
