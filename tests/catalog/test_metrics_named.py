@@ -22,7 +22,8 @@ def test_every_metric_that_the_catalogue_names_exists() -> None:
 
 def test_every_task_has_what_its_metrics_need() -> None:
     for task in TASKS:
-        assert "f1" not in task.metrics or len(task.options) == 2, task.name
+        assert not {"f1", "multirc_f1a"} & set(task.metrics) or len(task.options) == 2, task.name
+        assert "multirc_em" not in task.metrics or task.question is not None, task.name
         assert not {"f1_macro", "matthews"} & set(task.metrics) or len(task.options) >= 2, task.name
         assert not {"pearson", "spearman"} & set(task.metrics) or task.kind == "number", task.name
         # By SQuAD's rule "-5" is "5".
@@ -35,7 +36,13 @@ def test_writing_the_target_is_wholly_right_by_every_metric() -> None:
             continue
         example = render(task, task.sample, split="sample", row=0)
         answers = answers_of([example], [example.targets], options=task.options)
-        for metric in {*task.metrics} - {"f1", "matthews", "pearson", "spearman"}:  # undefined on one example
+        for metric in {*task.metrics} - {
+            "f1",
+            "multirc_f1a",
+            "matthews",
+            "pearson",
+            "spearman",
+        }:  # undefined on one example
             assert METRICS[metric].prepare(answers)(np.ones((1, 1))).tolist() == [1.0], (task.name, metric)
 
 
@@ -53,3 +60,18 @@ def test_an_unknown_metric_is_refused_with_the_nearest(wrong: str, near: str) ->
     }
     with pytest.raises(DataError, match=f"toy.yaml:7.*unknown metric '{wrong}': did you mean '{near}'"):
         parse_task("toy/free", Document(data, {("metrics",): 7}), where="toy.yaml")
+
+
+def test_exact_match_of_questions_wants_to_know_the_questions() -> None:
+    data = {
+        "source": {"local": "toy", "obtain": "made here", "splits": {"train": "train"}},
+        "columns": {"text": "string", "label": "integer"},
+        "kind": "classification",
+        "options": ["no", "yes"],
+        "answer": "label",
+        "metrics": ["multirc_em"],
+        "templates": {"ask": "{{ text }} ||| {{ answer }}"},
+    }
+    with pytest.raises(DataError, match="'multirc_em' needs 'question', an expression"):
+        parse_task("toy/free", Document(data, {}), where="toy.yaml")
+    assert parse_task("toy/free", Document({**data, "question": "text"}, {}), where="toy.yaml").question

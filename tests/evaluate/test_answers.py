@@ -7,9 +7,9 @@ from ramekin.evaluate.answers import answers_of
 from ramekin.text.example import Example, Provenance
 
 
-def example(target="yes", options=(), references=(), passage="", row=0):
+def example(target="yes", options=(), references=(), row=0, **shared):
     place = Provenance("t/s", "a", "v", row)
-    return Example("q", target, tuple(options), place, tuple(references), passage=passage)
+    return Example("q", target, tuple(options), place, tuple(references), **shared)
 
 
 def test_shared_options_have_the_tasks_order_however_they_were_shown():
@@ -57,3 +57,9 @@ def test_passages_that_do_not_repeat_make_no_clusters():
     for passages in (("p", "q"), ("p", ""), ("", "")):
         shown = [example(passage=passage, row=row) for row, passage in enumerate(passages)]
         assert answers_of(shown, ["yes"] * 2).clusters == ()
+
+
+def test_questions_stay_even_where_none_is_asked_twice():
+    shown = [example(question=question, row=row) for row, question in enumerate(("a", "b", ""))]
+    assert answers_of(shown, ["yes"] * 3).questions == ("a", "b", "t/s#a/v/2")
+    assert answers_of([example(), example(row=1)], ["yes"] * 2).questions == ()

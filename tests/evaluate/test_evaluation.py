@@ -103,3 +103,18 @@ def test_passages_stand_in_the_rows_that_have_them_and_in_the_scores(
     (plain,) = evaluate(model, tokenizer, [eval_set(toy_task(), [0, 1, 0, 1])]).tasks
     assert (plain.answers.clusters, plain.headline.clusters) == ((), 0)
     assert part.headline.value == plain.headline.value and part.headline.high > plain.headline.high
+
+
+def test_exact_match_of_questions_by_the_rows_that_were_written(
+    model, tokenizer, written, eval_set, toy_task, tmp_path
+):
+    written(["no", "yes", "no", "yes"])
+    task = toy_task(question="label", metrics=["multirc_em"])
+    each = eval_set(task, [0, 1, 1, 1])
+    (part,) = evaluate(model, tokenizer, [each], mode="generate").tasks
+    questions = tuple(example.question for example in each.examples)
+    assert part.answers.questions == questions and len(set(questions)) == 2
+    assert (part.headline.metric, part.headline.value, part.headline.n) == ("multirc_em", 0.5, 2)
+    write_predictions(tmp_path / "wet.jsonl", part.predictions)
+    rows = [json.loads(line) for line in (tmp_path / "wet.jsonl").read_text().splitlines()]
+    assert tuple(row["question"] for row in rows) == questions and "passage" not in rows[0]

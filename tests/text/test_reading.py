@@ -122,6 +122,17 @@ class TestPassage:
     def test_what_is_empty_is_shared_with_nobody(self, empty: str | None) -> None:
         assert self.passage("first", words=[empty]) == ""
 
+    def test_a_question_is_one_of_its_passage(self) -> None:
+        task = weather(("answer: label", "answer: label\npassage: text\nquestion: first"))
+        rows = (ROW, {**ROW, "label": 0}, {**ROW, "words": ["c"]}, {**ROW, "text": "sun"})
+        first, same, other, moved = (read_record(task, row, where="r") for row in rows)
+        assert first.question == same.question and len(first.question) == 12
+        assert len({first.question, other.question, moved.question, first.passage}) == 4
+        assert first.passage == other.passage != moved.passage
+        bare = weather(("answer: label", "answer: label\nquestion: first"))
+        assert read_record(bare, ROW, where="r").passage == "" != read_record(bare, ROW, where="r").question
+        assert read_record(bare, {**ROW, "words": [""]}, where="r").question == ""
+
     def test_a_task_that_says_nothing_has_none(self) -> None:
         read = read_record(weather(), ROW, where="r")
         assert read.passage == "" and "ramekin_passage" not in read.values

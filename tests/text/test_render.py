@@ -175,15 +175,14 @@ class TestRendering:
                 assert rendered.texts() == (example.inputs, example.targets)
 
     def test_rows_of_one_passage_have_its_hash_under_every_template(self) -> None:
-        task = quiz(QUIZ.replace("metrics:", "passage: question\nmetrics:"))
+        task = quiz(QUIZ.replace("metrics:", "passage: question\nquestion: choices\nmetrics:"))
         other = {**ROW, "key": 2}
         for name in task.templates:
-            one, two = (
-                render(task, record, template=name, split="train", row=0).passage for record in (ROW, other)
-            )
-            assert len(one) == 12 and one == two
-            assert render_spans(task, ROW, template=name, split="train", row=0)[1].passage == one
-            assert shown(name).passage == ""
+            one, two = (render(task, record, template=name, split="train", row=0) for record in (ROW, other))
+            assert len(one.passage) == 12 and one.passage == two.passage
+            assert len(one.question) == 12 and one.question == two.question != one.passage
+            assert render_spans(task, ROW, template=name, split="train", row=0)[1] == one
+            assert (shown(name).passage, shown(name).question) == ("", "")
         moved = render(task, {**ROW, "question": "What shines?"}, split="train", row=0)
         assert moved.passage != one
 

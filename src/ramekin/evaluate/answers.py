@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ramekin.text.example import Example
 from ramekin.text.metrics import Answers
 
-__all__ = ["answers_of", "clusters_of"]
+__all__ = ["answers_of", "clusters_of", "questions_of"]
 
 
 def answers_of(
@@ -46,6 +46,7 @@ def answers_of(
         references=tuple(map(tuple, others)) if any(others) else (),
         example_options=each if shared is None else (),
         clusters=clusters_of((example.passage, example.provenance.id) for example in examples),
+        questions=questions_of((example.question, example.provenance.id) for example in examples),
     )
 
 
@@ -62,6 +63,21 @@ def clusters_of(passages: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """
     clusters = tuple(passage or name for passage, name in passages)
     return clusters if len(set(clusters)) < len(clusters) else ()
+
+
+def questions_of(questions: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The question of which each example is a candidate answer, or its own id where it is of none.
+
+    Empty where no example is of any.
+
+    Args:
+        questions: of each example the question and the id.
+
+    >>> questions_of([("q", "row 0"), ("", "row 1")]), questions_of([("", "row 0"), ("", "row 1")])
+    (('q', 'row 1'), ())
+    """
+    pairs = tuple(questions)
+    return tuple(question or name for question, name in pairs) if any(q for q, _ in pairs) else ()
 
 
 def _shared(each: Sequence[tuple[str, ...]], usual: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from ramekin import files
 from ramekin.errors import DataError
-from ramekin.evaluate.answers import clusters_of
+from ramekin.evaluate.answers import clusters_of, questions_of
 from ramekin.evaluate.mode import Mode
 from ramekin.text.metrics import Answers
 from ramekin.text.score import Score
@@ -47,6 +47,8 @@ class Prediction:
     """The whole of what the model wrote, where the mode reads the answer out of it; else empty."""
     passage: str = ""
     """A short hash of what the example shares with others, where the task says what that is."""
+    question: str = ""
+    """A short hash of the question of which the example is one candidate answer, where it is of one."""
 
 
 @final
@@ -107,6 +109,7 @@ class TaskEvaluation:
             references=references if any(references) else (),
             example_options=options if any(options) else (),
             clusters=clusters_of((p.passage, p.id) for p in self.predictions),
+            questions=questions_of((p.question, p.id) for p in self.predictions),
         )
 
 
@@ -198,4 +201,4 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value or key not in _OFTEN_EMPTY}
 
 
-_OFTEN_EMPTY = ("references", "options", "option_scores", "written", "passage")
+_OFTEN_EMPTY = ("references", "options", "option_scores", "written", "passage", "question")

@@ -251,4 +251,5 @@ def _predictions(
             option_scores=given[row].scores,
             written=given[row].text if mode.extraction == "answer" else "",
             passage=example.passage,
+            question=example.question,
         )

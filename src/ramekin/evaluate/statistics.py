@@ -133,13 +133,15 @@ def compare_averages(
 def _paired_answers(first: TaskEvaluation, second: TaskEvaluation) -> tuple[Answers, Answers]:
     """The answers of both, in the clusters of one: an older evaluation does not know its passages."""
     mine, others = first.answers, second.answers
-    clusters = mine.clusters or others.clusters
-    return replace(mine, clusters=clusters), replace(others, clusters=clusters)
+    clusters, questions = mine.clusters or others.clusters, mine.questions or others.questions
+    return (
+        replace(mine, clusters=clusters, questions=questions),
+        replace(others, clusters=clusters, questions=questions),
+    )
 
 
 def _is_clustered(answers: Answers) -> bool:
-    """Whether there are passages to draw; of one alone, its examples are drawn."""
-    return answers.num_clusters > 1
+    return answers.num_clusters > 0
 
 
 def _bootstrap_name(*each: Answers) -> Literal["paired_bootstrap", "paired_cluster_bootstrap"]:

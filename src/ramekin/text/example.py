@@ -67,3 +67,5 @@ class Example(NamedTuple):
     fields: tuple[tuple[int, int], ...] = ()
     """Which characters of the inputs, from and up to, are the record's own words, where a prompt that is too
     long is cut; in order, none within another. None: it is cut at its right end."""
+    question: str = ""
+    """A short hash of the question of which the row is one candidate answer; empty: of none."""

@@ -18,13 +18,15 @@ from ramekin.text.task import Maker, Task
 __all__ = ["Reading", "belongs", "read_record"]
 
 _OPTIONS, _ANSWER = "ramekin_options", "ramekin_answer"
-_REFERENCES, _RATIONALE, _PASSAGE = "ramekin_references", "ramekin_rationale", "ramekin_passage"
+_REFERENCES, _RATIONALE = "ramekin_references", "ramekin_rationale"
+_PASSAGE, _QUESTION = "ramekin_passage", "ramekin_question"
 _SHOWN: Final = {
     _OPTIONS: "options",
     _ANSWER: "answer",
     _REFERENCES: "references",
     _RATIONALE: "rationale",
     _PASSAGE: "passage",
+    _QUESTION: "question",
 }
 
 
@@ -45,6 +47,8 @@ class Reading(NamedTuple):
     rationale: str
     passage: str = ""
     """A short hash of what the record shares with others; empty: nothing."""
+    question: str = ""
+    """A short hash of its question and passage, where it is one of the question's candidate answers."""
 
 
 @final
@@ -92,8 +96,12 @@ def read_record(
     if task.references is not None:
         references = _texts(values.pop(_REFERENCES), "references", where)
     rationale = "" if task.rationale is None else str(values.pop(_RATIONALE)).strip()
-    passage = "" if task.passage is None else _short_hash(values.pop(_PASSAGE))
-    return Reading(values, options, place, answer, references, rationale, passage)
+    if task.passage is None and task.question is None:
+        return Reading(values, options, place, answer, references, rationale)
+    passage, question = _short_hash(values.pop(_PASSAGE, "")), _short_hash(values.pop(_QUESTION, ""))
+    # the same words may be asked about another passage
+    question = question and _short_hash(f"{passage} {question}")
+    return Reading(values, options, place, answer, references, rationale, passage, question)
 
 
 def belongs(task: Task, record: Record, *, where: str) -> bool:
@@ -152,6 +160,7 @@ def _makers(task: Task, *, results: bool) -> list[tuple[str, Maker]]:
         (_REFERENCES, task.references),
         (_RATIONALE, task.rationale),
         (_PASSAGE, task.passage),
+        (_QUESTION, task.question),
     )
     return [*task.fields.items(), *((name, make) for name, make in made if make is not None)]
 

@@ -162,6 +162,7 @@ class _Shown(NamedTuple):
     """All targets that count as right."""
     rationale: str = ""
     passage: str = ""
+    question: str = ""
 
 
 def _show(task: Task, record: Record, template: Template, provenance: Provenance, style: Style) -> _Shown:
@@ -172,7 +173,7 @@ def _show(task: Task, record: Record, template: Template, provenance: Provenance
         # Its templates know nothing of ours: a column called `answer` or `options` is the record's own.
         choices = _choices(template, values, provenance, style)
         values["answer_choices"] = list(choices) or None
-        return _Shown(values, choices, read.references, read.rationale, read.passage)
+        return _Shown(values, choices, read.references, read.rationale, read.passage, read.question)
     options, answer = read.options, read.answer
     values["options_"] = ""
     if options and not template.turned:
@@ -195,9 +196,9 @@ def _show(task: Task, record: Record, template: Template, provenance: Provenance
         values["options"] = list(options)
     values["answer"] = answer
     if template.turned:
-        return _Shown(values, (), passage=read.passage)
+        return _Shown(values, (), passage=read.passage, question=read.question)
     references = read.references if answer is read.answer else ()
-    return _Shown(values, options, references, read.rationale, read.passage)
+    return _Shown(values, options, references, read.rationale, read.passage, read.question)
 
 
 def _choices(
@@ -238,7 +239,7 @@ def _example(inputs: str, targets: str, shown: _Shown, provenance: Provenance) -
     if not inputs or not targets:
         empty = "inputs" if not inputs else "targets"
         raise DataError(f"the template renders empty {empty}", where=provenance.id)
-    if not shown.passage:  # a keyword argument costs more than the rest of the call
+    if not (shown.passage or shown.question):  # a keyword argument costs more than the rest of the call
         return Example(inputs, targets, shown.options, provenance, shown.references, shown.rationale)
     return Example(
         inputs,
@@ -248,6 +249,7 @@ def _example(inputs: str, targets: str, shown: _Shown, provenance: Provenance) -
         shown.references,
         shown.rationale,
         passage=shown.passage,
+        question=shown.question,
     )
 
 

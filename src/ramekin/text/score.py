@@ -41,8 +41,8 @@ class Score:
     note: str = ""
     """What a reader must know, such as "constant predictions: correlation undefined, reported as 0"."""
     clusters: int = 0
-    """How many passages the examples share, by which interval and standard error are made; 0: they are
-    independent."""
+    """How many passages (or questions) the examples share, by which interval and standard error are made; 0:
+    they are independent."""
 
     def __post_init__(self) -> None:
         for name in ("value", "low", "high", "chance", "standard_error"):
@@ -98,4 +98,5 @@ def wilson_interval(successes: float, n: float, *, z: float = Z_95) -> tuple[flo
     denominator = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / denominator
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # rounding may put an end that is 0 or 1 beyond the proportion itself
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))

@@ -119,6 +119,8 @@ class Task:
     passage: Maker | None = None
     """What a row shares with others, such as the text that its question is about: such rows are not
     independent."""
+    question: Maker | None = None
+    """What a row asks, where several rows of a passage are candidate answers of one question (MultiRC)."""
     keep: Maker | None = None
     """Whether a row belongs to the task; None: every one does."""
     sample: Mapping[str, Any] | None = None

@@ -31,6 +31,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "references": (str,),
     "rationale": (str,),
     "passage": (str,),
+    "question": (str,),
     "keep": (str,),
     "metrics": (list,),
     "templates": (Mapping, str),
@@ -129,6 +130,7 @@ def parse_task(
         references=_of(data, "references", document, where),
         rationale=_of(data, "rationale", document, where),
         passage=_of(data, "passage", document, where),
+        question=_of(data, "question", document, where),
         keep=_of(data, "keep", document, where),
         sample=data.get("sample"),
         where=where,
@@ -308,6 +310,11 @@ def _content_problems(data: Mapping[str, Any], at: Callable[..., int | None]) ->
     for metric in data.get("metrics", ()):
         if str(metric) not in METRICS:
             yield at("metrics"), unknown_name("metric", str(metric), METRICS)
+        elif METRICS[metric].needs_questions and "question" not in data:
+            yield (
+                at("metrics"),
+                f"'{metric}' needs 'question', an expression that tells whose answer a row is",
+            )
     for key, text in data.get("fields", {}).items():
         if not isinstance(text, str):
             yield at("fields", key), f"'fields.{key}' must be an expression, not {text!r}"
@@ -387,6 +394,7 @@ def _check_expressions(task: Task) -> None:
         "references": task.references,
         "rationale": task.rationale,
         "passage": task.passage,
+        "question": task.question,
         "keep": task.keep,
     }
     for key, make in [*((f"fields.{name}", make) for name, make in task.fields.items()), *results.items()]:

@@ -21,7 +21,7 @@ def test_accuracy_is_exact_string_equality():
     score = score_predictions("accuracy", predictions, ["yes"] * 4 + ["no"], options=YES_NO)
     assert score.value == 1 / 5
     assert (score.low, score.high) == wilson_interval(1, 5)
-    assert (score.n, score.chance, score.unparsable, score.note) == (5, 0.5, 3, "")
+    assert (score.n, score.chance, score.unparsable, score.note) == (5, 0.5, 3, "1 empty prediction")
 
 
 def test_chance_of_free_text_is_zero_and_nothing_is_unparsable():

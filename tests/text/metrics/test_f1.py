@@ -42,7 +42,7 @@ def test_f1_equals_sklearn(pairs):
 
 
 def test_f1_without_positive_targets_says_so():
-    score = score_predictions("f1", ["no"], ["no"], options=YES_NO)
+    score = score_predictions("f1", ["no", "no"], ["no", "no"], options=YES_NO)
     assert (score.value, score.note) == (0.0, "no target is 'yes': f1 undefined, reported as 0")
 
 

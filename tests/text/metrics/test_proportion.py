@@ -56,8 +56,8 @@ def test_the_interval_is_in_order_inside_one_and_never_of_more_examples_than_the
     right, clusters = zip(*pairs, strict=True)
     score = proportion_score("accuracy", right, clusters, chance=0.0)
     n = len(right)
-    assert 0 <= score.low <= score.value <= score.high <= 1 or score.value in (0, 1)
-    assert 0 <= score.low < score.high <= 1
+    assert 0 <= score.low <= score.value <= score.high <= 1
+    assert score.low < score.high
     low, high = wilson_interval(sum(right), n)
     assert score.high - score.low >= high - low - 1e-12
     if score.clusters > 1:
@@ -88,11 +88,14 @@ def test_all_right_or_all_wrong_is_as_sure_as_the_number_of_passages(right):
     assert score.standard_error == 0.0
 
 
-def test_one_passage_alone_says_for_what_its_interval_holds():
-    score = proportion_score("accuracy", [True, False, True], "aaa", chance=0.0, note="mind")
+@pytest.mark.parametrize("name", ["accuracy", "exact_match", "contains"])
+def test_one_passage_alone_says_for_what_its_interval_holds(name):
+    score = score_predictions(name, ["a", "b", "a"], ["a", "c", "a"], clusters="ppp")
     assert (score.low, score.high) == wilson_interval(2, 3)
-    assert score.note == "mind; all examples share one passage: the interval holds for that passage alone"
-    assert score.clusters == 1
+    assert score.note == "all examples share one passage: the interval holds for that passage alone"
+    assert score.clusters == 0
+    alone = score_predictions(name, ["a"], ["a"], clusters="p")
+    assert alone.note == ""
 
 
 def test_passages_that_do_not_repeat_change_nothing():
@@ -128,7 +131,7 @@ def test_a_correlation_of_none_costs_little():
     assert plain.high - plain.low == pytest.approx(2 * Z_95 * plain.standard_error, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "exact_match", "number_match"])
+@pytest.mark.parametrize("name", ["accuracy", "exact_match", "number_match", "contains"])
 def test_every_metric_that_is_a_proportion_goes_by_passages(name):
     written, targets, clusters = ["1", "1", "2", "2"], ["1", "1", "3", "3"], ["p", "p", "q", "q"]
     score = score_predictions(name, written, targets, clusters=clusters)

@@ -2,6 +2,7 @@
 
 import pkgutil
 import random
+import re
 import subprocess
 import sys
 
@@ -262,3 +263,42 @@ def test_importing_the_metrics_loads_no_heavy_library():
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+# the edges
+
+
+def edge(name, written, wanted, **more):
+    options = () if name in ("pearson", "spearman", "number_match") else YES_NO
+    return score_predictions(name, written, wanted, options=options, questions=range(len(wanted)), **more)
+
+
+NUMBERS = {"yes": "1", "no": "2", "": ""}
+EDGES = {
+    "one example": (["yes"], ["yes"]),
+    "one wrong example": (["no"], ["yes"]),
+    "constant predictions": (["no"] * 4, ["no", "yes", "yes", "no"]),
+    "one class only": (["no", "yes", "yes", "no"], ["no"] * 4),
+    "one class, all right": (["no"] * 4, ["no"] * 4),
+    "empty answers": ([""] * 4, ["no", "yes", "yes", "no"]),
+}
+
+
+@pytest.mark.parametrize("case", EDGES)
+@pytest.mark.parametrize("name", [name for name, _ in METRICS.items()])
+def test_no_edge_is_nan_and_every_one_is_said(name, case):
+    written, wanted = EDGES[case]
+    if name in ("pearson", "spearman", "number_match"):
+        written, wanted = ([NUMBERS[text] for text in texts] for texts in (written, wanted))
+    score = edge(name, written, wanted)
+    numbers = (score.value, score.low, score.high, score.chance, score.standard_error, score.normalised)
+    assert np.isfinite(numbers).all()
+    assert score.low <= score.high
+    if case == "empty answers" and name not in ("pearson", "spearman"):
+        assert score.note.startswith("4 empty predictions")
+    if case == "constant predictions":
+        assert re.match("all predictions are the same|constant predictions|.*; all predictions", score.note)
+    if case.startswith("one class") and name in (*CLASSES, "multirc_f1a", "contains", "pearson"):
+        assert re.search("all targets are|constant targets|no target is|constant predictions", score.note)
+    if len(wanted) == 1 and score.low == score.high:
+        assert "one example" in score.note or "fewer than two examples" in score.note

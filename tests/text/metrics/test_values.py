@@ -31,3 +31,15 @@ def test_columns_of_different_length_are_refused():
         Answers((), ("a",))
     with pytest.raises(DataError, match="there is nothing to score"):
         Answers((), ())
+
+
+def test_passages_are_drawn_and_of_one_alone_its_questions():
+    def drawn(clusters, questions=()):
+        answers = Answers(("a",) * 4, ("a",) * 4, clusters=tuple(clusters), questions=tuple(questions))
+        return "".join(answers.drawn_together), answers.num_clusters
+
+    assert drawn("") == drawn("pqrs") == drawn("pppp") == drawn("", "abcd") == ("", 0)
+    assert drawn("ppqr") == drawn("ppqr", "aabc") == ("ppqr", 3)
+    assert drawn("pppp", "aabc") == drawn("", "aabc") == ("aabc", 3)
+    with pytest.raises(DataError, match="clusters and targets differ in number: expected 4 clusters, got 1"):
+        drawn("p")

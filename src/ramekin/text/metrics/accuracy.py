@@ -4,11 +4,12 @@ from collections import Counter
 
 from ramekin.text.metrics.mean import mean_resampler
 from ramekin.text.metrics.metric import Metric, Resampler
+from ramekin.text.metrics.notes import class_note, joined, passage_note, text_note
 from ramekin.text.metrics.proportion import proportion_score
 from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
 
-__all__ = ["ACCURACY"]
+__all__ = ["ACCURACY", "guessed_right"]
 
 
 def _right(answers: Answers) -> list[bool]:
@@ -18,16 +19,30 @@ def _right(answers: Answers) -> list[bool]:
 def _accuracy(answers: Answers, seed: int) -> Score:
     """Share of predictions that are their target or another reference, see `proportion_score`."""
     return proportion_score(
-        "accuracy", _right(answers), answers.clusters, chance=_chance(answers), unparsable=answers.unparsable
+        "accuracy",
+        _right(answers),
+        answers.drawn_together,
+        chance=_chance(answers),
+        unparsable=answers.unparsable,
+        note=joined(text_note(answers), class_note(answers), passage_note(answers)),
     )
 
 
-def _chance(answers: Answers) -> float:
-    """The mean over examples of 1 / options (times the right ones, where several are); 0 for free text."""
-    shares = [
+def guessed_right(answers: Answers) -> list[float]:
+    """How likely guessing is right: 1 / options (times the right ones, where several are); 0 for free text.
+
+    >>> guessed_right(Answers(("", ""), ("a", "b"), example_options=(("a", "b"), ())))
+    [0.5, 0.0]
+    """
+    return [
         max(1, len(set(options) & set(accepted))) / len(options) if options else 0.0
         for options, accepted in zip(answers.choices, answers.accepted, strict=True)
     ]
+
+
+def _chance(answers: Answers) -> float:
+    """The mean of what guessing reaches on each example."""
+    shares = guessed_right(answers)
     return shares[0] if len(set(shares)) == 1 else sum(shares) / len(shares)
 
 

@@ -21,6 +21,7 @@ __all__ = ["RESAMPLES", "bootstrapped", "draws", "resampled_counts", "whole"]
 
 RESAMPLES = 1000
 _CHUNK_CELLS = 2_000_000
+_ONE = "one example: nothing to resample, so the interval has no width"
 
 
 def resampled_counts(
@@ -60,7 +61,7 @@ def draws(resampler: Resampler, answers: Answers, *, seed: int, resamples: int =
     import numpy as np
 
     n = len(answers.targets)
-    chunks = resampled_counts(n, answers.clusters, seed=seed, resamples=resamples)
+    chunks = resampled_counts(n, answers.drawn_together, seed=seed, resamples=resamples)
     return np.concatenate([resampler(counts) for counts in chunks])
 
 
@@ -100,6 +101,6 @@ def bootstrapped(
         chance,
         float(drawn.std(ddof=1)),
         unparsable=unparsable,
-        note=joined(note, passage_note(answers.num_clusters)),
+        note=joined(note, _ONE if n == 1 else passage_note(answers)),
         clusters=answers.num_clusters,
     )

@@ -1,12 +1,13 @@
 """F1 of one option, and its plain mean over all options (van Rijsbergen 1979; scikit-learn's `macro`)."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ramekin.errors import UsageError
 from ramekin.text.metrics.bootstrap import bootstrapped
 from ramekin.text.metrics.classes import class_codes, class_counts
 from ramekin.text.metrics.metric import Metric, Resampler
-from ramekin.text.metrics.notes import joined, text_note
+from ramekin.text.metrics.notes import class_note, joined, text_note
 from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ramekin.text.metrics.values import Floats
 
-__all__ = ["F1", "F1_MACRO"]
+__all__ = ["F1", "F1_MACRO", "f1_metric"]
 
 
 # one option
@@ -33,21 +34,22 @@ def _positive(answers: Answers) -> str:
     return answers.options[1]
 
 
-def _f1(answers: Answers, seed: int) -> Score:
+def _f1(name: str, answers: Answers, seed: int) -> Score:
     """F1 of the positive option; an unparsable prediction is never positive.
 
     Chance is p / (p + 1/2): precision p (the positive share) and recall 1/2 of a fair coin.
     """
     positive = _positive(answers)
     share = answers.targets.count(positive) / len(answers.targets)
+    lacking = "" if share else f"no target is '{positive}': {name} undefined, reported as 0"
     return bootstrapped(
-        "f1",
+        name,
         answers,
         _f1_prepare(answers),
         seed,
         chance=share / (share + 0.5),
         unparsable=answers.unparsable,
-        note="" if share else f"no target is '{positive}': f1 undefined, reported as 0",
+        note=joined(text_note(answers), lacking or class_note(answers)),
     )
 
 
@@ -73,6 +75,8 @@ def _f1_majority(answers: Answers) -> float:
 
 
 # the mean over options
+
+_NONE_HELD = "no target is an option: f1_macro reported as 0"
 
 
 def _options(answers: Answers) -> tuple[str, ...]:
@@ -102,7 +106,7 @@ def _f1_macro(answers: Answers, seed: int) -> Score:
         seed,
         chance=sum(held) / len(options),
         unparsable=answers.unparsable,
-        note=joined(text_note(answers), "" if held else "no target is an option: f1_macro reported as 0"),
+        note=joined(text_note(answers), class_note(answers) if held else _NONE_HELD),
     )
 
 
@@ -133,7 +137,12 @@ def _f1_macro_majority(answers: Answers) -> float:
     return 2 * share / (1 + share) / max(1, sum(count > 0 for count in counts))
 
 
-F1 = Metric("f1", _f1, _f1_prepare, _f1_majority)
+def f1_metric(name: str) -> Metric:
+    """F1 of the positive option under that name."""
+    return Metric(name, partial(_f1, name), _f1_prepare, _f1_majority)
+
+
+F1 = f1_metric("f1")
 """Of the positive option alone."""
 F1_MACRO = Metric("f1_macro", _f1_macro, _f1_macro_prepare, _f1_macro_majority)
 """Of all options alike."""

@@ -1,11 +1,12 @@
-"""Metrics that ask whether an answer is a reference, both in the form in which they are compared."""
+"""Metrics that ask whether an answer matches a reference, both in the form in which they are compared."""
 
+import operator
 from collections import Counter
 from collections.abc import Callable
 
 from ramekin.text.metrics.mean import expected_grade, grades, mean_resampler
 from ramekin.text.metrics.metric import Metric
-from ramekin.text.metrics.notes import text_note
+from ramekin.text.metrics.notes import class_note, joined, passage_note, text_note
 from ramekin.text.metrics.proportion import proportion_score
 from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
@@ -13,26 +14,35 @@ from ramekin.text.score import Score
 __all__ = ["commonest", "match_metric"]
 
 
-def match_metric(name: str, form: Callable[[str], str], unparsable: Callable[[Answers], int]) -> Metric:
-    """The share of predictions that equal a reference; see `proportion_score`.
+def match_metric(
+    name: str,
+    form: Callable[[str], str],
+    unparsable: Callable[[Answers], int],
+    *,
+    matches: Callable[[str, str], bool] = operator.eq,
+    note: Callable[[Answers], str] = lambda answers: "",
+) -> Metric:
+    """The share of predictions that match a reference; see `proportion_score`.
 
     Args:
         name: the metric's.
         form: of a text, what is compared.
         unparsable: how many predictions are no answers.
+        matches: whether the form of a prediction matches that of a reference; by default, if they are equal.
+        note: what else a reader must know.
     """
 
     def same(prediction: str, reference: str) -> float:
-        return float(form(prediction) == form(reference))
+        return float(matches(form(prediction), form(reference)))
 
     def compute(answers: Answers, seed: int) -> Score:
         return proportion_score(
             name,
             [grade == 1 for grade in grades(same, answers)],
-            answers.clusters,
+            answers.drawn_together,
             chance=expected_grade(same, answers),
             unparsable=unparsable(answers),
-            note=text_note(answers),
+            note=joined(text_note(answers), class_note(answers), note(answers), passage_note(answers)),
         )
 
     return Metric(

@@ -6,6 +6,7 @@ from ramekin.text.metrics.bootstrap import bootstrapped
 from ramekin.text.metrics.classes import class_codes, class_counts
 from ramekin.text.metrics.correlation import constant_note
 from ramekin.text.metrics.metric import Metric, Resampler, no_majority
+from ramekin.text.metrics.notes import empty_note, joined
 from ramekin.text.metrics.values import Answers
 from ramekin.text.score import Score
 
@@ -25,7 +26,7 @@ def _matthews(answers: Answers, seed: int) -> Score:
         _prepare(answers),
         seed,
         unparsable=answers.unparsable,
-        note=constant_note(answers.predictions, answers.targets),
+        note=joined(empty_note(answers), constant_note(answers.predictions, answers.targets)),
     )
 
 

@@ -29,6 +29,8 @@ class Metric:
     """Read the answers, once, into what gives the metric on any resample of them."""
     majority: Callable[[Answers], float]
     """What writing the best constant answer reaches; 0.0 where none is looked for (correlations, overlap)."""
+    needs_questions: bool = False
+    """Whether it needs to know which examples are candidate answers of one question."""
 
 
 def no_majority(answers: Answers) -> float:

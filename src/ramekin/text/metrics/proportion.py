@@ -12,7 +12,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ramekin.text.metrics.notes import joined, passage_note
 from ramekin.text.score import Score, binomial_error, wilson_interval
 
 __all__ = ["clustered_error", "effective_number", "proportion_score"]
@@ -32,9 +31,8 @@ def proportion_score(
     Args:
         name: the metric's.
         right: of each example, whether it is.
-        clusters: what each shares with others; empty, or all different: they are independent. Of one
-            passage alone nothing can be said on others: its examples count as independent, and the note says
-            for what the interval holds.
+        clusters: what each shares with others; empty, all different or all the same: they are taken for
+            independent, since one cluster alone tells nothing of others (see `notes.passage_note`).
         chance: what guessing reaches.
         unparsable: how many predictions are no answers.
         note: what a reader must know.
@@ -45,8 +43,8 @@ def proportion_score(
     """
     n = len(right)
     value = sum(right) / n
-    num_clusters = found if (found := len(set(clusters))) < n else 0
-    if num_clusters < 2:
+    num_clusters = found if 1 < (found := len(set(clusters))) < n else 0
+    if not num_clusters:
         error = binomial_error(value, n)
         low, high = wilson_interval(sum(right), n)
     else:
@@ -62,7 +60,7 @@ def proportion_score(
         chance,
         error,
         unparsable=unparsable,
-        note=joined(note, passage_note(num_clusters)),
+        note=note,
         clusters=num_clusters,
     )
 

@@ -8,10 +8,12 @@ from ramekin.text.metrics.accuracy import ACCURACY
 from ramekin.text.metrics.bleu import BLEU
 from ramekin.text.metrics.bootstrap import RESAMPLES, draws
 from ramekin.text.metrics.chrf import CHRF
+from ramekin.text.metrics.contains import CONTAINS
 from ramekin.text.metrics.correlation import PEARSON, SPEARMAN
 from ramekin.text.metrics.f1 import F1, F1_MACRO
 from ramekin.text.metrics.matthews import MATTHEWS
 from ramekin.text.metrics.metric import Metric
+from ramekin.text.metrics.multirc import MULTIRC_EM, MULTIRC_F1A
 from ramekin.text.metrics.number import NUMBER_MATCH
 from ramekin.text.metrics.rouge import ROUGE_1, ROUGE_2, ROUGE_L
 from ramekin.text.metrics.squad import EXACT_MATCH, SQUAD_F1
@@ -31,6 +33,7 @@ METRICS: Registry[Metric] = Registry(
         for metric in (
             ACCURACY,
             EXACT_MATCH,
+            CONTAINS,
             F1,
             F1_MACRO,
             MATTHEWS,
@@ -44,6 +47,8 @@ METRICS: Registry[Metric] = Registry(
             BLEU,
             CHRF,
             TRIPLE_F1,
+            MULTIRC_F1A,
+            MULTIRC_EM,
         )
     ],
 )
@@ -60,6 +65,7 @@ def score_predictions(
     references: Sequence[Sequence[str]] = (),
     example_options: Sequence[Sequence[str]] = (),
     clusters: Sequence[str] = (),
+    questions: Sequence[str] = (),
     seed: int = 0,
 ) -> Score:
     """Score predictions by the metric of that name.
@@ -74,10 +80,12 @@ def score_predictions(
             match, token and triple F1, ROUGE, BLEU and chrF use them; the others compare with the target.
         example_options: for each example, its own admissible answers, where they differ.
         clusters: for each example, what it shares with others, such as its passage.
+        questions: for each example, the question of which it is one candidate answer.
         seed: of the bootstrap.
 
     Raises:
-        UsageError: no such metric, F1 without a positive option, or macro F1 without options.
+        UsageError: no such metric, F1 without a positive option, macro F1 without options, or MultiRC's
+            exact match without questions.
         DataError: nothing to score, unequal numbers, or a target that is no number for a correlation.
 
     >>> score = score_predictions("accuracy", ["yes", "maybe"], ["yes", "no"], options=["yes", "no"])
@@ -92,6 +100,7 @@ def score_predictions(
         tuple(map(tuple, references)),
         tuple(map(tuple, example_options)),
         tuple(clusters),
+        tuple(questions),
     )
     return score_answers(metric, answers, seed=seed)
 

@@ -40,9 +40,11 @@ class Answers:
     """For each example, its own admissible answers, where they differ; empty: `options` for all."""
     clusters: tuple[str, ...] = ()
     """For each example, what it shares with others, such as its passage; empty: all are independent."""
+    questions: tuple[str, ...] = ()
+    """For each example, the question of which it is one candidate answer; empty: it is a question itself."""
 
     def __post_init__(self) -> None:
-        for name in ("predictions", "references", "example_options", "clusters"):
+        for name in ("predictions", "references", "example_options", "clusters", "questions"):
             number = len(getattr(self, name))
             if number != len(self.targets) and (number or name == "predictions"):
                 raise DataError(
@@ -62,10 +64,19 @@ class Answers:
         return tuple(tuple(dict.fromkeys((target, *others))) for target, others in pairs)
 
     @property
+    def drawn_together(self) -> tuple[str, ...]:
+        """For each example, with which others it is drawn: those of its passage, or, where all are of one,
+        those of its question; empty where they are independent.
+        """
+        for shared in (self.clusters, self.questions):
+            if 1 < len(set(shared)) < len(self.targets):
+                return shared
+        return ()
+
+    @property
     def num_clusters(self) -> int:
-        """How many passages, or whatever it is that examples share; 0 where they share nothing."""
-        found = len(set(self.clusters))
-        return found if found < len(self.targets) else 0
+        """How many passages, or questions, are drawn; 0 where examples are independent."""
+        return len(set(self.drawn_together))
 
     @property
     def choices(self) -> tuple[tuple[str, ...], ...]:
