@@ -15,7 +15,10 @@ from ramekin.text.score import Score, wilson_interval
 
 __all__ = ["confusion_of", "reliability_of", "template_spread"]
 
-_CONFIDENCE = "Confidence is the softmax over what the options were ranked by."
+_CONFIDENCE = (
+    "Confidence is the softmax over what the options were ranked by: their log-probabilities, divided by "
+    "their length where the mode says so."
+)
 
 
 def confusion_of(part: TaskEvaluation, *, title: str = "", max_options: int = MAX_OPTIONS) -> HeatMap | None:
@@ -65,7 +68,8 @@ def reliability_of(
     """The reliability of ranked answers, several tasks' or templates' pooled.
 
     None where options were not ranked, or not by log-probabilities. A mode may divide these by length; the
-    softmax is over what the model ranked by, and the caption says so.
+    softmax is over what the model ranked by, and the caption says so. Intervals take answers for independent,
+    which those of several templates to one example are not: pooled, they are too narrow.
 
     Args:
         parts: whose answers.
