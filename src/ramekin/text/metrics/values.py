@@ -13,7 +13,23 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Indices: TypeAlias = NDArray[np.int64]
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "drawn_together"]
+
+
+def drawn_together(n: int, clusters: tuple[str, ...], questions: tuple[str, ...]) -> tuple[str, ...]:
+    """For each of n examples, what it is drawn with: its passage, or, of one passage alone, its question.
+
+    Empty where neither is shared by some but not by all: then examples are independent.
+
+    >>> drawn_together(3, ("p", "p", "q"), ()), drawn_together(3, ("p", "p", "p"), ("a", "b", "b"))
+    (('p', 'p', 'q'), ('a', 'b', 'b'))
+    >>> drawn_together(3, ("p", "q", "r"), ())
+    ()
+    """
+    for shared in (clusters, questions):
+        if 1 < len(set(shared)) < n:
+            return shared
+    return ()
 
 
 @final
@@ -65,13 +81,8 @@ class Answers:
 
     @property
     def drawn_together(self) -> tuple[str, ...]:
-        """For each example, with which others it is drawn: those of its passage, or, where all are of one,
-        those of its question; empty where they are independent.
-        """
-        for shared in (self.clusters, self.questions):
-            if 1 < len(set(shared)) < len(self.targets):
-                return shared
-        return ()
+        """With which others each example is drawn; see the function of that name."""
+        return drawn_together(len(self.targets), self.clusters, self.questions)
 
     @property
     def num_clusters(self) -> int:
