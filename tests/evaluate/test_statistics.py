@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
-from ramekin.evaluate.statistics import average, compare, compare_averages
+from ramekin.evaluate.statistics import average, compare, compare_averages, normalised_average
 from ramekin.text.metrics import score_answers, score_predictions
 
 
@@ -190,3 +190,41 @@ def test_averages_draw_passages():
     assert passages.high - passages.low == pytest.approx(10**0.5 * (rows.high - rows.low), rel=0.15)
     found = compare_averages(parts, [in_passages(each, 10) for each in parts])
     assert (found.test, found.difference, found.p_value) == ("paired_cluster_bootstrap", 0.0, 1.0)
+
+
+def with_chance(each, chance):
+    """The same answers, as if guessing reached that much."""
+    return dataclasses.replace(each, scores=(dataclasses.replace(each.headline, chance=chance),))
+
+
+def test_the_normalised_average_is_the_mean_way_from_chance_to_one():
+    parts = [
+        with_chance(with_right([1, 1, 1, 0]), 0.5),
+        with_chance(with_right([1, 0] * 20, task="toy/dry"), 0.25),
+        with_right([0, 1] * 10, task="toy/free"),
+    ]
+    found = normalised_average(parts, seed=1)
+    assert found.value == pytest.approx((0.5 + 1 / 3 + 0.5) / 3)
+    assert (found.num_tasks, found.n) == (3, 64)
+    assert found.low < found.value < found.high
+    assert found == normalised_average(parts, seed=1)
+    percentages = [100 * (75 - 50) / (100 - 50), 100 * (50 - 25) / (100 - 25), 50]
+    assert 100 * found.value == pytest.approx(np.mean(percentages))
+
+
+def test_its_interval_is_the_averages_on_another_scale():
+    """With one chance level for all tasks the two are a straight line apart."""
+    parts = [with_right([1, 0, 1] * 20), with_right([1, 0] * 30, task="toy/dry")]
+    plain = average(parts, seed=2)
+    assert normalised_average(parts, seed=2) == plain
+    half = normalised_average([with_chance(each, 0.5) for each in parts], seed=2)
+    ends = [(end - 0.5) / 0.5 for end in (plain.value, plain.low, plain.high)]
+    assert [half.value, half.low, half.high] == pytest.approx(ends)
+    assert half.low < 0 < half.high, "below chance is below 0"
+
+
+def test_where_chance_is_everything_a_score_counts_as_it_is():
+    parts = [with_chance(with_right([1, 1]), 1.0), with_chance(with_right([1, 0] * 9, task="toy/dry"), 0.5)]
+    assert normalised_average(parts).value == 0.5
+    with pytest.raises(DataError, match="nothing to average"):
+        normalised_average([])

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Literal, final
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.text.metrics import Answers, bootstrap_draws
+from ramekin.text.score import normalised_value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Average", "Comparison", "average", "compare", "compare_averages"]
+__all__ = ["Average", "Comparison", "average", "compare", "compare_averages", "normalised_average"]
 
 
 @final
@@ -63,10 +64,26 @@ def average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 
     Raises:
         DataError: there are no tasks.
     """
-    if not parts:
-        raise DataError("there is nothing to average", expected="at least one task", got="none")
+    _require_some(parts)
     value = sum(part.headline.value for part in parts) / len(parts)
     low, high = _ends(_mean_draws(parts, [part.answers for part in parts], seed, resamples))
+    return Average(value, low, high, len(parts), sum(part.n for part in parts))
+
+
+def normalised_average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 1000) -> Average:
+    """The mean of the tasks' normalised headline scores, with its 95 % interval.
+
+    Flan 2022's normalised average (Chung et al. 2022, arXiv 2210.11416) as a fraction: each task's score on
+    the scale on which chance is 0 and 1 is 1, see `text.score.normalised_value`. A task's chance level stays
+    what it is on all of its examples while these are resampled.
+
+    Raises:
+        DataError: there are no tasks.
+    """
+    _require_some(parts)
+    value = sum(part.headline.normalised for part in parts) / len(parts)
+    answers = [part.answers for part in parts]
+    low, high = _ends(_mean_draws(parts, answers, seed, resamples, normalised=True))
     return Average(value, low, high, len(parts), sum(part.n for part in parts))
 
 
@@ -130,6 +147,11 @@ def compare_averages(
     )
 
 
+def _require_some(parts: Sequence[TaskEvaluation]) -> None:
+    if not parts:
+        raise DataError("there is nothing to average", expected="at least one task", got="none")
+
+
 def _paired_answers(first: TaskEvaluation, second: TaskEvaluation) -> tuple[Answers, Answers]:
     """The answers of both, in the clusters of one: an older evaluation does not know its passages."""
     mine, others = first.answers, second.answers
@@ -158,13 +180,26 @@ def _draws(part: TaskEvaluation, answers: Answers, seed: int, resamples: int) ->
 
 
 def _mean_draws(
-    parts: Sequence[TaskEvaluation], answers: Sequence[Answers], seed: int, resamples: int
+    parts: Sequence[TaskEvaluation],
+    answers: Sequence[Answers],
+    seed: int,
+    resamples: int,
+    *,
+    normalised: bool = False,
 ) -> "NDArray[np.float64]":
     import numpy as np
 
-    pairs = zip(parts, answers, strict=True)
-    draws: NDArray[np.float64] = np.mean([_draws(*pair, seed, resamples) for pair in pairs], axis=0)
-    return draws
+    each = [_draws(*pair, seed, resamples) for pair in zip(parts, answers, strict=True)]
+    if normalised:
+        each = [_normalised(draws, part.headline.chance) for draws, part in zip(each, parts, strict=True)]
+    mean: NDArray[np.float64] = np.mean(each, axis=0)
+    return mean
+
+
+def _normalised(draws: "NDArray[np.float64]", chance: float) -> "NDArray[np.float64]":
+    import numpy as np
+
+    return np.array([normalised_value(draw, chance) for draw in draws.tolist()])
 
 
 def _ends(draws: "NDArray[np.float64]") -> tuple[float, float]:
