@@ -168,6 +168,19 @@ def test_no_difference_is_found_as_often_as_promised():
     assert found["rows"] >= 0.3 * 120
 
 
+def test_three_passages_cannot_show_what_two_hundred_rows_seem_to():
+    first, second = with_right([0] * 210), with_right([0, 1, 1] * 70)
+    assert compare(in_passages(first, 70), in_passages(second, 70)).p_value == 0.25, (
+        "three heads of three coins"
+    )
+    two = [
+        in_passages(each, 70)
+        for each in (with_right([0] * 140, task="toy/dry"), with_right([1] * 140, task="toy/dry"))
+    ]
+    pairs = [in_passages(first, 70), two[0]], [in_passages(second, 70), two[1]]
+    assert compare_averages(*pairs).p_value == 2**-4, "five passages"
+
+
 def test_passages_of_the_one_serve_for_the_other():
     first, second = with_right([1, 0] * 10), with_right([1, 1] * 10)
     placed = in_passages(second, 4)

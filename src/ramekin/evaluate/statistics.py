@@ -105,7 +105,7 @@ def compare(
         difference=second.headline.value - first.headline.value,
         low=low,
         high=high,
-        p_value=_mcnemar(first, second) if exact else _bootstrap_p_value(draws),
+        p_value=_mcnemar(first, second) if exact else _bootstrap_p_value(draws, _units(mine)),
         n=first.n,
         test="mcnemar_exact" if exact else _bootstrap_name(mine),
     )
@@ -141,7 +141,7 @@ def compare_averages(
         difference=sum(gains) / len(gains),
         low=low,
         high=high,
-        p_value=_bootstrap_p_value(draws),
+        p_value=_bootstrap_p_value(draws, sum(map(_units, mine))),
         n=sum(part.n for part in first),
         test=_bootstrap_name(*mine),
     )
@@ -209,10 +209,19 @@ def _ends(draws: "NDArray[np.float64]") -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _bootstrap_p_value(draws: "NDArray[np.float64]") -> float:
-    """Twice the smaller share of draws on either side of 0, the observed sample counted as a draw."""
+def _units(answers: Answers) -> int:
+    """How many passages, or independent examples, are drawn."""
+    return answers.num_clusters or len(answers.targets)
+
+
+def _bootstrap_p_value(draws: "NDArray[np.float64]", units: int) -> float:
+    """Twice the smaller share of draws on either side of 0, the observed sample counted as a draw.
+
+    Where all units gain, so do all draws, however few units there are. Yet under no difference the signs of
+    as many gains are alike once in 2^(units - 1) times (the sign test), so the value is never below that.
+    """
     below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
-    return min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
+    return min(1.0, max(2 * (min(below, above) + 1) / (len(draws) + 1), 2.0 ** (1 - units)))
 
 
 def _mcnemar(first: TaskEvaluation, second: TaskEvaluation) -> float:

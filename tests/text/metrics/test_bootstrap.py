@@ -102,6 +102,9 @@ def test_the_spread_of_the_draws_is_the_sandwich_estimate():
 def test_a_bootstrapped_score_says_its_passages():
     answers = Answers(("a b", "c", "e f", "g"), ("a", "c d", "e", "h"), clusters=("p", "p", "q", "q"))
     assert score_answers("squad_f1", answers).clusters == 2
+    assert score_answers("squad_f1", answers).note == "2 passages only: the interval is too narrow"
+    many = Answers(("a",) * 40, ("a b",) * 40, clusters=tuple(str(row // 2) for row in range(40)))
+    assert score_answers("squad_f1", many).note == ""
     one = score_answers("squad_f1", dataclasses.replace(answers, clusters=("p",) * 4))
     assert one.note == "all examples share one passage: the interval holds for that passage alone"
     plain = score_answers("squad_f1", dataclasses.replace(answers, clusters=()))

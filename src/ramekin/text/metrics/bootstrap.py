@@ -22,6 +22,8 @@ __all__ = ["RESAMPLES", "bootstrapped", "draws", "resampled_counts", "whole"]
 RESAMPLES = 1000
 _CHUNK_CELLS = 2_000_000
 _ONE = "one example: nothing to resample, so the interval has no width"
+_FEW = 10
+"""Percentile intervals of fewer passages cover visibly less than they promise."""
 
 
 def resampled_counts(
@@ -54,6 +56,10 @@ def resampled_counts(
         drawn += units * np.arange(len(drawn))[:, None]
         counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
         yield counts if units == n else counts[:, codes]
+
+
+def _few(num_clusters: int) -> str:
+    return f"{num_clusters} passages only: the interval is too narrow" if 0 < num_clusters < _FEW else ""
 
 
 def draws(resampler: Resampler, answers: Answers, *, seed: int, resamples: int = RESAMPLES) -> "Floats":
@@ -101,6 +107,6 @@ def bootstrapped(
         chance,
         float(drawn.std(ddof=1)),
         unparsable=unparsable,
-        note=joined(note, _ONE if n == 1 else passage_note(answers)),
+        note=joined(note, _ONE if n == 1 else "", _few(answers.num_clusters), passage_note(answers)),
         clusters=answers.num_clusters,
     )
