@@ -1,10 +1,10 @@
-"""T0's rank classification with transformers alone, written anew from its rules (Sanh et al. 2021, arXiv 2110.08207).
+"""T0's rank classification with transformers alone, written anew from its rules (arXiv 2110.08207).
 
 The rules are those of `evaluation/run_eval.py`, `t0/model.py` and `t0/data_collator.py` of
-bigscience-workshop/t-zero, commit 7a699e3: inputs without `</s>`, cut right at 1,024 tokens; options with `</s>`;
-each input repeated for each of its options; inputs padded on the left and options on the right to the longest of a
-batch of rows; the sum of the options' log-probabilities, padding left out; the highest, of equals the first. The
-number of options is the first row's, so the rows of a call must have equally many.
+bigscience-workshop/t-zero, commit 7a699e3: inputs without `</s>`, cut right at 1,024 tokens; options with
+`</s>`; each input repeated for each of its options; inputs padded on the left and options on the right to the
+longest of a batch of rows; the sum of the options' log-probabilities, padding left out; the highest, of
+equals the first. The number of options is the first row's, so the rows of a call must have equally many.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,12 @@ class Ranked(NamedTuple):
 
 @torch.no_grad()
 def rank_like_t0(
-    model: Any, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example], *, batch_rows: int = 8
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: Sequence[Example],
+    *,
+    batch_rows: int = 8,
+    softmax_dtype: torch.dtype | None = None,
 ) -> Ranked:
     """Rank each example's options.
 
@@ -40,6 +45,7 @@ def rank_like_t0(
         tokenizer: its tokenizer.
         examples: in the order in which they are put into batches.
         batch_rows: rows of a batch, each as many times as it has options; T0's script takes 8.
+        softmax_dtype: what the logits are turned to first; None, as T0 has it: nothing else.
     """
     pad = tokenizer.pad_token_id
     inputs = [tokenizer.encode(each.inputs, add_special_tokens=False) for each in examples]
@@ -55,7 +61,7 @@ def rank_like_t0(
         labels = torch.tensor([right + [pad] * (width - len(right)) for _, right in pairs])
         counted = torch.tensor([[1] * len(right) + [0] * (width - len(right)) for _, right in pairs])
         logits = model(input_ids=ids, attention_mask=mask, labels=labels).logits
-        taken = logits.log_softmax(dim=-1).gather(-1, labels[..., None])[..., 0]
+        taken = logits.log_softmax(dim=-1, dtype=softmax_dtype).gather(-1, labels[..., None])[..., 0]
         scores = (taken * counted).sum(dim=-1).view(len(rows), -1)
         found.log_probs.extend(scores.tolist())
         found.predictions.extend(scores.argmax(dim=-1).tolist())
