@@ -14,9 +14,10 @@ message is shown: the command line prints it without a traceback and exits with 
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 __all__ = [
+    "MISSING_DATA",
     "DataError",
     "LockedError",
     "RamekinError",
@@ -25,6 +26,9 @@ __all__ = [
     "UsageError",
     "WeightsError",
 ]
+
+MISSING_DATA: Final = "missing-data"
+"""The kind of an error that says that a data set is not there: no file, no network."""
 
 
 class RamekinError(Exception, ABC):

@@ -12,9 +12,16 @@ WORDS = "words={yes: agree, no: disagree}"
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint: Callable[..., Path]) -> Path:
-    """A tiny base; the working folder is empty but for it."""
+    """A tiny base; the working folder is empty but for it, and answers are kept there."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAMEKIN_CACHE", str(tmp_path / "cache"))
     return make_checkpoint(tmp_path / "base", seed=0)
+
+
+def answers() -> list[str]:
+    """The lines of all kept answers."""
+    files = sorted(Path("cache/answers").rglob("*.jsonl"))
+    return sorted(line for path in files for line in path.read_text().splitlines())
 
 
 def rows_of(name: str) -> list[dict]:
@@ -36,7 +43,7 @@ def test_options_are_ranked_with_chance_interval_and_scores(base: Path, ramekin:
     assert f"Options are ranked by the rules of '{mode}'." in out
     assert "chance" in out and "33.3" in out and "±" in out
     found = json.loads(Path("eval/evaluation.json").read_text())
-    assert (found["mode"]["name"], found["mode"]["direction"]) == (mode, "rank")
+    assert (found["modes"][mode]["name"], found["modes"][mode]["direction"]) == (mode, "rank")
     rte, mnli = found["tasks"]
     assert (rte["scores"][0]["metric"], rte["scores"][0]["unparsable"], rte["ties"]) == ("accuracy", 0, 0)
     assert (rte["scores"][0]["chance"], mnli["scores"][0]["chance"]) == (0.5, pytest.approx(1 / 3))
@@ -45,8 +52,8 @@ def test_options_are_ranked_with_chance_interval_and_scores(base: Path, ramekin:
     for row in rows:
         assert list(row["option_scores"]) == ["entailment", "neutral", "contradiction"]
         assert row["prediction"] == max(row["option_scores"], key=row["option_scores"].get)
-    kept = [json.loads(line) for line in Path("eval/answers.jsonl").read_text().splitlines()]
-    assert len(kept) == 24 and all(entry["log_probs"] for entry in kept)
+    kept = answers()
+    assert len(kept) == 24 and all(json.loads(line)["log_probs"] for line in kept)
 
 
 def test_a_folder_of_something_else_is_kept_whoever_asks(base: Path, ramekin: Run) -> None:
@@ -86,7 +93,15 @@ def test_a_dry_run_shows_what_is_ranked_and_loads_no_weights(base: Path, ramekin
     code, out, _ = ramekin(*words, "--json", "mode=rank")
     assert json.loads(out)["sets"][0]["options"] == ["yes", "no"]
     code, out, _ = ramekin(*words, "--json")
-    assert json.loads(out)["sets"] == [{"task": "mini/rte", "template": "fusionbench", "rows": 2}]
+    (shown,) = json.loads(out)["sets"]
+    assert {key: shown[key] for key in ("task", "template", "split", "mode", "rows", "truncated_inputs")} == {
+        "task": "mini/rte",
+        "template": "fusionbench",
+        "split": "validation",
+        "mode": "fusionbench",
+        "rows": 2,
+        "truncated_inputs": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -136,14 +151,15 @@ def test_a_killed_ranking_continues(base: Path, ramekin: Run) -> None:
     )
     assert ramekin(*words)[0] == 0
     whole = json.loads(Path("eval/evaluation.json").read_text())["tasks"][0]["scores"]
-    kept = Path("eval/answers.jsonl").read_bytes()
-    Path("eval/answers.jsonl").write_bytes(kept[: len(kept) // 2])
+    kept = answers()
+    (file,) = Path("cache/answers").rglob("*.jsonl")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     for name in ("report.json", "evaluation.json"):
         Path("eval", name).unlink()
     code, _, err = ramekin(*words)
     assert code == 0, err
     assert json.loads(Path("eval/evaluation.json").read_text())["tasks"][0]["scores"] == whole
-    assert sorted(Path("eval/answers.jsonl").read_bytes().splitlines()) == sorted(kept.splitlines())
+    assert set(answers()) == set(kept)
 
 
 def test_the_difference_to_an_earlier_evaluation_is_paired(base: Path, ramekin: Run) -> None:

@@ -166,7 +166,10 @@ def sets():
 
 @pytest.fixture
 def written(monkeypatch, tokenizer):
-    """Let a test say what the model writes: `written([...])` gives the texts, in the order of the examples."""
+    """Let a test say what the model writes: `written([...])` gives the texts, in the order of the examples.
+
+    An example that several answers are drawn for has a list of them.
+    """
     import ramekin.infer.generate as module
     from ramekin.tensors.tokenizer import token_ids
 
@@ -174,9 +177,12 @@ def written(monkeypatch, tokenizer):
         def answer(model, inputs, **settings):
             if asked is not None:
                 asked.update(settings)
-            return [[*ids, 1] for ids in token_ids(tokenizer, texts)]
+            return [
+                tuple((*ids, 1) for ids in token_ids(tokenizer, [each] if isinstance(each, str) else each))
+                for each in texts
+            ]
 
-        monkeypatch.setattr(module, "generate", answer)
+        monkeypatch.setattr(module, "decode", answer)
 
     return say
 

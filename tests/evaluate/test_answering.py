@@ -1,51 +1,64 @@
-"""Progress and time around decoding and ranking: an example counts once all its inputs are answered."""
+"""Progress, time and kept answers around decoding and ranking."""
 
 import pytest
 
-from ramekin.evaluate.answering import Asked, How, log_probs_of, written_for
-from ramekin.evaluate.choices import Question
-from ramekin.evaluate.mode import MODES
+from ramekin.evaluate.answering import Asked, Progress, answered
+from ramekin.evaluate.journal import Request
+from ramekin.infer.decoding import Decoding
+
+WAYS = ["scored", "written"]
 
 
-def asked(*, questions=1):
-    """Six examples in two sets, each with so many inputs."""
+def asked(way, *, questions=1):
+    """Six examples in two sets, each with so many requests."""
+    scored = ((8, 1), (9, 3, 1)) if way == "scored" else ()
+    how = (0, None) if scored else (9, Decoding())
     return [
-        Asked(Question((5 + n, 6, 7 + q, 1), ((8, 1), (9, 3, 1))), n, f"toy#ask/v/{n}", n // 4)
+        Asked(Request((5 + n, 6, 7 + q, 1), scored, *how), n, n // 4)
         for n in range(6)
         for q in range(questions)
     ]
 
 
-def how(mode, told, *, batch_tokens=7):
-    return How(MODES[mode], batch_tokens, lambda *progress: told.append(progress))
-
-
-def test_an_example_is_answered_when_all_its_inputs_are(model):
+def test_an_example_is_answered_when_all_its_requests_are(model):
     told = []
-    ranked, seconds = log_probs_of(model, asked(questions=3), how("flipped", told))
-    assert [len(values) for values in ranked] == [2] * 18
-    assert [done for done, _ in told] == [n // 3 for n in range(1, 19)]
-    assert {total for _, total in told} == {6}
+    found, seconds = answered(model, asked("scored", questions=3), batch_tokens=7, on_progress=told.append)
+    assert [[len(values) for values in one] for one in found] == [[2]] * 18
+    assert [each.answered for each in told] == [n // 3 for n in range(1, 19)]
+    assert {each.total for each in told} == {6}
+    assert [each.share for each in told] == pytest.approx([n / 18 for n in range(1, 19)])
     assert seconds.keys() == {0, 1}
     assert all(value > 0 for value in seconds.values())
 
 
-def test_writing_and_ranking_tell_the_same(model):
-    one, other = [], []
-    written, _ = written_for(model, asked(), how("fusionbench", one, batch_tokens=13))
-    log_probs_of(model, asked(), how("rank", other))
-    assert len(written) == 6
-    assert one == other == [(n, 6) for n in range(1, 7)]
+def test_scoring_and_writing_tell_the_same_and_can_be_mixed(model):
+    one, other, both = [], [], []
+    scored, _ = answered(model, asked("scored"), batch_tokens=7, on_progress=one.append)
+    written, _ = answered(model, asked("written"), batch_tokens=13, on_progress=other.append)
+    assert [each.sets for each in one] == [each.sets for each in other]
+    assert one[-1] == Progress(6, 6, 1.0, ((4, 4), (2, 2)))
+    shifted = [Asked(each.request, each.example + 6, each.part + 2) for each in asked("written")]
+    mixed, _ = answered(model, [*asked("scored"), *shifted], batch_tokens=13, on_progress=both.append)
+    assert mixed[6:] == written
+    for (values,), (expected,) in zip(mixed[:6], scored, strict=True):
+        assert values == pytest.approx(expected, abs=1e-5)
+    assert both[-1].sets == ((4, 4), (2, 2), (4, 4), (2, 2))
 
 
-@pytest.mark.parametrize("mode", ["rank", "fusionbench"])
-def test_what_was_known_counts_from_the_first_batch_on(model, tmp_path, mode):
-    ask = log_probs_of if mode == "rank" else written_for
-    first, again = [], []
-    path = tmp_path / "answers.jsonl"
-    half = How(MODES[mode], 13, lambda *progress: first.append(progress), path)
-    found, _ = ask(model, asked()[:3], half)
-    whole, _ = ask(model, asked(), How(MODES[mode], 13, lambda *progress: again.append(progress), path))
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_known_counts_from_the_first_batch_on(model, tmp_path, way):
+    again = []
+    found, _ = answered(model, asked(way)[:3], batch_tokens=13, journal=tmp_path)
+    whole, _ = answered(model, asked(way), batch_tokens=13, journal=tmp_path, on_progress=again.append)
     assert whole[:3] == found
-    assert again[-1] == (6, 6)
-    assert again[0][0] > 3
+    assert again[-1].answered == 6
+    assert again[0].answered > 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_equal_requests_are_kept_once(model, tmp_path, way):
+    twice = [*asked(way), *(Asked(each.request, each.example + 6, 2) for each in asked(way))]
+    found, _ = answered(model, twice, batch_tokens=30, journal=tmp_path)
+    assert found[:6] == found[6:]
+    (file,) = tmp_path.glob("*/*.jsonl")
+    assert file.read_bytes().count(b"\n") == 6

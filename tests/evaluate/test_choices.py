@@ -29,7 +29,7 @@ def ids(tokenizer, text):
 
 
 def choice(*options, divisors=None):
-    return Choice(options, (), divisors or (1,) * len(options))
+    return Choice(options, (), {"none": divisors or (1,) * len(options)})
 
 
 def test_the_example_of_the_docstring():
@@ -79,7 +79,7 @@ def test_what_a_log_probability_is_divided_by(tokenizer, choice_set):
         ("bytes", True, (3, 11, 4)),
     ):
         mode = dataclasses.replace(RANK, normalisation=rule, option_eos=option_eos)
-        assert encode_choices(examples, tokenizer, mode=mode).items[0].divisors == divisors
+        assert encode_choices(examples, tokenizer, mode=mode).items[0].divisors == {rule: divisors}
 
 
 def test_bytes_are_of_utf_8(tokenizer, choice_set):
@@ -88,7 +88,7 @@ def test_bytes_are_of_utf_8(tokenizer, choice_set):
         rule: encode_choices(examples, tokenizer, mode=dataclasses.replace(RANK, normalisation=rule))
         for rule in ("characters", "bytes")
     }
-    assert [counts[rule].items[0].divisors for rule in counts] == [(3, 5), (3, 6)]
+    assert [counts[rule].items[0].divisors[rule] for rule in counts] == [(3, 5), (3, 6)]
 
 
 def test_the_instruction_is_scored_under_each_label(tokenizer, flipped_set, toy_task):
@@ -164,7 +164,7 @@ def test_options_that_stand_twice_are_one(tokenizer, choice_set):
         choice_set([(["cat", "dog", "cat"], 2, [])]).examples, tokenizer, mode=RANK
     ).items
     assert item.options == ("cat", "dog")
-    assert len(item.questions[0].scored) == len(item.divisors) == 2
+    assert len(item.questions[0].scored) == len(item.divisors["none"]) == 2
 
 
 def test_without_options_the_row_is_named_and_the_mode_to_use(text_task, eval_set, choice_set):

@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix
 from ramekin.evaluate import confusion as module
 from ramekin.evaluate.confusion import MAX_OPTIONS, confusion
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
+from ramekin.evaluate.mode import MODES
 from ramekin.text.score import Score
 
 OPTIONS = ("no", "yes", "maybe")
@@ -23,8 +24,10 @@ def answer(target, given_answer, references=()):
 
 
 def answered(predictions, options=OPTIONS):
-    score = Score("accuracy", 0.5, max(1, len(predictions)), 0.0, 1.0, 0.5)
-    return TaskEvaluation("a/b", "ask", "test", "toy", options, (score,), {}, tuple(predictions), 1.0)
+    score = Score("accuracy", 0.5, max(1, len(predictions)), 0.0, 1.0, 0.5, 0.1)
+    return TaskEvaluation(
+        "a/b", "ask", "test", MODES["generate"], "toy", options, (score,), {}, tuple(predictions), 1.0
+    )
 
 
 def test_examples() -> None:

@@ -53,7 +53,8 @@ def test_every_number_comes_with_its_certainty(evaluation, tmp_path):
 
 
 def test_the_mode_is_printed_whole(evaluation):
-    mode = to_json(evaluation)["mode"]
+    (mode,) = to_json(evaluation)["modes"].values()
+    assert {part["mode"] for part in to_json(evaluation)["tasks"]} == {"fusionbench"}
     assert mode.keys() == {name for name in Mode.__dataclass_fields__}
     assert (mode["name"], mode["max_new_tokens"], mode["extraction"]) == ("fusionbench", 9, "exact")
     assert mode["keys"] == {"accuracy": "accuracy", "spearman": "spearman_rho"}

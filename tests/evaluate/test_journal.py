@@ -13,11 +13,13 @@ import torch
 
 from ramekin.errors import DataError, ResourceError, UsageError
 from ramekin.evaluate.evaluation import to_json
-from ramekin.evaluate.journal import Journal, fingerprint
-from ramekin.evaluate.mode import MODES
+from ramekin.evaluate.journal import Journal, Request, fingerprint
 from ramekin.evaluate.runner import evaluate, versions
+from ramekin.infer.decoding import Decoding
 
-MODE = MODES["fusionbench"]
+SCORED = Request((5, 6, 1), ((7, 1), (8, 1)))
+WRITTEN = Request((5, 6, 1), (), 9, Decoding())
+EVERY_WAY = ["fusionbench", "t0", "flipped", "channel", "lm_eval", "perplexity"]
 
 
 def without_time(evaluation):
@@ -28,110 +30,155 @@ def without_time(evaluation):
     return document, [part.predictions for part in evaluation.tasks]
 
 
-def journal(path, *, weights="w", mode=MODE, **changes):
-    return Journal(path, weights=weights, mode=mode, versions={**versions(), **changes})
+def journal(folder, *, weights="w", **changes):
+    return Journal(folder, weights=weights, versions={**versions(), **changes})
 
 
-def test_forty_kills_and_the_same_scores(model, tokenizer, sets, tmp_path):
-    path = tmp_path / "answers.jsonl"
-    whole = without_time(evaluate(model, tokenizer, sets, batch_tokens=150))
-    assert without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path)) == whole
-    complete = path.read_bytes()
-    assert complete.count(b"\n") == 42
+def lines(folder):
+    """Every whole line of every file."""
+    found = [path.read_bytes() for path in folder.rglob("*.jsonl")]
+    return sorted(line for data in found for line in data.splitlines(keepends=True) if line.endswith(b"\n"))
+
+
+def file_of(folder):
+    (path,) = folder.rglob("*.jsonl")
+    return path
+
+
+@pytest.mark.parametrize("mode", EVERY_WAY)
+def test_forty_kills_lose_no_line_and_change_no_score(model, tokenizer, ranked_sets, tmp_path, mode):
+    """A kill leaves the first bytes of a file; each continuation writes a file of its own, and is killed too."""
+    how = {"mode": mode, "batch_tokens": 150}
+    whole = without_time(evaluate(model, tokenizer, ranked_sets, **how))
+    assert without_time(evaluate(model, tokenizer, ranked_sets, journal=tmp_path / "one", **how)) == whole
+    complete = lines(tmp_path / "one")
     rng = random.Random(0)
-    for _ in range(40):
-        path.write_bytes(complete[: rng.randrange(len(complete) + 1)])
-        assert without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path)) == whole
-        assert sorted(path.read_bytes().splitlines()) == sorted(complete.splitlines())
+    folder = tmp_path / "other"
+    for kill in range(40):
+        assert without_time(evaluate(model, tokenizer, ranked_sets, journal=folder, **how)) == whole
+        assert lines(folder) == complete
+        newest = max(folder.rglob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+        data = newest.read_bytes()
+        newest.write_bytes(data[: rng.randrange(len(data) + 1)])
+        if kill % 8 == 7:
+            for path in folder.rglob("*.jsonl"):
+                path.unlink()
 
 
 def test_finished_answers_are_not_computed_again(model, tokenizer, sets, tmp_path):
-    path = tmp_path / "run" / "answers.jsonl"
+    folder = tmp_path / "run" / "answers"
     batches = []
 
-    def stop_at_the_third(done, total):
-        batches.append(done)
+    def stop_at_the_third(progress):
+        batches.append(progress.answered)
         if len(batches) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, tokenizer, sets, batch_tokens=150, journal=path, on_progress=stop_at_the_third)
-    assert path.read_bytes().count(b"\n") == batches[-1]
+        evaluate(model, tokenizer, sets, batch_tokens=150, journal=folder, on_progress=stop_at_the_third)
+    assert len(lines(folder)) == batches[-1]
     continued = []
     evaluate(
         model,
         tokenizer,
         sets,
         batch_tokens=150,
-        journal=path,
-        on_progress=lambda done, _: continued.append(done),
+        journal=folder,
+        on_progress=lambda progress: continued.append(progress.answered),
     )
     assert continued[0] > batches[-1]
+    kept = lines(folder)
     nothing = []
-    evaluate(model, tokenizer, sets, batch_tokens=150, journal=path, on_progress=lambda *_: nothing.append(1))
+    evaluate(model, tokenizer, sets, batch_tokens=1000, journal=folder, on_progress=nothing.append)
     assert nothing == []
+    assert lines(folder) == kept
 
 
-def test_two_models_share_a_file_and_not_an_answer(model, tokenizer, sets, tmp_path):
-    path = tmp_path / "answers.jsonl"
-    first = without_time(evaluate(model, tokenizer, sets, journal=path))
+def test_two_models_share_a_folder_and_not_an_answer(model, tokenizer, sets, tmp_path):
+    first = without_time(evaluate(model, tokenizer, sets, journal=tmp_path))
+    before = lines(tmp_path)
     with torch.no_grad():
         model.lm_head.weight.mul_(-1.0)
-    second = without_time(evaluate(model, tokenizer, sets, journal=path))
+    second = without_time(evaluate(model, tokenizer, sets, journal=tmp_path))
     assert second == without_time(evaluate(model, tokenizer, sets))
     assert second != first
-    assert path.read_bytes().count(b"\n") == 2 * 42
+    assert len(lines(tmp_path)) == 2 * len(before)
 
 
-def test_the_key_holds_weights_prompt_rules_and_versions(tmp_path):
-    path = tmp_path / "answers.jsonl"
-    with journal(path) as first:
-        first.add([("toy#ask/v/0", (5, 6, 1), (9, 1))])
-    assert journal(path).answer("toy#ask/v/0", (5, 6, 1)) == (9, 1)
-    assert journal(path).answer("toy#ask/v/1", (5, 6, 1)) is None
-    assert journal(path).answer("toy#ask/v/0", (5, 7, 1)) is None
-    longer = dataclasses.replace(MODE, max_new_tokens=10)
+def test_two_writers_do_not_disturb_each_other(tmp_path):
+    with journal(tmp_path) as one, journal(tmp_path) as other:
+        one.add([(WRITTEN, ((9, 1),))])
+        other.add([(SCORED, ((-0.5, -1.5),))])
+    assert journal(tmp_path).found(WRITTEN) == ((9, 1),)
+    assert journal(tmp_path).found(SCORED) == ((-0.5, -1.5),)
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 2
+
+
+def test_what_is_found_writes_no_file(tmp_path):
+    with journal(tmp_path) as opened:
+        assert opened.found(WRITTEN) is None
+        opened.add([])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_holds_weights_versions_and_the_whole_request(tmp_path):
+    with journal(tmp_path) as first:
+        first.add([(SCORED, ((-0.1, -2.302585092994046),)), (WRITTEN, ((9, 1),))])
+    again = journal(tmp_path)
+    assert again.found(SCORED) == ((-0.1, -2.302585092994046),)
+    assert again.found(WRITTEN) == ((9, 1),)
     for other in (
-        journal(path, weights="x"),
-        journal(path, mode=longer),
-        journal(path, torch="0.1"),
-        journal(path, mode=dataclasses.replace(MODE, input_eos=False)),
+        dataclasses.replace(SCORED, input_ids=(5, 1)),
+        dataclasses.replace(SCORED, scored=SCORED.scored[::-1]),
+        dataclasses.replace(SCORED, scored=((7, 1, 8, 1),)),
+        Request((5, 6, 1, 7, 1), ((8, 1),)),
+        dataclasses.replace(WRITTEN, input_ids=(5, 7, 1)),
+        dataclasses.replace(WRITTEN, max_new_tokens=10),
+        dataclasses.replace(WRITTEN, decoding=Decoding(num_beams=2)),
+        dataclasses.replace(WRITTEN, decoding=Decoding(sampling_temperature=0.7)),
+        dataclasses.replace(WRITTEN, decoding=Decoding(sampling_temperature=0.7, seed=1)),
     ):
-        assert other.answer("toy#ask/v/0", (5, 6, 1)) is None
-    renamed = dataclasses.replace(MODE, name="mine", gold="text")
-    assert journal(path, mode=renamed).answer("toy#ask/v/0", (5, 6, 1)) == (9, 1), "scoring alone changed"
+        assert again.found(other) is None
+    for other in (journal(tmp_path, weights="x"), journal(tmp_path, torch="0.1")):
+        assert other.found(SCORED) is None
+        assert other.found(WRITTEN) is None
 
 
-def test_a_torn_line_is_cut_off_and_a_broken_one_is_an_error(tmp_path):
-    path = tmp_path / "answers.jsonl"
-    with journal(path) as first:
-        first.add([("a", (1,), (2,)), ("b", (1,), (3,))])
+def test_a_torn_line_is_left_out_and_a_broken_one_is_an_error(tmp_path):
+    with journal(tmp_path) as first:
+        first.add([(WRITTEN, ((2,),)), (SCORED, ((-3.0, -4.0),))])
+    path = file_of(tmp_path)
     whole = path.read_bytes()
-    path.write_bytes(whole + whole[:20])
-    assert journal(path).answer("b", (1,)) == (3,)
-    assert path.read_bytes() == whole
-    for broken in (b"{}\n", b"nonsense\n", b"[1]\n", b'{"key": "k", "written": ["x"]}\n'):
+    for torn in range(len(whole.splitlines()[0]) + 2, len(whole)):
+        path.write_bytes(whole[:torn])
+        assert journal(tmp_path).found(SCORED) is None
+        assert journal(tmp_path).found(WRITTEN) == ((2,),)
+    for broken in (b"{}\n", b"nonsense\n", b"[1]\n", b'{"key": "k", "written": [["x"]]}\n'):
         path.write_bytes(whole + broken + whole)
-        with pytest.raises(
-            DataError, match=r"journal cannot be read: .*answers.jsonl:3.*fix: remove the line"
-        ):
-            journal(path)
+        with pytest.raises(DataError, match=r"answer cannot be read: .*jsonl:3: .*fix: remove the line"):
+            journal(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["[NaN]", '["x", "y"]', "-1.0", "[-1.0, Infinity]", "null"])
+def test_a_log_probability_that_is_no_number_is_an_error(tmp_path, value):
+    with journal(tmp_path) as first:
+        first.add([(SCORED, ((-3.0, -4.0),))])
+    path = file_of(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"[-3.0, -4.0]", value.encode()))
+    with pytest.raises(DataError, match=r"answer cannot be read: .*byte 0: expected .*log_probs"):
+        journal(tmp_path).found(SCORED)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match=r"cannot write the journal: .*file/answers.jsonl"):
-        journal(tmp_path / "file" / "answers.jsonl")
-    with pytest.raises(ResourceError, match="cannot write the journal.*No space left on device"):
-        journal_on_a_full_disk().add([("a", (1,), (2,))])
-
-
-def journal_on_a_full_disk():
+    with pytest.raises(ResourceError, match=r"cannot write the answers: .*/file/w: .*answers=DIR"):
+        journal(tmp_path / "file").add([(WRITTEN, ((2,),))])
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    opened = journal(Path("/dev/null"))
+    opened = journal(tmp_path)
     opened._file = os.open("/dev/full", os.O_WRONLY)
-    return opened
+    with pytest.raises(ResourceError, match="cannot write the answers.*No space left on device"):
+        opened.add([(WRITTEN, ((2,),))])
 
 
 def test_the_fingerprint_follows_every_tensor_and_the_configuration(model):
@@ -152,98 +199,26 @@ def test_a_loose_adapter_is_refused(model):
         fingerprint(model)
 
 
-@pytest.mark.parametrize("mode", ["t0", "flipped", "channel"])
-def test_rankings_are_kept_through_a_stop_between_batches(model, tokenizer, ranked_sets, tmp_path, mode):
-    path = tmp_path / "answers.jsonl"
+@pytest.mark.parametrize("mode", EVERY_WAY)
+def test_answers_are_kept_through_a_stop_between_batches(model, tokenizer, ranked_sets, tmp_path, mode):
+    how = {"mode": mode, "batch_tokens": 150, "journal": tmp_path}
     whole = without_time(evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150))
     told = []
 
-    def stop_at_the_third(done, total):
-        told.append(done)
+    def stop_at_the_third(progress):
+        told.append(progress.share)
         if len(told) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(
-            model,
-            tokenizer,
-            ranked_sets,
-            mode=mode,
-            batch_tokens=150,
-            journal=path,
-            on_progress=stop_at_the_third,
-        )
-    kept = path.read_bytes()
-    assert 0 < kept.count(b"\n") < (30 if mode == "t0" else 18 * 2 + 12 * 3)
+        evaluate(model, tokenizer, ranked_sets, on_progress=stop_at_the_third, **how)
+    kept = lines(tmp_path)
+    assert kept
     continued = []
-    again = evaluate(
-        model,
-        tokenizer,
-        ranked_sets,
-        mode=mode,
-        batch_tokens=150,
-        journal=path,
-        on_progress=lambda done, total: continued.append((done, total)),
-    )
+    again = evaluate(model, tokenizer, ranked_sets, on_progress=continued.append, **how)
     assert without_time(again) == whole
-    assert continued[0][0] >= told[-1]
-    assert continued[-1] == (30, 30)
-    assert path.read_bytes().startswith(kept)
-    nothing = []
-    done = evaluate(
-        model, tokenizer, ranked_sets, mode=mode, journal=path, on_progress=lambda *_: nothing.append(1)
-    )
-    assert nothing == []
-    assert [part.predictions for part in done.tasks] == whole[1]
-
-
-@pytest.mark.parametrize("mode", ["t0", "flipped", "channel"])
-def test_rankings_survive_a_kill_at_any_byte(model, tokenizer, ranked_sets, tmp_path, mode):
-    path = tmp_path / "answers.jsonl"
-    whole = without_time(evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150, journal=path))
-    complete = path.read_bytes()
-    rng = random.Random(0)
-    for _ in range(10):
-        path.write_bytes(complete[: rng.randrange(len(complete) + 1)])
-        again = evaluate(model, tokenizer, ranked_sets, mode=mode, batch_tokens=150, journal=path)
-        assert without_time(again) == whole
-        assert sorted(path.read_bytes().splitlines()) == sorted(complete.splitlines())
-
-
-def test_a_rankings_key_holds_prompt_options_and_direction_and_not_how_it_is_divided(tmp_path):
-    path = tmp_path / "answers.jsonl"
-    rank = MODES["rank"]
-    asked = ("toy#ask/v/0", (5, 6, 1), ((7, 1), (8, 1)))
-    with journal(path, mode=rank) as first:
-        first.add_log_probs([(*asked, (-0.1, -2.302585092994046))])
-        first.add([("toy#ask/v/1", (5, 6, 1), (9, 1))])
-    again = journal(path, mode=rank)
-    assert again.log_probs(*asked) == (-0.1, -2.302585092994046)
-    name, ids, scored = asked
-    assert again.log_probs("toy#ask/v/1", ids, scored) is None
-    assert again.log_probs(name, (5, 1), scored) is None
-    assert again.log_probs(name, ids, scored[::-1]) is None
-    assert again.log_probs(name, ids, ((7, 1, 8, 1),)) is None
-    assert again.log_probs(name, (5, 6, 1, 7, 1), ((8, 1),)) is None
-    assert again.answer(name, ids) is None
-    divided = dataclasses.replace(rank, name="mine", normalisation="tokens")
-    assert journal(path, mode=divided).log_probs(*asked) is not None
-    for other in (
-        journal(path, mode=rank, weights="x"),
-        journal(path, mode=rank, torch="0.1"),
-        journal(path, mode=MODES["t0"]),
-        journal(path, mode=MODES["flipped"]),
-        journal(path),
-    ):
-        assert other.log_probs(*asked) is None
-
-
-def test_a_log_probability_that_is_no_number_is_an_error(tmp_path):
-    path = tmp_path / "answers.jsonl"
-    for broken in ("[NaN]", '["x"]', "-1.0", "[-1.0, Infinity]"):
-        path.write_text(f'{{"key": "k", "id": "a", "log_probs": {broken}}}\n')
-        with pytest.raises(DataError, match=r"cannot be read: .*answers.jsonl:1: expected .*log_probs"):
-            journal(path, mode=MODES["rank"])
+    assert continued[-1].sets == ((18, 18), (12, 12))
+    assert set(kept) < set(lines(tmp_path))
 
 
 KILLED = """
@@ -256,7 +231,7 @@ from ramekin.evaluate.runner import evaluate
 tokenizer = world.tokenizer.__wrapped__()
 model = world.model.__wrapped__(tokenizer)
 seen = 0
-def die(done, total):
+def die(progress):
     global seen
     seen += 1
     if seen == 4:
@@ -267,10 +242,9 @@ evaluate(model, tokenizer, world.sets.__wrapped__(), batch_tokens=150, journal=P
 
 @pytest.mark.slow
 def test_a_real_kill_in_another_process(model, tokenizer, sets, tmp_path):
-    path = tmp_path / "answers.jsonl"
     world = Path(__file__).with_name("conftest.py")
-    done = subprocess.run([sys.executable, "-c", KILLED, str(world), str(path)], check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(world), str(tmp_path)], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert 0 < path.read_bytes().count(b"\n") < 42
-    continued = without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=path))
+    assert 0 < len(lines(tmp_path)) < 42
+    continued = without_time(evaluate(model, tokenizer, sets, batch_tokens=150, journal=tmp_path))
     assert continued == without_time(evaluate(model, tokenizer, sets, batch_tokens=150))

@@ -12,7 +12,7 @@ from ramekin.catalog import load_task
 from ramekin.errors import DataError, UsageError
 from ramekin.evaluate.evaluation import to_json, write_predictions
 from ramekin.evaluate.mode import MODES
-from ramekin.evaluate.runner import EvalSet, encode_sets, evaluate, evaluate_encoded
+from ramekin.evaluate.runner import EvalSet, Progress, encode_sets, evaluate, evaluate_encoded
 from ramekin.tensors.tokenizer import token_ids, train_tokenizer
 from ramekin.text.metrics import score_answers
 from ramekin.text.render import Style, render
@@ -208,7 +208,7 @@ def test_batches_tasks_and_order_do_not_change_a_prediction(model, tokenizer, se
 
 def test_sets_encoded_once_serve_many_models(model, tokenizer, sets):
     encoded = encode_sets(sets, tokenizer, mode=MODES["fusionbench"])
-    evaluation = evaluate_encoded(model, tokenizer, encoded, mode=MODES["fusionbench"], batch_tokens=100)
+    evaluation = evaluate_encoded(model, tokenizer, encoded, batch_tokens=100)
     expected = evaluate(model, tokenizer, sets, batch_tokens=100)
     assert [part.scores for part in evaluation.tasks] == [part.scores for part in expected.tasks]
 
@@ -227,12 +227,11 @@ def test_what_was_lost_is_counted(model, tokenizer, eval_set, toy_task):
 def test_progress_time_and_parameters(model, tokenizer, sets):
     model.shared.weight.requires_grad_(False)
     told = []
-    evaluation = evaluate(
-        model, tokenizer, sets, batch_tokens=150, on_progress=lambda done, total: told.append((done, total))
-    )
-    done = [d for d, _ in told]
+    evaluation = evaluate(model, tokenizer, sets, batch_tokens=150, on_progress=told.append)
+    done = [each.answered for each in told]
     assert done == sorted(set(done))
-    assert told[-1] == (42, 42)
+    assert told[-1] == Progress(42, 42, 1.0, ((18, 18), (14, 14), (10, 10)))
+    assert [each.share for each in told] == sorted({each.share for each in told})
     assert len(told) > 3
     assert 0 < sum(part.seconds for part in evaluation.tasks) <= evaluation.seconds
     total = sum(p.numel() for p in model.parameters())
@@ -389,7 +388,7 @@ def test_a_ranking_is_told_whole_and_a_generation_as_before(model, tokenizer, ra
     (wet, _) = to_json(evaluation)["tasks"]
     assert wet["ties"] == 0
     assert "words" not in wet
-    assert (to_json(evaluation)["mode"]["direction"], evaluation.ignored_settings) == ("rank", {})
+    assert (to_json(evaluation)["modes"]["t0"]["direction"], evaluation.ignored_settings) == ("rank", {})
     write_predictions(tmp_path / "wet.jsonl", evaluation.tasks[0].predictions)
     rows = [json.loads(line) for line in (tmp_path / "wet.jsonl").read_text().splitlines()]
     assert [row["option_scores"] for row in rows] == [

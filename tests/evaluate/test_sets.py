@@ -7,7 +7,7 @@ import pytest
 from ramekin.errors import DataError, UsageError
 from ramekin.evaluate.choices import ChoiceSet
 from ramekin.evaluate.mode import MODES
-from ramekin.evaluate.runner import evaluate_encoded
+from ramekin.evaluate.runner import evaluate, evaluate_encoded
 from ramekin.evaluate.sets import EvalSet, encode_sets
 from ramekin.tensors.encode import EncodedSet
 
@@ -19,7 +19,7 @@ from ramekin.tensors.encode import EncodedSet
 def test_a_set_is_encoded_for_its_direction(tokenizer, ranked_sets, mode, form):
     found = encode_sets(ranked_sets, tokenizer, mode=MODES[mode])
     assert [type(each.encoded) for each in found] == [form, form]
-    assert [each.direction for each in found] == [MODES[mode].direction] * 2
+    assert [each.mode for each in found] == [MODES[mode]] * 2
     for each in found:
         assert each.golds == tuple(example.targets for example in each.source.examples)
         assert len(each.encoded.items) == len(each.source.examples)
@@ -31,14 +31,30 @@ def test_characters_that_the_vocabulary_lacks_are_counted_in_what_is_ranked(toke
     assert found.changed_targets == 1
 
 
-def test_sets_of_another_direction_are_refused(model, tokenizer, ranked_sets):
-    encoded = encode_sets(ranked_sets, tokenizer, mode=MODES["rank"])
-    for other in ("flipped", "generate"):
-        with pytest.raises(
-            UsageError, match=f"another kind of mode: toy/wet#ask/validation: expected {other}, got rank"
-        ):
-            evaluate_encoded(model, tokenizer, encoded, mode=MODES[other])
-    assert evaluate_encoded(model, tokenizer, encoded, mode=MODES["rank"]).mode.name == "rank"
+def test_a_set_may_have_rules_of_its_own(model, tokenizer, ranked_sets):
+    first, second = ranked_sets
+    own = dataclasses.replace(second, mode=MODES["t0"])
+    found = encode_sets([first, own], tokenizer, mode="rank")
+    assert [each.mode.name for each in found] == ["rank", "t0"]
+    both = evaluate_encoded(model, tokenizer, found)
+    assert [part.mode.name for part in both.tasks] == [mode.name for mode in both.modes] == ["rank", "t0"]
+    for each, mode, part in zip(ranked_sets, ("rank", "t0"), both.tasks, strict=True):
+        (alone,) = evaluate(model, tokenizer, [each], mode=mode).tasks
+        assert [p.prediction for p in part.predictions] == [p.prediction for p in alone.predictions]
+
+
+def test_what_cannot_be_ranked_is_written_where_the_mode_allows_it(
+    model, tokenizer, eval_set, toy_task, number_task
+):
+    sets = [eval_set(toy_task(), [1, 0]), eval_set(number_task(), [1.0, 2.5])]
+    found = encode_sets(sets, tokenizer, mode="flan")
+    assert [each.mode.direction for each in found] == ["rank", "generate"]
+    assert [part.headline.metric for part in evaluate_encoded(model, tokenizer, found).tasks] == [
+        "accuracy",
+        "spearman",
+    ]
+    with pytest.raises(DataError, match="no options for mode 'rank' to rank"):
+        encode_sets(sets, tokenizer, mode="rank")
 
 
 def test_a_flipped_mode_needs_flipped_examples(tokenizer, eval_set, toy_task, text_task, ranked_sets):

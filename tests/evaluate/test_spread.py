@@ -7,6 +7,7 @@ import pytest
 
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
+from ramekin.evaluate.mode import MODES
 from ramekin.evaluate.spread import template_spread
 from ramekin.text.metrics import score_answers
 
@@ -27,7 +28,7 @@ def under(template, right, *, rows=None, metric="accuracy", passages=None, task=
         )
         for row, hit, passage in zip(rows, right, passages, strict=True)
     )
-    part = TaskEvaluation(task, template, split, "toy", (), (), {}, predictions, 0.0)
+    part = TaskEvaluation(task, template, split, MODES["generate"], "toy", (), (), {}, predictions, 0.0)
     return dataclasses.replace(part, scores=(score_answers(metric, part.answers),))
 
 

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
+from ramekin.evaluate.mode import MODES
 from ramekin.evaluate.statistics import average, compare, compare_averages, normalised_average
 from ramekin.text.metrics import score_answers, score_predictions
 
@@ -18,7 +19,9 @@ def part(written, targets, *, metric="accuracy", task="toy/wet"):
         Prediction(f"{task}#ask/v/{row}", "asked", target, text, text == target, text)
         for row, (text, target) in enumerate(zip(written, targets, strict=True))
     )
-    return TaskEvaluation(task, "ask", "v", "toy", (), (score,), {metric: 0.0}, predictions, 0.0)
+    return TaskEvaluation(
+        task, "ask", "v", MODES["generate"], "toy", (), (score,), {metric: 0.0}, predictions, 0.0
+    )
 
 
 def with_right(right, *, task="toy/wet"):

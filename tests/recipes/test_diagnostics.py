@@ -5,13 +5,16 @@ import math
 import pytest
 
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
+from ramekin.evaluate.mode import MODES
 from ramekin.recipes.diagnostics import confusion_of, reliability_of, template_spread
 from ramekin.text.score import Score, wilson_interval
 
 
 def answered(task, predictions=(), *, template="ask", value=0.5, options=("yes", "no")):
-    score = Score("accuracy", value, max(1, len(predictions)), 0.0, 1.0, 0.5)
-    return TaskEvaluation(task, template, "validation", "toy", options, (score,), {}, tuple(predictions), 1.0)
+    score = Score("accuracy", value, max(1, len(predictions)), 0.0, 1.0, 0.5, 0.1)
+    return TaskEvaluation(
+        task, template, "validation", MODES["generate"], "toy", options, (score,), {}, tuple(predictions), 1.0
+    )
 
 
 def ranked(row, target, *log_probs):

@@ -26,12 +26,13 @@ def part(task: str, right: list[int]) -> TaskEvaluation:
         for row, text in enumerate(written)
     )
     return TaskEvaluation(
-        task, "ask", "v", "toy", ("yes", "no"), (score,), {"accuracy": 0.5}, predictions, 0.1
+        task, "ask", "v", MODES["rank"], "toy", ("yes", "no"), (score,), {"accuracy": 0.5}, predictions, 0.1
     )
 
 
 def evaluation(*parts: TaskEvaluation, mode: str = "rank") -> Evaluation:
-    return Evaluation(parts, MODES[mode], 0, 64, 512, 0.1, 1, 1, {}, {})
+    parts = tuple(dataclasses.replace(each, mode=MODES[mode]) for each in parts)
+    return Evaluation(parts, 0, 64, 512, 0.1, 1, 1, {}, {})
 
 
 BEFORE = evaluation(part("toy/wet", [1, 0] * 20), part("toy/dry", [1, 0, 0, 0] * 10))
@@ -92,8 +93,8 @@ def test_one_task_has_no_average(folder: Path) -> None:
 def test_other_rules_tasks_or_rows_are_refused(folder: Path) -> None:
     earlier = read_earlier(folder)
     with pytest.raises(DataError, match="different rules.*expected mode=t0, got mode=rank"):
-        differences(earlier, dataclasses.replace(AFTER, mode=MODES["t0"]))
-    with pytest.raises(DataError, match="has not these rows.*toy/damp#ask v"):
+        differences(earlier, evaluation(*AFTER.tasks, mode="t0"))
+    with pytest.raises(DataError, match="has not these rows.*toy/damp#ask/v"):
         differences(earlier, evaluation(part("toy/damp", [1])))
     with pytest.raises(DataError, match="did not answer the same examples"):
         differences(earlier, evaluation(part("toy/wet", [1, 0])))

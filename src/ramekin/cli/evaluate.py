@@ -11,4 +11,5 @@ evaluate = command(
 
     Example: ramekin evaluate model=runs/ties tasks=[glue/rte,glue/cola] data_root=DIR output=runs/ties-eval
     """,
+    module="evaluate_schema",
 )

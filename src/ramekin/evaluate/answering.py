@@ -1,6 +1,6 @@
-"""Put everything to a model at once and keep what it answers: batches, journal, progress and time.
+"""Put everything to a model at once and keep what it answers: batches, kept answers, progress and time.
 
-How tokens are chosen or options scored is `infer`'s; what is asked, and what becomes of it, the runner's.
+How tokens are chosen or texts scored is `infer`'s; what is asked, and what becomes of it, the runner's.
 """
 
 import time
@@ -9,115 +9,96 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
-from ramekin.evaluate.choices import Ids, Question
-from ramekin.evaluate.journal import Journal, fingerprint
-from ramekin.evaluate.mode import Mode
+from ramekin.evaluate.journal import Found, Journal, Request, fingerprint
+from ramekin.infer.decoding import Decoding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from ramekin.infer.generate import Finished
-    from ramekin.infer.rank import Ranked
-
-__all__ = ["Asked", "How", "OnProgress", "log_probs_of", "versions", "written_for"]
-
-OnProgress: TypeAlias = Callable[[int, int], None]
-"""Told (answered examples, all examples) after each batch."""
+__all__ = ["Asked", "OnProgress", "Progress", "answered", "versions"]
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One input, and whose it is."""
+    """One request, and whose it is."""
 
-    question: Question
+    request: Request
     example: int
     """The example's place among all that are asked."""
-    name: str
-    """The example's id."""
     part: int
     """The place of the example's set."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are computed, roughly: the prompt's, and what is scored or written."""
+        outputs = self.request.max_new_tokens
+        if self.request.decoding is not None:
+            outputs *= self.request.decoding.num_samples
+        return len(self.request.input_ids) + outputs + sum(map(len, self.request.scored))
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class How:
-    """By which rules answers are found, in which batches, and who is told."""
+class Progress:
+    """How far an evaluation is."""
 
-    mode: Mode
-    batch_tokens: int
-    on_progress: OnProgress | None = None
-    journal: Path | None = None
-
-
-def written_for(
-    model: "PreTrainedModel", asked: Sequence[Asked], how: How
-) -> tuple[list[Ids], Mapping[int, float]]:
-    """What the model writes for each input, and the seconds of each set."""
-    from ramekin.infer.generate import generate
-
-    inputs = [each.question.input_ids for each in asked]
-    with _journal(model, how) as journal:
-        known: dict[int, Ids] = {}
-        if journal is not None:
-            found = (journal.answer(each.name, each.question.input_ids) for each in asked)
-            known = {index: ids for index, ids in enumerate(found) if ids is not None}
-        watch = _Watch(asked, known, how.on_progress)
-
-        def finished(batch: "Finished") -> None:
-            if journal is not None:
-                journal.add(
-                    (asked[index].name, inputs[index], ids)
-                    for index, ids in zip(batch.indices, batch.outputs, strict=True)
-                    if index not in known
-                )
-            watch.finished(batch.indices)
-
-        written = generate(
-            model,
-            inputs,
-            max_new_tokens=how.mode.max_new_tokens,
-            batch_tokens=how.batch_tokens,
-            known=known,
-            on_batch=finished,
-        )
-    return [tuple(ids) for ids in written], watch.seconds
+    answered: int
+    """Examples that are answered."""
+    total: int
+    share: float
+    """Of the work, by tokens."""
+    sets: tuple[tuple[int, int], ...]
+    """(answered examples, all examples) of each set."""
 
 
-def log_probs_of(
-    model: "PreTrainedModel", asked: Sequence[Asked], how: How
-) -> tuple[list[list[float]], Mapping[int, float]]:
-    """The log-probabilities of what is scored given each input, and the seconds of each set."""
-    from ramekin.infer.rank import rank
+OnProgress: TypeAlias = Callable[[Progress], None]
+"""Told after each batch."""
 
-    questions = [each.question for each in asked]
-    with _journal(model, how) as journal:
-        known: dict[int, tuple[float, ...]] = {}
-        if journal is not None:
-            found = (journal.log_probs(e.name, e.question.input_ids, e.question.scored) for e in asked)
-            known = {index: values for index, values in enumerate(found) if values is not None}
-        watch = _Watch(asked, known, how.on_progress)
 
-        def finished(batch: "Ranked") -> None:
-            if journal is not None:
-                journal.add_log_probs(
-                    (asked[index].name, questions[index].input_ids, questions[index].scored, values)
-                    for index, values in zip(batch.indices, batch.log_probs, strict=True)
-                    if index not in known
-                )
-            watch.finished(batch.indices)
+def answered(
+    model: "PreTrainedModel",
+    asked: Sequence[Asked],
+    *,
+    batch_tokens: int,
+    journal: Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> tuple[list[Found], Mapping[int, float]]:
+    """The answer to every request, and the seconds of each set.
 
-        ranked = rank(
-            model,
-            [each.input_ids for each in questions],
-            [each.scored for each in questions],
-            batch_tokens=how.batch_tokens,
-            known=known,
-            on_batch=finished,
-        )
-    return ranked, watch.seconds
+    Args:
+        model: an encoder-decoder.
+        asked: what is asked; requests that are equal are answered once.
+        batch_tokens: padded tokens in a batch.
+        journal: the folder where answers are kept.
+        on_progress: told after each batch.
+    """
+    answers: list[Found] = [()] * len(asked)
+    with _journal(model, journal) as kept:
+        known: dict[int, Found] = {}
+        if kept is not None:
+            found = ((index, kept.found(each.request)) for index, each in enumerate(asked))
+            known = {index: each for index, each in found if each is not None}
+        watch = _Watch(asked, known, on_progress)
+
+        def finished(indices: Sequence[int], found: Sequence[Found]) -> None:
+            if kept is not None:
+                kept.add(_once(asked, indices, found, known))
+            watch.finished(indices)
+
+        for places, how in _by_way([each.request for each in asked]):
+            part = how(
+                model,
+                [asked[place].request for place in places],
+                batch_tokens,
+                {place: known[index] for place, index in enumerate(places) if index in known},
+                _at(places, finished),
+            )
+            for place, found_one in zip(places, part, strict=True):
+                answers[place] = found_one
+    return answers, watch.seconds
 
 
 def versions() -> dict[str, str]:
@@ -129,12 +110,86 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
+_OnFound: TypeAlias = Callable[[Sequence[int], Sequence[Found]], None]
+_Way: TypeAlias = "Callable[[Any, Sequence[Request], int, Mapping[int, Found], _OnFound], list[Found]]"
+
+
+def _by_way(requests: Sequence[Request]) -> Iterator[tuple[list[int], _Way]]:
+    """The places of the requests that are answered in one way, and the way: scored first, then written."""
+    scored = [place for place, each in enumerate(requests) if each.decoding is None]
+    if scored:
+        yield scored, _scored
+    written: dict[tuple[int, Decoding], list[int]] = {}
+    for place, each in enumerate(requests):
+        if each.decoding is not None:
+            written.setdefault((each.max_new_tokens, each.decoding), []).append(place)
+    yield from ((places, _written) for places in written.values())
+
+
+def _scored(
+    model: "PreTrainedModel",
+    requests: Sequence[Request],
+    batch_tokens: int,
+    known: Mapping[int, Found],
+    on_found: _OnFound,
+) -> list[Found]:
+    from ramekin.infer.rank import rank
+
+    ranked = rank(
+        model,
+        [each.input_ids for each in requests],
+        [each.scored for each in requests],
+        batch_tokens=batch_tokens,
+        known={place: each[0] for place, each in known.items()},
+        on_batch=lambda batch: on_found(batch.indices, [(values,) for values in batch.log_probs]),
+    )
+    return [(tuple(values),) for values in ranked]
+
+
+def _written(
+    model: "PreTrainedModel",
+    requests: Sequence[Request],
+    batch_tokens: int,
+    known: Mapping[int, Found],
+    on_found: _OnFound,
+) -> list[Found]:
+    from ramekin.infer.generate import decode
+
+    decoding = requests[0].decoding
+    assert decoding is not None
+    outputs = decode(
+        model,
+        [each.input_ids for each in requests],
+        decoding=decoding,
+        max_new_tokens=requests[0].max_new_tokens,
+        batch_tokens=batch_tokens,
+        known={place: tuple(tuple(map(int, ids)) for ids in each) for place, each in known.items()},
+        on_batch=lambda batch: on_found(batch.indices, batch.outputs),
+    )
+    return list(outputs)
+
+
+def _at(places: Sequence[int], told: _OnFound) -> _OnFound:
+    """Tells by their places what is known by its place among these."""
+    return lambda batch, found: told([places[each] for each in batch], found)
+
+
+def _once(
+    asked: Sequence[Asked], indices: Sequence[int], found: Sequence[Found], known: Mapping[int, Found]
+) -> Iterator[tuple[Request, Found]]:
+    """Of the answers of a batch those that are not kept yet, equal requests once."""
+    new = {
+        asked[index].request: each for index, each in zip(indices, found, strict=True) if index not in known
+    }
+    yield from new.items()
+
+
 @contextmanager
-def _journal(model: "PreTrainedModel", how: How) -> Iterator[Journal | None]:
-    if how.journal is None:
+def _journal(model: "PreTrainedModel", folder: Path | None) -> Iterator[Journal | None]:
+    if folder is None:
         yield None
         return
-    with Journal(how.journal, weights=fingerprint(model), mode=how.mode, versions=versions()) as opened:
+    with Journal(folder, weights=fingerprint(model), versions=versions()) as opened:
         yield opened
 
 
@@ -148,29 +203,41 @@ class _Watch:
         self._asked = asked
         self._on_progress = on_progress
         self._open = Counter(each.example for index, each in enumerate(asked) if index not in known)
-        self._answered = set(known)
-        self._total = len({each.example for each in asked})
-        self._left = len(self._open)
+        self._left = {index for index in range(len(asked)) if index not in known}
+        parts = {each.example: each.part for each in asked}
+        self._totals = Counter(parts.values())
+        self._unanswered = Counter(parts[example] for example in self._open)
+        self._work = self._todo = sum(asked[index].tokens for index in self._left)
         self._last = time.perf_counter()
-        self.seconds: dict[int, float] = {each.part: 0.0 for each in asked}
+        self.seconds: dict[int, float] = {part: 0.0 for part in self._totals}
 
     def finished(self, indices: Sequence[int]) -> None:
-        """A batch that answers these positions is done; an example is, once all its inputs are."""
+        """A batch that answers these positions is done; an example is, once all its requests are."""
         now = time.perf_counter()
         self._share(now - self._last, indices)
         self._last = now
-        for index in indices:
-            if index not in self._answered:
-                self._answered.add(index)
-                example = self._asked[index].example
-                self._open[example] -= 1
-                self._left -= not self._open[example]
+        for index in self._left.intersection(indices):
+            self._left.discard(index)
+            one = self._asked[index]
+            self._todo -= one.tokens
+            self._open[one.example] -= 1
+            if not self._open[one.example]:
+                self._unanswered[one.part] -= 1
         if self._on_progress is not None:
-            self._on_progress(self._total - self._left, self._total)
+            self._on_progress(self._progress())
+
+    def _progress(self) -> Progress:
+        sets = tuple(
+            (self._totals[part] - self._unanswered[part], self._totals[part]) for part in sorted(self._totals)
+        )
+        done, total = (sum(column) for column in zip(*sets, strict=True))
+        return Progress(done, total, 1 - self._todo / self._work if self._work else 1.0, sets)
 
     def _share(self, elapsed: float, indices: Sequence[int]) -> None:
-        """Add a batch's time to its sets, by their share of its input tokens."""
-        lengths = {index: len(self._asked[index].question.input_ids) for index in indices}
-        tokens = sum(lengths.values())
-        for index, length in lengths.items():
-            self.seconds[self._asked[index].part] += elapsed * length / tokens
+        """Add a batch's time to its sets, by their share of its tokens."""
+        tokens = Counter[int]()
+        for index in indices:
+            tokens[self._asked[index].part] += self._asked[index].tokens
+        whole = tokens.total()
+        for part, share in tokens.items():
+            self.seconds[part] += elapsed * share / whole

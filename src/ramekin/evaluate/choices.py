@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, final
 
 from ramekin.errors import DataError
-from ramekin.evaluate.mode import Mode
+from ramekin.evaluate.mode import Mode, Normalisation
 from ramekin.tensors.encode import cut, encode
 from ramekin.tensors.tokenizer import EOS_ID, distinct_ids, has_unknown
 from ramekin.text.example import Example
@@ -52,9 +52,10 @@ class Choice:
     options: tuple[str, ...]
     """Each once."""
     questions: tuple[Question, ...]
-    """Their log-probabilities, one after the other, are those of the options."""
-    divisors: tuple[int, ...]
-    """What each option's log-probability is divided by."""
+    """Their log-probabilities, one after the other, are those of the options; with `pmi` those that they have
+    without the prompt come after."""
+    divisors: Mapping[Normalisation, tuple[int, ...]]
+    """What each option's log-probability is divided by, for each normalisation that is asked for."""
 
 
 @final
@@ -82,20 +83,47 @@ class Answer:
     scores: Mapping[str, float] = field(default_factory=dict)
     """Where options are ranked, what each was ranked by: its log-probability, divided by the mode's rule."""
     is_tied: bool = False
-    """Whether several options have the highest score; then the first of them is the answer."""
+    """Whether several options have the highest score, or several answers the most votes; then the first of
+    them is the answer."""
+    others: Mapping["Normalisation", str] = field(default_factory=dict)
+    """Where options are ranked, what they are by the other normalisations that are reported."""
+    samples: tuple[str, ...] = ()
+    """Where several answers were drawn, all of them, as they were written."""
+    votes: Mapping[str, int] = field(default_factory=dict)
+    """How often each answer was read out of them."""
+    log_prob: float | None = None
+    """That of the target, where it is asked for."""
+    num_tokens: int = 0
+    """Tokens of the target, where its log-probability is asked for."""
 
 
 def choose(choice: Choice, log_probs: Sequence[float]) -> Answer:
-    """The option of the highest score, the first among equals.
+    """The option of the highest score, the first among equals; by the first normalisation, and the others.
 
-    >>> yes_no = Choice(("yes", "no"), (), (1, 2))
-    >>> choose(yes_no, [-1.5, -2.0])
-    Answer(text='no', scores={'yes': -1.5, 'no': -1.0}, is_tied=False)
+    >>> yes_no = Choice(("yes", "no"), (), {"tokens": (1, 2)})
+    >>> found = choose(yes_no, [-1.5, -2.0])
+    >>> found.text, found.scores, found.is_tied
+    ('no', {'yes': -1.5, 'no': -1.0}, False)
     """
-    values = [value / divisor for value, divisor in zip(log_probs, choice.divisors, strict=True)]
+    found = {each: _scores(choice, log_probs, each) for each in choice.divisors}
+    first, *others = found
+    values = found[first]
     best = max(values)
-    scores = dict(zip(choice.options, values, strict=True))
-    return Answer(choice.options[values.index(best)], scores, values.count(best) > 1)
+    return Answer(
+        choice.options[values.index(best)],
+        dict(zip(choice.options, values, strict=True)),
+        values.count(best) > 1,
+        {each: choice.options[found[each].index(max(found[each]))] for each in others},
+    )
+
+
+def _scores(choice: Choice, log_probs: Sequence[float], normalisation: Normalisation) -> list[float]:
+    """What the options are ranked by."""
+    count = len(choice.options)
+    if normalisation == "pmi":
+        return [given - alone for given, alone in zip(log_probs[:count], log_probs[count:], strict=True)]
+    divisors = choice.divisors[normalisation]
+    return [value / divisor for value, divisor in zip(log_probs[:count], divisors, strict=True)]
 
 
 def check_rankable(examples: Iterable[Example], mode: Mode) -> None:
@@ -150,8 +178,13 @@ def encode_choices(
     for example, prompt in zip(examples, prompts.items, strict=True):
         options = _distinct_options(example, ids)
         scored = tuple(_scored(ids[option], mode) for option in options)
-        divisors = tuple(_divisor(*each, mode) for each in zip(options, scored, strict=True))
-        choices.append(Choice(options, (Question(prompt.input_ids, scored),), divisors))
+        divisors = {
+            each: tuple(_divisor(*pair, each) for pair in zip(options, scored, strict=True))
+            for each in mode.normalisations
+        }
+        # What an option has by itself is asked of an input that is empty, yet an encoder needs a token.
+        alone = (Question((EOS_ID,), scored),) if "pmi" in divisors else ()
+        choices.append(Choice(options, (Question(prompt.input_ids, scored), *alone), divisors))
     return ChoiceSet(
         tuple(choices),
         prompts.truncated_inputs,
@@ -234,8 +267,7 @@ def _encode_turned(
             )
             for place in places
         )
-        divisor = _divisor(each.scored, scored, mode)
-        choices.append(Choice(options, questions, (divisor,) * len(options)))
+        choices.append(Choice(options, questions, {"none": (1,) * len(options)}))
     return ChoiceSet(
         tuple(choices),
         sum(any(len(inputs[text]) > room for text in each.under) for each in examples),
@@ -278,9 +310,9 @@ def _scored(ids: Ids, mode: Mode) -> Ids:
     return (*ids[: _room(mode)], *((EOS_ID,) if mode.option_eos else ()))
 
 
-def _divisor(text: str, scored: Ids, mode: Mode) -> int:
-    if mode.normalisation == "tokens":
+def _divisor(text: str, scored: Ids, normalisation: Normalisation) -> int:
+    if normalisation == "tokens":
         return len(scored)
-    if mode.normalisation == "characters":
+    if normalisation == "characters":
         return len(text)
-    return len(text.encode()) if mode.normalisation == "bytes" else 1
+    return len(text.encode()) if normalisation == "bytes" else 1

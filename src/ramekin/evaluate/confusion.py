@@ -48,14 +48,16 @@ def confusion(part: TaskEvaluation, *, max_options: int = MAX_OPTIONS) -> Confus
     An answer that counts as right beside the target stands where it agrees with itself, so that the diagonal
     has all right answers and no others. None, too, where a target is none of the options, as when it was cut.
 
+    >>> from ramekin.evaluate.mode import MODES
     >>> from ramekin.text.score import Score
     >>> rows = (
     ...     Prediction("a", "?", "yes", "no", False, "no"),
     ...     Prediction("b", "?", "no", "no", True, "no"),
     ...     Prediction("c", "?", "no", "maybe", False, None),
     ... )
-    >>> score = Score("accuracy", 1 / 3, 3, 0.0, 1.0, 0.5)
-    >>> found = confusion(TaskEvaluation("t", "x", "test", "", ("no", "yes"), (score,), {}, rows, 0.0))
+    >>> score = Score("accuracy", 1 / 3, 3, 0.0, 1.0, 0.5, 0.3)
+    >>> rules, options = MODES["rank"], ("no", "yes")
+    >>> found = confusion(TaskEvaluation("t", "x", "v", rules, "", options, (score,), {}, rows, 0.0))
     >>> found.counts, found.unread
     (((1, 0), (1, 0)), (1, 0))
     """

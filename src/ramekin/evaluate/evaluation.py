@@ -49,6 +49,16 @@ class Prediction:
     """A short hash of what the example shares with others, where the task says what that is."""
     question: str = ""
     """A short hash of the question of which the example is one candidate answer, where it is of one."""
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Where options are ranked, what is chosen by the other normalisations that the mode reports."""
+    samples: tuple[str, ...] = ()
+    """Where several answers are drawn, all of them, as they were written."""
+    votes: Mapping[str, int] = field(default_factory=dict)
+    """How often each answer was read out of the samples; under "" those that could not be read."""
+    log_prob: float | None = None
+    """Where the target is scored, its log-probability."""
+    num_tokens: int = 0
+    """Where the target is scored, its tokens."""
 
 
 @final
@@ -59,6 +69,8 @@ class TaskEvaluation:
     task: str
     template: str
     split: str
+    mode: Mode
+    """The rules by which it was scored."""
     origin: str
     """Where the records came from: a file, a hub revision or the synthetic world with its seed."""
     options: tuple[str, ...]
@@ -83,9 +95,25 @@ class TaskEvaluation:
     skipped: int = 0
     """Records that could not be read and were left out."""
     ties: int = 0
-    """Where options are ranked: examples with several options of the highest score; the first was taken."""
+    """Examples with several options of the highest score, or several answers of the most votes; the first
+    was taken."""
+    unread_samples: int = 0
+    """Where several answers are drawn: those that nothing could be read out of."""
     words: Mapping[str, str] = field(default_factory=dict)
     """Options and the words that stood for them instead, in prompts and answers."""
+    shots: int = 0
+    """Exemplars before each question."""
+    pruned_exemplars: int = 0
+    """Exemplars that did not fit, of all examples together."""
+    label: str = ""
+    """What tells it from a part of the same task, template and split."""
+    vocab_size: int = 0
+    """Where targets are scored: the tokens that each of theirs is one of."""
+
+    @property
+    def name(self) -> str:
+        """`glue/rte#fusionbench/validation`."""
+        return f"{self.task}#{self.template}/{self.split}" + (f" ({self.label})" if self.label else "")
 
     @property
     def n(self) -> int:
@@ -110,18 +138,19 @@ class TaskEvaluation:
             example_options=options if any(options) else (),
             clusters=clusters_of((p.passage, p.id) for p in self.predictions),
             questions=questions_of((p.question, p.id) for p in self.predictions),
+            losses=tuple((-p.log_prob, p.num_tokens) for p in self.predictions if p.log_prob is not None),
+            vocab_size=self.vocab_size,
         )
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model on one or more tasks under one mode."""
+    """One model on one or more tasks, each by its own rules."""
 
     tasks: tuple[TaskEvaluation, ...]
-    mode: Mode
     seed: int
-    """Of the bootstrap intervals; greedy answers have none."""
+    """Of the bootstrap intervals, and of answers that are drawn; greedy ones have none."""
     batch_tokens: int
     max_input_tokens: int
     seconds: float
@@ -130,7 +159,12 @@ class Evaluation:
     all_parameters: int
     versions: Mapping[str, str]
     ignored_settings: Mapping[str, object]
-    """Settings of the checkpoint's generation configuration that greedy decoding here does not honour."""
+    """Settings of the checkpoint's generation configuration that decoding here does not honour."""
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The rules by which the tasks were scored, each once."""
+        return tuple({part.mode.name: part.mode for part in self.tasks}.values())
 
     def task(self, name: str) -> TaskEvaluation:
         """The part of one task.
@@ -148,7 +182,7 @@ class Evaluation:
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
     """The evaluation as JSON values, predictions left out (`write_predictions` has them)."""
     return {
-        "mode": evaluation.mode.to_json(),
+        "modes": {mode.name: mode.to_json() for mode in evaluation.modes},
         "seed": evaluation.seed,
         "batch_tokens": evaluation.batch_tokens,
         "max_input_tokens": evaluation.max_input_tokens,
@@ -157,11 +191,11 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "all_parameters": evaluation.all_parameters,
         "versions": dict(evaluation.versions),
         "ignored_settings": dict(evaluation.ignored_settings),
-        "tasks": [_task_json(part, evaluation.mode) for part in evaluation.tasks],
+        "tasks": [_task_json(part) for part in evaluation.tasks],
     }
 
 
-def _task_json(part: TaskEvaluation, mode: Mode) -> dict[str, Any]:
+def _task_json(part: TaskEvaluation) -> dict[str, Any]:
     scores = [
         {
             **asdict(score),
@@ -175,6 +209,7 @@ def _task_json(part: TaskEvaluation, mode: Mode) -> dict[str, Any]:
         "task": part.task,
         "template": part.template,
         "split": part.split,
+        "mode": part.mode.name,
         "origin": part.origin,
         "n": part.n,
         "options": list(part.options),
@@ -185,8 +220,20 @@ def _task_json(part: TaskEvaluation, mode: Mode) -> dict[str, Any]:
         "unknown_inputs": part.unknown_inputs,
         "changed_targets": part.changed_targets,
         "skipped": part.skipped,
-        **({"ties": part.ties} if mode.ranks else {}),
-        **({"words": dict(part.words)} if part.words else {}),
+        **({"ties": part.ties} if part.mode.ranks or part.mode.votes else {}),
+        **{key: value for key, value in _rarer(part).items() if value},
+    }
+
+
+def _rarer(part: TaskEvaluation) -> dict[str, Any]:
+    """What most tasks have nothing of."""
+    return {
+        "unread_samples": part.unread_samples,
+        "words": dict(part.words),
+        "shots": part.shots,
+        "pruned_exemplars": part.pruned_exemplars,
+        "label": part.label,
+        "vocab_size": part.vocab_size,
     }
 
 
@@ -201,4 +248,16 @@ def _row(prediction: Prediction) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value or key not in _OFTEN_EMPTY}
 
 
-_OFTEN_EMPTY = ("references", "options", "option_scores", "written", "passage", "question")
+_OFTEN_EMPTY = (
+    "references",
+    "options",
+    "option_scores",
+    "written",
+    "passage",
+    "question",
+    "others",
+    "samples",
+    "votes",
+    "log_prob",
+    "num_tokens",
+)

@@ -44,7 +44,7 @@ def fusionbench_report(evaluation: Evaluation) -> dict[str, Any]:
                 "two tasks have one key in this layout", where=part.task, fix="evaluate them apart"
             )
         name = part.headline.metric
-        report[key] = {evaluation.mode.keys.get(name, name): part.headline.value}
+        report[key] = {part.mode.keys.get(name, name): part.headline.value}
     ordered = sorted(report, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
     info = model_info(evaluation.trainable_parameters, evaluation.all_parameters)
     return {"model_info": info, **{key: report[key] for key in ordered}}

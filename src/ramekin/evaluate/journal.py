@@ -1,28 +1,39 @@
-"""Finished answers on disk, so that an evaluation that was killed goes on where it stopped.
+"""Finished answers on disk, so that nothing is asked of a model twice: not after a kill, nor by another run.
 
-A JSONL file that only grows: one line an answer, under a key that hashes the weights, the mode, the
-versions, the example, its prompt's ids and those of what is scored. An answer is the tokens that were written
-or the log-probabilities of the options. Another model, prompt or rule has other keys, so one file never
-answers for the wrong model. A last line that a kill tore is dropped. It is the one file here that is
-appended to instead of replaced; one process at a time writes to it (the run folder's lock sees to that).
+A folder with a folder for each model's weights, in which every process that answers appends to a file of its
+own: one JSON line an answer, under a key that hashes the weights, the versions and the whole request (the ids
+of the prompt, and those of what is scored or how text is written). An answer is the tokens that were written
+or the log-probabilities of what was scored. Another model, prompt or rule has other keys, so that an answer
+never serves the wrong one, and any number of processes may write at once. What a kill tore off a file's last
+line is not read. These are the only files here that are appended to instead of replaced.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from ramekin.errors import DataError, ResourceError, UsageError
-from ramekin.evaluate.mode import Mode
+from ramekin.infer.decoding import Decoding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Journal", "fingerprint"]
+__all__ = ["Found", "Journal", "Request", "fingerprint"]
+
+_ENGINE: Final = 1
+"""Counted up whenever `infer` computes something else for the same request."""
+_KEY: Final = re.compile(rb'\{"key": "([0-9a-f]{32})", ')
+
+Found: TypeAlias = tuple[tuple[float, ...], ...] | tuple[tuple[int, ...], ...]
+"""The tokens of each output, or the log-probabilities as the only one."""
 
 _NOT_THE_MODEL = {"_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype"}
 
@@ -51,34 +62,48 @@ def fingerprint(model: "PreTrainedModel") -> str:
 
 
 @final
-class Journal:
-    """The answers of one model under one mode, within a file that may hold others' too.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a model: how probable some texts are given an input, or to write."""
 
-    Use as a context manager; it opens the file for appending and closes it.
+    input_ids: tuple[int, ...]
+    scored: tuple[tuple[int, ...], ...] = ()
+    """The texts whose log-probabilities are asked for; empty where the model writes."""
+    max_new_tokens: int = 0
+    decoding: Decoding | None = None
+    """How it writes; None where texts are scored."""
+
+    @property
+    def key(self) -> bytes:
+        """Everything that the answer depends on beside the model."""
+        rows = "\n".join(",".join(map(str, ids)) for ids in (self.input_ids, *self.scored))
+        return f"{self.max_new_tokens} {self.decoding}\n{rows}".encode()
+
+
+@final
+class Journal:
+    """The answers of one model.
+
+    Use as a context manager.
 
     Args:
-        path: the JSONL file; made if it is missing.
+        folder: of the answers of all models; made if it is missing.
         weights: the model's `fingerprint`.
-        mode: the scoring rules.
         versions: of the libraries that compute the answers.
 
     Raises:
-        DataError: a line before the last cannot be read.
-        ResourceError: the file cannot be written.
+        DataError: a line before the last of a file cannot be read.
+        ResourceError: a file cannot be written.
     """
 
-    def __init__(self, path: Path, *, weights: str, mode: Mode, versions: Mapping[str, str]) -> None:
-        self._path = Path(path)
-        # of the mode only what decides the written tokens: how they are scored afterwards does not
-        rules = [mode.direction, mode.input_eos, mode.max_new_tokens]
-        subject = json.dumps([weights, rules, dict(versions)], sort_keys=True)
+    def __init__(self, folder: Path, *, weights: str, versions: Mapping[str, str]) -> None:
+        self._folder = Path(folder) / weights[:32]
+        subject = json.dumps([_ENGINE, weights, dict(versions)], sort_keys=True)
         self._subject = hashlib.sha256(subject.encode()).digest()
-        self._answers = _read_whole_lines(self._path)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise _cannot_write(self._path, error) from error
+        self._places: dict[str, tuple[Path, int]] = {}
+        for path in sorted(self._folder.glob("*.jsonl")):
+            self._places.update((key, (path, start)) for key, start in _index(path))
+        self._file: int | None = None
 
     def __enter__(self) -> "Journal":
         return self
@@ -86,88 +111,91 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.fsync(self._file)
-        os.close(self._file)
+        if self._file is not None:
+            os.fsync(self._file)
+            os.close(self._file)
+            self._file = None
 
-    def answer(self, example_id: str, input_ids: Sequence[int]) -> tuple[int, ...] | None:
-        """The tokens written for this example before, or None."""
-        found = self._answers.get(self._key(example_id, input_ids))
-        return None if found is None else tuple(map(int, found))
+    def found(self, request: Request) -> Found | None:
+        """The answer that is there already, or None.
 
-    def log_probs(
-        self, example_id: str, input_ids: Sequence[int], scored: Sequence[Sequence[int]]
-    ) -> tuple[float, ...] | None:
-        """The log-probabilities found for these options before, or None."""
-        return self._answers.get(self._key(example_id, input_ids, *scored))
+        Raises:
+            DataError: its line is damaged.
+        """
+        place = self._places.get(self._key(request))
+        return None if place is None else _read(*place, is_scored=bool(request.scored))
 
-    def add(self, answers: Iterable[tuple[str, Sequence[int], Sequence[int]]]) -> None:
-        """Append (example id, input ids, written ids), in one write: a kill tears one line at most."""
-        self._append(
-            {"key": self._key(name, asked), "id": name, "written": list(written)}
-            for name, asked, written in answers
-        )
+    def add(self, answers: Iterable[tuple[Request, Found]]) -> None:
+        """Append answers, in one write: a kill tears one line at most.
 
-    def add_log_probs(
-        self, answers: Iterable[tuple[str, Sequence[int], Sequence[Sequence[int]], Sequence[float]]]
-    ) -> None:
-        """Append (example id, input ids, ids of each option, their log-probabilities), in one write."""
-        self._append(
-            {"key": self._key(name, asked, *scored), "id": name, "log_probs": list(values)}
-            for name, asked, scored, values in answers
-        )
-
-    def _append(self, entries: Iterable[Mapping[str, object]]) -> None:
-        data = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in entries).encode()
+        Raises:
+            ResourceError: the file cannot be written.
+        """
+        lines = [
+            json.dumps({"key": self._key(request), **_told(request, found)}, allow_nan=False) + "\n"
+            for request, found in answers
+        ]
+        data = "".join(lines).encode()
         try:
+            if self._file is None and data:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path = self._folder / f"{os.getpid()}-{secrets.token_hex(6)}.jsonl"
+                self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
             while data:
+                assert self._file is not None
                 data = data[os.write(self._file, data) :]
         except OSError as error:
-            raise _cannot_write(self._path, error) from error
-
-    def _key(self, example_id: str, *asked: Sequence[int]) -> str:
-        """Of an example, its prompt and what is scored, if anything is."""
-        text = "\n".join([example_id, *(",".join(map(str, ids)) for ids in asked)])
-        return hashlib.sha256(self._subject + text.encode()).hexdigest()[:32]
-
-
-def _read_whole_lines(path: Path) -> dict[str, tuple[float, ...]]:
-    """Every answer in the file; a torn last line is cut off the file."""
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(path, whole)
-    answers = {}
-    for number, line in enumerate(data[:whole].splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            answers[str(entry["key"])] = _numbers(entry)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                "a line of the journal cannot be read",
-                where=f"{path}:{number}",
-                expected='{"key": …, "id": …, "written": […]}, or "log_probs" in place of "written"',
-                got=repr(line[:60].decode("utf-8", "replace")),
-                fix="remove the line, or the file to begin again",
+            raise ResourceError(
+                "cannot write the answers",
+                where=str(self._folder),
+                got=error.strerror or str(error),
+                fix="free some space, or choose a folder that can be written: answers=DIR",
             ) from error
-    return answers
+
+    def _key(self, request: Request) -> str:
+        return hashlib.sha256(self._subject + request.key).hexdigest()[:32]
 
 
-def _numbers(entry: Mapping[str, Any]) -> tuple[float, ...]:
-    """The tokens or the log-probabilities of a line; written JSON gives floats back to the bit."""
-    if "log_probs" not in entry:
-        return tuple(map(int, entry["written"]))
-    values = tuple(map(float, entry["log_probs"]))
-    if not all(map(math.isfinite, values)):
-        raise ValueError("a log-probability is not finite")
-    return values
+def _told(request: Request, found: Found) -> dict[str, object]:
+    return {"log_probs": found[0]} if request.scored else {"written": found}
 
 
-def _cannot_write(path: Path, error: OSError) -> ResourceError:
-    return ResourceError(
-        "cannot write the journal",
-        where=str(path),
-        got=error.strerror or str(error),
-        fix="free some space, or choose a folder that can be written",
+def _index(path: Path) -> Iterable[tuple[str, int]]:
+    """The key of each whole line, and where the line begins; a torn last one is left out."""
+    start = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            match = _KEY.match(line)
+            if match is None or not line.endswith(b"}\n"):
+                raise _damaged(f"{path}:{number}", line)
+            yield match[1].decode(), start
+            start += len(line)
+
+
+def _read(path: Path, start: int, *, is_scored: bool) -> Found:
+    with path.open("rb") as file:
+        file.seek(start)
+        line = file.readline()
+    try:
+        entry: Mapping[str, Any] = json.loads(line)
+        if not is_scored:
+            return tuple(tuple(map(int, ids)) for ids in entry["written"])
+        # JSON gives floats back to the bit.
+        values = tuple(map(float, entry["log_probs"]))
+        if not all(map(math.isfinite, values)):
+            raise ValueError("a log-probability is not finite")
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(f"{path}, byte {start}", line) from error
+    return (values,)
+
+
+def _damaged(where: str, line: bytes) -> DataError:
+    return DataError(
+        "a kept answer cannot be read",
+        where=where,
+        expected='{"key": …, "written": [[…]]}, or "log_probs" in place of "written"',
+        got=repr(line[:60].decode("utf-8", "replace")),
+        fix="remove the line, or the file: what it holds is answered again",
     )

@@ -2,25 +2,29 @@
 
 All sets of a model are answered together, sorted by length, whatever task they belong to. How tokens are
 chosen and options scored is `infer`'s, what a metric is `text.metrics`'; this module joins them by the rules
-of a mode. The sets and their encoding are `sets`' (offered here too).
+of each set's mode. The sets and their encoding are `sets`' (offered here too).
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ramekin.errors import UsageError
-from ramekin.evaluate.answering import Asked, How, OnProgress, log_probs_of, versions, written_for
+from ramekin.evaluate.answering import Asked, OnProgress, Progress, answered, versions
 from ramekin.evaluate.answers import answers_of
-from ramekin.evaluate.choices import Answer, ChoiceSet, Question, choose
+from ramekin.evaluate.choices import Answer, Choice, ChoiceSet, choose
 from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
-from ramekin.evaluate.mode import MODES, Mode
+from ramekin.evaluate.journal import Found, Request
+from ramekin.evaluate.mode import Mode
+from ramekin.evaluate.reading import is_turned, read_answer
 from ramekin.evaluate.sets import EncodedEvalSet, EvalSet, encode_sets
-from ramekin.tensors.encode import EncodedSet
+from ramekin.evaluate.voting import vote
 from ramekin.tensors.tokenizer import decode
-from ramekin.text.answers import extract_answer, parse_number
+from ramekin.text.answers import parse_number
 from ramekin.text.metrics import METRICS, Answers, score_answers
+from ramekin.text.metrics.squad import normalised
+from ramekin.text.score import Score
 from ramekin.text.task import Kind
 
 if TYPE_CHECKING:
@@ -30,10 +34,12 @@ __all__ = [
     "EncodedEvalSet",
     "EvalSet",
     "OnProgress",
+    "Progress",
     "encode_sets",
     "evaluate",
     "evaluate_encoded",
     "metrics_of",
+    "requests_of",
     "versions",
 ]
 
@@ -59,26 +65,24 @@ def evaluate(
         model: an encoder-decoder, on the device it shall run on.
         tokenizer: its tokenizer.
         sets: the examples, a set a task and template.
-        mode: the scoring rules, or their name in `MODES`.
+        mode: the scoring rules of sets that have none of their own, or their name in `MODES`.
         batch_tokens: padded tokens in a batch; it bounds memory and, near-ties aside, changes no answer.
-        seed: of the bootstrap intervals.
-        max_input_tokens: prompts longer than this are cut at the right end and counted.
-        on_progress: told how many examples are answered.
-        journal: a JSONL file that keeps finished answers, so that the same call goes on after a kill and
-            ends in the same scores, bit for bit.
+        seed: of the bootstrap intervals and of answers that are drawn.
+        max_input_tokens: prompts longer than this are cut and counted.
+        on_progress: told after each batch how far it is.
+        journal: a folder that keeps finished answers, so that the same call goes on after a kill and ends in
+            the same scores, bit for bit, and what was asked before, by whichever run, costs nothing.
 
     Raises:
         UsageError: no such mode, two sets are the same, or a flipped mode's have no flipped form.
         DataError: a set is empty, an example has no tokens, or it has no options where they are ranked.
         WeightsError: the model writes logits that are not finite.
     """
-    rules = MODES[mode] if isinstance(mode, str) else mode
-    encoded = encode_sets(sets, tokenizer, mode=rules, max_input_tokens=max_input_tokens)
+    encoded = encode_sets(sets, tokenizer, mode=mode, max_input_tokens=max_input_tokens)
     return evaluate_encoded(
         model,
         tokenizer,
         encoded,
-        mode=rules,
         batch_tokens=batch_tokens,
         seed=seed,
         max_input_tokens=max_input_tokens,
@@ -92,7 +96,6 @@ def evaluate_encoded(
     tokenizer: "PreTrainedTokenizerFast",
     sets: Sequence[EncodedEvalSet],
     *,
-    mode: Mode,
     batch_tokens: int = 8192,
     seed: int = 0,
     max_input_tokens: int = 512,
@@ -103,19 +106,24 @@ def evaluate_encoded(
     from ramekin.infer.generate import ignored_settings
     from ramekin.weights.seq2seq import parameter_counts
 
-    _check_direction(sets, mode)
     started = time.perf_counter()
-    answers, seconds = _answers(model, tokenizer, sets, How(mode, batch_tokens, on_progress, journal))
+    asked = requests_of(sets, seed=seed)
+    found, seconds = answered(
+        model, asked, batch_tokens=batch_tokens, journal=journal, on_progress=on_progress
+    )
     total_seconds = time.perf_counter() - started
+    told: list[list[Found]] = [[] for _ in range(asked[-1].example + 1)] if asked else []
+    for one, answer in zip(asked, found, strict=True):
+        told[one.example].append(answer)
     parts, start = [], 0
     for place, each in enumerate(sets):
         end = start + len(each.source.examples)
-        parts.append(_score_set(each, answers[start:end], mode, seed, seconds[place]))
+        given = list(_answers(each, told[start:end], tokenizer))
+        parts.append(_score_set(each, given, seed, seconds[place], model.config.vocab_size))
         start = end
     counts = parameter_counts(model)
     return Evaluation(
         tasks=tuple(parts),
-        mode=mode,
         seed=seed,
         batch_tokens=batch_tokens,
         max_input_tokens=max_input_tokens,
@@ -123,133 +131,181 @@ def evaluate_encoded(
         trainable_parameters=counts.trainable,
         all_parameters=counts.all,
         versions=versions(),
-        ignored_settings={} if mode.ranks else ignored_settings(model),
+        ignored_settings=ignored_settings(model) if any(map(_writes, sets)) else {},
     )
 
 
-def _check_direction(sets: Sequence[EncodedEvalSet], mode: Mode) -> None:
-    for each in sets:
-        if each.direction != mode.direction:
-            raise UsageError(
-                "the examples were encoded for another kind of mode",
-                where=each.source.name,
-                expected=mode.direction,
-                got=each.direction,
-            )
+def requests_of(sets: Sequence[EncodedEvalSet], *, seed: int = 0) -> list[Asked]:
+    """Everything that is asked about every example, in order."""
+    asked, place = [], 0
+    for part, each in enumerate(sets):
+        for requests in _requests(each, seed):
+            asked += [Asked(request, place, part) for request in requests]
+            place += 1
+    return asked
+
+
+def _requests(each: EncodedEvalSet, seed: int) -> Iterator[tuple[Request, ...]]:
+    """What is asked about each example of a set."""
+    if isinstance(each.encoded, ChoiceSet):
+        for choice in each.encoded.items:
+            yield tuple(Request(question.input_ids, question.scored) for question in choice.questions)
+    elif each.mode.direction == "perplexity":
+        for item in each.encoded.items:
+            yield (Request(item.input_ids, (item.target_ids,)),)
+    else:
+        decoding = each.mode.decoding(seed if each.mode.sampling_temperature else 0)
+        for item in each.encoded.items:
+            yield (Request(item.input_ids, (), each.mode.max_new_tokens, decoding),)
+
+
+def _writes(each: EncodedEvalSet) -> bool:
+    return each.mode.direction == "generate"
 
 
 def _answers(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerFast",
-    sets: Sequence[EncodedEvalSet],
-    how: How,
-) -> tuple[list[Answer], Mapping[int, float]]:
-    """The answer to every example of every set, and the seconds of each set."""
-    asked = list(_asked(sets))
-    if not how.mode.ranks:
-        written, seconds = written_for(model, asked, how)
-        texts = {ids: decode(tokenizer, ids) for ids in set(written)}
-        return [Answer(texts[ids]) for ids in written], seconds
-    ranked, seconds = log_probs_of(model, asked, how)
-    choices = [c for each in sets if isinstance(each.encoded, ChoiceSet) for c in each.encoded.items]
-    log_probs: list[list[float]] = [[] for _ in choices]
-    for each, values in zip(asked, ranked, strict=True):
-        log_probs[each.example] += values
-    return list(map(choose, choices, log_probs)), seconds
-
-
-def _asked(sets: Sequence[EncodedEvalSet]) -> Iterator[Asked]:
-    """Every input of every example, in order."""
-    place = 0
-    for part, each in enumerate(sets):
-        for example, questions in zip(each.source.examples, _questions(each.encoded), strict=True):
-            for question in questions:
-                yield Asked(question, place, example.provenance.id, part)
-            place += 1
-
-
-def _questions(encoded: EncodedSet | ChoiceSet) -> Iterator[tuple[Question, ...]]:
-    """What is asked of each example."""
-    if isinstance(encoded, ChoiceSet):
-        yield from (choice.questions for choice in encoded.items)
+    each: EncodedEvalSet, told: Sequence[Sequence[Found]], tokenizer: "PreTrainedTokenizerFast"
+) -> Iterator[Answer]:
+    """What each example of a set was answered with."""
+    if isinstance(each.encoded, ChoiceSet):
+        yield from map(_chosen, each.encoded.items, told)
+    elif each.mode.direction == "perplexity":
+        for item, example, (((log_prob,),),) in zip(
+            each.encoded.items, each.source.examples, told, strict=True
+        ):
+            yield Answer(example.targets, log_prob=log_prob, num_tokens=len(item.target_ids))
     else:
-        yield from ((Question(item.input_ids, ()),) for item in encoded.items)
+        texts: dict[tuple[float, ...], str] = {}
+        for (outputs,) in told:
+            for ids in outputs:
+                if ids not in texts:
+                    texts[ids] = decode(tokenizer, [int(token) for token in ids])
+        for (outputs,) in told:
+            written = tuple(texts[ids] for ids in outputs)
+            yield Answer(written[0], samples=written if each.mode.votes else ())
+
+
+def _chosen(choice: Choice, told: Sequence[Found]) -> Answer:
+    return choose(choice, [value for (values,) in told for value in values])
 
 
 def _score_set(
-    each: EncodedEvalSet, given: Sequence[Answer], mode: Mode, seed: int, seconds: float
+    each: EncodedEvalSet, given: Sequence[Answer], seed: int, seconds: float, vocab_size: int
 ) -> TaskEvaluation:
-    task = each.source.task
+    source, mode = each.source, each.mode
+    task = source.task
+    read = _read(source, given, mode)
+    vocab_size = vocab_size if mode.direction == "perplexity" else 0
     answers = answers_of(
-        each.source.examples,
-        _read(each.source, given, mode),
-        options=() if _is_turned(each.source) else task.options,
+        source.examples,
+        [one.text for one in read],
+        options=() if is_turned(source) else task.options,
         golds=each.golds,
         references=each.references,
     )
-    metrics = metrics_of(each.source, mode)
+    answers = replace(
+        answers,
+        losses=tuple((-one.log_prob, one.num_tokens) for one in read if one.log_prob is not None),
+        vocab_size=vocab_size,
+    )
+    metrics = metrics_of(source, mode)
+    scores = [score_answers(name, answers, seed=seed) for name in metrics]
+    scores[1:1] = _other_scores(answers, read, mode, seed)
     return TaskEvaluation(
         task=task.name,
-        template=each.source.template,
-        split=each.source.split,
-        origin=each.source.origin,
+        template=source.template,
+        split=source.split,
+        mode=mode,
+        origin=source.origin,
         options=answers.options,
-        scores=tuple(score_answers(name, answers, seed=seed) for name in metrics),
-        majority={name: METRICS[name].majority(answers) for name in metrics},
-        predictions=tuple(_predictions(each, answers, given, mode)),
+        scores=tuple(scores),
+        majority={
+            score.metric: METRICS[score.metric if score.metric in metrics else "accuracy"].majority(answers)
+            for score in scores
+        },
+        predictions=tuple(_predictions(each, answers, read, given)),
         seconds=seconds,
         truncated_inputs=each.encoded.truncated_inputs,
         truncated_targets=each.encoded.truncated_targets,
         unknown_inputs=each.encoded.unknown_inputs,
         changed_targets=each.changed_targets,
-        skipped=each.source.skipped,
-        ties=sum(answer.is_tied for answer in given),
-        words=each.source.words,
+        skipped=source.skipped,
+        ties=sum(answer.is_tied for answer in read),
+        unread_samples=sum(answer.votes.get("", 0) for answer in read),
+        words=source.words,
+        shots=source.shots,
+        pruned_exemplars=source.pruned_exemplars,
+        label=source.label,
+        vocab_size=vocab_size,
     )
 
 
-def _read(each: EvalSet, given: Sequence[Answer], mode: Mode) -> list[str]:
+def _other_scores(answers: Answers, read: Sequence[Answer], mode: Mode, seed: int) -> list[Score]:
+    """The accuracy by each other normalisation."""
+    found = []
+    for each in mode.normalisations[1:] if mode.ranks else ():
+        others = replace(answers, predictions=tuple(one.others[each] for one in read))
+        found.append(replace(score_answers("accuracy", others, seed=seed), metric=f"accuracy_{each}"))
+    return found
+
+
+def _read(each: EvalSet, given: Sequence[Answer], mode: Mode) -> list[Answer]:
     """The answers, read out of what was written where the mode says so; "" where there is none."""
-    if mode.extraction == "exact" or _is_turned(each):
-        return [answer.text for answer in given]
+    if mode.direction != "generate" or is_turned(each):
+        return list(given)
     is_number = each.task.kind == "number"
-    found = (
-        extract_answer(answer.text, options=example.options or each.task.options, is_number=is_number)
-        for answer, example in zip(given, each.examples, strict=True)
-    )
-    return [one.answer or "" for one in found]
-
-
-def _is_turned(each: EvalSet) -> bool:
-    """Whether the template asks for something else than the task's answer."""
-    template = each.task.templates.get(each.template)
-    return template is not None and template.turned
+    found = []
+    for answer, example in zip(given, each.examples, strict=True):
+        options = example.options or each.task.options
+        read = [
+            read_answer(text, mode, options=options, is_number=is_number)
+            for text in answer.samples or (answer.text,)
+        ]
+        if not mode.votes:
+            found.append(replace(answer, text=read[0] or ""))
+            continue
+        voted = vote(read, form=str if options or is_number else normalised)
+        found.append(replace(answer, text=voted.answer or "", is_tied=voted.is_tied, votes=voted.votes))
+    return found
 
 
 def metrics_of(each: EvalSet, mode: Mode) -> tuple[str, ...]:
-    """What a set is scored by: the mode's headline for its kind of answer, then the task's own metrics."""
-    kind: Kind = "text" if _is_turned(each) else each.task.kind
-    own = _TURNED_METRICS if _is_turned(each) else each.task.metrics
-    return tuple(dict.fromkeys((mode.headline.get(kind) or own[0], *own)))
+    """What a set is scored by: its headline, which its mode may choose for its kind of answer, then the
+    task's own metrics.
+    """
+    kind: Kind = "text" if is_turned(each) else each.task.kind
+    own = _TURNED_METRICS if is_turned(each) else each.task.metrics
+    first = mode.headline.get(kind) or own[0]
+    if mode.direction == "perplexity":
+        return (first,)
+    return tuple(dict.fromkeys((each.metric or first, first, *own)))
 
 
 def _predictions(
-    each: EncodedEvalSet, answers: Answers, given: Sequence[Answer], mode: Mode
+    each: EncodedEvalSet, answers: Answers, read: Sequence[Answer], given: Sequence[Answer]
 ) -> Iterator[Prediction]:
-    is_number = each.source.task.kind == "number" and not _is_turned(each.source)
-    columns = zip(each.source.examples, answers.predictions, answers.accepted, answers.read, strict=True)
-    for row, (example, text, accepted, read) in enumerate(columns):
+    source = each.source
+    is_number = source.task.kind == "number" and not is_turned(source)
+    reads = each.mode.direction == "generate" and each.mode.extraction != "exact"
+    columns = zip(source.examples, answers.predictions, answers.accepted, answers.read, strict=True)
+    for row, (example, text, accepted, parsed) in enumerate(columns):
+        answer = read[row]
         yield Prediction(
             id=example.provenance.id,
             inputs=example.inputs,
             target=answers.targets[row],
             prediction=text,
             correct=text in accepted,
-            parsed=parse_number(text) if is_number else read,
+            parsed=parse_number(text) if is_number else parsed,
             references=answers.references[row] if answers.references else (),
             options=answers.example_options[row] if answers.example_options else (),
-            option_scores=given[row].scores,
-            written=given[row].text if mode.extraction == "answer" else "",
             passage=example.passage,
             question=example.question,
+            option_scores=answer.scores,
+            written=given[row].text if reads and not answer.samples else "",
+            others={str(name): text for name, text in answer.others.items()},
+            samples=answer.samples,
+            votes=answer.votes,
+            log_prob=answer.log_prob,
+            num_tokens=answer.num_tokens,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError, UsageError
 from ramekin.evaluate.choices import ChoiceSet, check_rankable, encode_channel, encode_choices, encode_flipped
-from ramekin.evaluate.mode import Direction, Mode
+from ramekin.evaluate.mode import MODES, Mode
 from ramekin.tensors.encode import EncodedSet, encode
 from ramekin.tensors.tokenizer import decode, token_ids
 from ramekin.text.example import Example
@@ -19,7 +19,7 @@ from ramekin.text.task import Task
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["EncodedEvalSet", "EvalSet", "encode_sets"]
+__all__ = ["EncodedEvalSet", "EvalSet", "encode_sets", "rules_of"]
 
 
 @final
@@ -39,11 +39,23 @@ class EvalSet:
     """The same examples in flipped form, which a flipped mode ranks; empty where none does."""
     words: Mapping[str, str] = field(default_factory=dict)
     """Options and the words that stand for them instead, for the report."""
+    mode: Mode | None = None
+    """Its own rules; None: those of the evaluation."""
+    metric: str = ""
+    """Its headline; empty: by the rules and the task."""
+    shots: int = 0
+    """Exemplars before each question, for the report."""
+    pruned_exemplars: int = 0
+    """Exemplars that did not fit, of all examples together."""
+    max_input_tokens: int | None = None
+    """What its prompts are cut to; None: as the evaluation says."""
+    label: str = ""
+    """What tells it from a set of the same task, template and split."""
 
     @property
     def name(self) -> str:
         """`glue/rte#fusionbench/validation`."""
-        return f"{self.task.name}#{self.template}/{self.split}"
+        return f"{self.task.name}#{self.template}/{self.split}" + (f" ({self.label})" if self.label else "")
 
 
 @final
@@ -52,8 +64,8 @@ class EncodedEvalSet:
     """An `EvalSet` as tokens; it serves every model that shares the tokenizer."""
 
     source: EvalSet
-    direction: Direction
-    """Of the mode that it was encoded for."""
+    mode: Mode
+    """The rules that it was encoded for."""
     encoded: EncodedSet | ChoiceSet
     """What is asked: prompts, or, where options are ranked, choices."""
     golds: tuple[str, ...]
@@ -63,17 +75,43 @@ class EncodedEvalSet:
     references: tuple[tuple[str, ...], ...]
     """For each example, what counts as right beside its gold, by the mode's rule."""
 
+    @property
+    def input_lengths(self) -> tuple[int, ...]:
+        """The tokens of every input."""
+        if isinstance(self.encoded, ChoiceSet):
+            return tuple(len(q.input_ids) for choice in self.encoded.items for q in choice.questions)
+        return tuple(len(item.input_ids) for item in self.encoded.items)
+
 
 def encode_sets(
     sets: Sequence[EvalSet],
     tokenizer: "PreTrainedTokenizerFast",
     *,
-    mode: Mode,
+    mode: Mode | str = "fusionbench",
     max_input_tokens: int = 512,
 ) -> tuple[EncodedEvalSet, ...]:
     """Tokenise the sets and find what answers are compared with; see `evaluate`."""
     _check_sets(sets)
-    return tuple(_encode_set(each, tokenizer, mode, max_input_tokens) for each in sets)
+    rules = MODES[mode] if isinstance(mode, str) else mode
+    return tuple(
+        _encode_set(
+            each,
+            tokenizer,
+            rules_of(each.examples, each.mode or rules),
+            each.max_input_tokens or max_input_tokens,
+        )
+        for each in sets
+    )
+
+
+def rules_of(examples: Sequence[Example], mode: Mode) -> Mode:
+    """The rules by which examples are scored: where some cannot be ranked and the mode allows it, they are
+    written.
+    """
+    if not mode.ranks or mode.otherwise == "refuse":
+        return mode
+    rankable = (e.options and {e.targets, *e.references}.intersection(e.options) for e in examples)
+    return mode if all(rankable) else mode.written()
 
 
 def _check_sets(sets: Sequence[EvalSet]) -> None:
@@ -106,9 +144,9 @@ def _encode_set(
     changed = sum(map(str.__ne__, tripped, targets))
     if mode.gold == "round_trip":
         references = _round_trip(each.examples, tokenizer, mode.max_target_tokens)
-        return EncodedEvalSet(each, mode.direction, encoded, tripped, changed, references)
+        return EncodedEvalSet(each, mode, encoded, tripped, changed, references)
     references = tuple(example.references for example in each.examples)
-    return EncodedEvalSet(each, mode.direction, encoded, targets, changed, references)
+    return EncodedEvalSet(each, mode, encoded, targets, changed, references)
 
 
 def _encode_ranked_set(
@@ -131,7 +169,7 @@ def _encode_ranked_set(
         choices = encode_choices(each.examples, tokenizer, mode=mode, max_input_tokens=max_input_tokens)
     return EncodedEvalSet(
         each,
-        mode.direction,
+        mode,
         choices,
         golds=tuple(example.targets for example in each.examples),
         changed_targets=choices.unknown_targets,

@@ -9,7 +9,7 @@ they are: nothing is said of others that might have been written. Knows nothing 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 from ramekin.errors import DataError
 from ramekin.evaluate.answers import clusters_of, questions_of
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from ramekin.text.metrics.metric import Resampler
 
-__all__ = ["TemplateSpread", "template_spread"]
+__all__ = ["Over", "TemplateSpread", "template_draws", "template_spread"]
+
+Over: TypeAlias = Literal["mean", "median"]
+"""What of the values under several templates is the task's."""
 
 
 @final
@@ -76,15 +79,14 @@ def template_spread(
     _check(parts)
     values = [part.headline.value for part in parts]
     lower, median, upper = map(float, np.percentile(values, [25, 50, 75]))
-    rows = _rows(parts)
-    draws = _mean_draws(parts, rows, seed, resamples)
+    draws = template_draws(parts, seed=seed, resamples=resamples)
     low, high = map(float, np.percentile(draws, [2.5, 97.5]))
     best, worst = values.index(max(values)), values.index(min(values))
     return TemplateSpread(
         task=parts[0].task,
         metric=parts[0].headline.metric,
         num_templates=len(parts),
-        n=len(rows),
+        n=len(_rows(parts)),
         mean=sum(values) / len(values),
         low=low,
         high=high,
@@ -112,9 +114,9 @@ def _check(parts: Sequence[TaskEvaluation]) -> None:
                 expected=f"{first.task}, {first.split}, {first.headline.metric}",
                 got=", ".join(mine),
             )
-    names = [part.template for part in parts]
+    names = [(part.template, part.label) for part in parts]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError("a template stands twice", where=f"{first.task}#{twice}")
+        raise DataError("a template stands twice", where=f"{first.task}#{twice[0]}")
 
 
 def _rows(parts: Sequence[TaskEvaluation]) -> dict[str, Prediction]:
@@ -130,14 +132,17 @@ def _row(part: TaskEvaluation, prediction: Prediction) -> str:
     return prediction.id.removeprefix(f"{part.task}#{part.template}/")
 
 
-def _mean_draws(
-    parts: Sequence[TaskEvaluation], rows: dict[str, Prediction], seed: int, resamples: int
+def template_draws(
+    parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: int = 0, resamples: int = 1000
 ) -> "NDArray[np.float64]":
-    """The mean over the templates on every draw of rows: (resamples,). A template with no row in a draw is
-    left out of its mean.
+    """The mean or median over the templates on every draw of rows: (resamples,).
+
+    The same seed draws the same rows, whichever model answered them. A template with no row in a draw is left
+    out of it.
     """
     import numpy as np
 
+    rows = _rows(parts)
     place = {row: number for number, row in enumerate(rows)}
     asked = [np.array([place[_row(part, p)] for p in part.predictions]) for part in parts]
     measures = [METRICS[part.headline.metric].prepare(part.answers) for part in parts]
@@ -145,17 +150,17 @@ def _mean_draws(
     questions = questions_of((p.question, row) for row, p in rows.items())
     shared = drawn_together(len(rows), clusters, questions)
     digest = hashlib.sha256(f"{seed} {parts[0].task}/{parts[0].split}".encode()).digest()
-    means = []
+    combine = np.nanmean if over == "mean" else np.nanmedian
+    found = []
     for counts in resampled_counts(
         len(rows), shared, seed=int.from_bytes(digest[:8], "big"), resamples=resamples
     ):
-        total, held = np.zeros(len(counts)), np.zeros(len(counts))
-        for places, measure in zip(asked, measures, strict=True):
-            values, is_held = _measured(measure, counts[:, places])
-            total += np.where(is_held, values, 0.0)
-            held += is_held
-        means.append(total / held)
-    return np.concatenate(means)
+        pairs = (
+            _measured(measure, counts[:, places]) for places, measure in zip(asked, measures, strict=True)
+        )
+        values = [np.where(is_held, value, np.nan) for value, is_held in pairs]
+        found.append(combine(values, axis=0))
+    return np.concatenate(found)
 
 
 def _measured(

@@ -1,9 +1,10 @@
 """Tasks by name to rendered examples: the text side of every recipe in one place."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, final
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias, final
 
 from ramekin.catalog import Catalog
 from ramekin.errors import DataError
@@ -23,9 +24,12 @@ from ramekin.text.task_yaml import check_template
 from ramekin.train.objectives.recipe import ObjectiveRecipe
 
 __all__ = [
+    "Prepare",
+    "Prepared",
     "TaskExamples",
     "evaluation_sets",
     "read_task",
+    "rendered",
     "template_names",
     "training_examples",
 ]
@@ -55,6 +59,8 @@ class TaskExamples:
     """Options and the words that stand for them instead."""
     not_flipped: int = 0
     """Rows that flipped learning leaves out: there is no wrong label, or no instruction to learn."""
+    pruned_exemplars: int = 0
+    """Exemplars that did not fit before their questions."""
 
     def preview(self, mode: Mode | None = None) -> list[str]:
         """What a dry run shows of it: its rows, where they are from, and the first prompt.
@@ -196,35 +202,53 @@ def training_examples(
 
 
 @final
-class _Prepared(NamedTuple):
+class Prepared(NamedTuple):
     """A row in words."""
 
     example: Example
-    form: Flipped | None
+    form: Flipped | None = None
     """In flipped form, where that is what the mode scores."""
+    pruned_exemplars: int = 0
 
 
-def _rendered(
+Prepare: TypeAlias = Callable[[Record, str, int], Prepared | None]
+"""From a record, the name of a template and the record's position to the row in words; None where the
+template has nothing to ask."""
+
+
+def rendered(
     task: Task,
     split: str,
     title: str,
     templates: Sequence[str],
     rows: TaskRows,
     places: Places,
-    style: Style,
-    mode: Mode | None = None,
+    prepare: Prepare,
+    *,
+    words: Mapping[str, str] = MappingProxyType({}),
 ) -> TaskExamples:
-    """The rows rendered, the templates taking turns; rows that cannot be rendered are dealt with as bad."""
+    """The rows in words, the templates taking turns; rows that cannot be rendered are dealt with as bad.
+
+    Args:
+        task: whose rows.
+        split: they are of.
+        title: of the templates together.
+        templates: their names.
+        rows: of the task.
+        places: how bad rows are dealt with.
+        prepare: puts one row into words.
+        words: options and the words that stand for them instead.
+    """
     for name in templates:
         check_template(task, task.template(name))
     left_out = rows.left_out
 
-    def prepared() -> Iterator[_Prepared | BadRow]:
+    def prepared() -> Iterator[Prepared | BadRow]:
         nonlocal left_out
         for row, record in zip(rows.positions, rows.records.rows, strict=True):
-            template = templates[row % len(templates)]
+            template = templates[row % len(templates)] if templates else title
             try:
-                found = _prepared(task, record, template, split, row, style, mode)
+                found = prepare(record, template, row)
             except DataError as error:
                 yield refused_row(error, record)
                 continue
@@ -244,25 +268,49 @@ def _rendered(
         rows.records.skipped + bad,
         left_out,
         tuple(each.form for each in made if each.form is not None),
-        style.words,
+        words,
+        pruned_exemplars=sum(each.pruned_exemplars for each in made),
+    )
+
+
+def _rendered(
+    task: Task,
+    split: str,
+    title: str,
+    templates: Sequence[str],
+    rows: TaskRows,
+    places: Places,
+    style: Style,
+    mode: Mode | None = None,
+) -> TaskExamples:
+    """The rows as plain prompts."""
+    return rendered(
+        task,
+        split,
+        title,
+        templates,
+        rows,
+        places,
+        lambda record, template, row: _prepared(task, record, template, split, row, style, mode),
+        words=style.words,
     )
 
 
 def _prepared(
     task: Task, record: Record, template: str, split: str, row: int, style: Style, mode: Mode | None
-) -> _Prepared | None:
+) -> Prepared | None:
     """A row as the mode scores it; None where the template has nothing to ask."""
     example = render_or_skip(task, record, template=template, split=split, row=row, style=style)
     if example is None:
         return None
-    if mode is not None and mode.ranks:
+    if mode is not None and mode.ranks and mode.otherwise == "refuse":
         check_rankable([example], mode)
     if mode is not None and mode.trigger and not task.template(template).turned:
         example = with_trigger(example, mode.trigger)
     if mode is None or mode.direction != "flipped":
-        return _Prepared(example, None)
+        return Prepared(example)
     spans, _ = render_spans(task, record, template=template, split=split, row=row, style=style)
-    return _Prepared(example, flipped(spans, example))
+    return Prepared(example, flipped(spans, example))
 
 
 def _taught(found: TaskExamples, rows: TaskRows, objective: ObjectiveRecipe, seed: int) -> TaskExamples:

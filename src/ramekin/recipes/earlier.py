@@ -8,8 +8,9 @@ from typing import Any, final
 
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
+from ramekin.evaluate.mode import Mode
 from ramekin.evaluate.statistics import Comparison, compare, compare_averages
-from ramekin.recipes.results import columns_of, predictions_file
+from ramekin.recipes.results import columns_of, predictions_name
 from ramekin.report.values import AVERAGE
 from ramekin.text.score import Z_95, Score
 
@@ -22,8 +23,6 @@ class Earlier:
     """What an earlier evaluation found."""
 
     folder: Path
-    mode: Mapping[str, Any]
-    """The rules it was scored by."""
     tasks: tuple[TaskEvaluation, ...]
 
 
@@ -63,21 +62,34 @@ def read_earlier(folder: Path) -> Earlier:
         )
     try:
         told = json.loads(path.read_bytes())
-        return Earlier(folder, told["mode"], tuple(_task(each, folder) for each in told["tasks"]))
+        modes = {name: _mode(each) for name, each in _modes(told).items()}
+        return Earlier(folder, tuple(_task(each, modes, folder) for each in told["tasks"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             "the evaluation cannot be read", where=str(folder), got=f"{type(error).__name__}: {error}"
         ) from error
 
 
-def _task(told: Mapping[str, Any], folder: Path) -> TaskEvaluation:
+def _modes(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The rules by their names; an older file has those of all tasks alone."""
+    return told["modes"] if "modes" in told else {told["mode"]["name"]: told["mode"]}
+
+
+def _mode(told: Mapping[str, Any]) -> Mode:
+    return Mode(**{**told, "also": tuple(told.get("also", ()))})
+
+
+def _task(told: Mapping[str, Any], modes: Mapping[str, Mode], folder: Path) -> TaskEvaluation:
     scores = [_score(each) for each in told["scores"]]
-    path = folder / "predictions" / predictions_file(told["task"], told["template"], told["split"])
+    label = told.get("label", "")
+    name = predictions_name(told["task"], told["template"], told["split"], label)
+    path = folder / "predictions" / name
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return TaskEvaluation(
         task=told["task"],
         template=told["template"],
         split=told["split"],
+        mode=modes[told["mode"]] if "mode" in told else next(iter(modes.values())),
         origin=told["origin"],
         options=tuple(told["options"]),
         scores=tuple(scores),
@@ -85,7 +97,23 @@ def _task(told: Mapping[str, Any], folder: Path) -> TaskEvaluation:
         predictions=tuple(_prediction(row) for row in rows),
         seconds=told["seconds"],
         words=told.get("words", {}),
+        label=label,
+        **{key: told[key] for key in _COUNTED if key in told},
     )
+
+
+_COUNTED = (
+    "truncated_inputs",
+    "truncated_targets",
+    "unknown_inputs",
+    "changed_targets",
+    "skipped",
+    "ties",
+    "unread_samples",
+    "shots",
+    "pruned_exemplars",
+    "vocab_size",
+)
 
 
 def _score(told: Mapping[str, Any]) -> Score:
@@ -99,7 +127,7 @@ _DERIVED = ("normalised", "majority", "above_chance")
 
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:
-    lists = {key: tuple(row.get(key, ())) for key in ("references", "options")}
+    lists = {key: tuple(row.get(key, ())) for key in ("references", "options", "samples")}
     return Prediction(**{**row, **lists})
 
 
@@ -109,26 +137,25 @@ def differences(earlier: Earlier, evaluation: Evaluation, *, seed: int = 0) -> D
     Raises:
         DataError: the two were not made by the same rules, or not of the same tasks and rows.
     """
-    if dict(earlier.mode) != json.loads(json.dumps(evaluation.mode.to_json())):
-        raise DataError(
-            "the two evaluations were scored by different rules",
-            where=str(earlier.folder),
-            expected=f"mode={evaluation.mode.name}",
-            got=f"mode={earlier.mode.get('name')}",
-            fix="evaluate both by one mode",
-        )
-    before = {(part.task, part.template, part.split): part for part in earlier.tasks}
+    before = {part.name: part for part in earlier.tasks}
     pairs = []
     for part in evaluation.tasks:
-        key = (part.task, part.template, part.split)
-        if key not in before:
+        if part.name not in before:
             raise DataError(
                 "the earlier evaluation has not these rows",
                 where=str(earlier.folder),
-                expected=f"{part.task}#{part.template} {part.split}",
-                got=", ".join(f"{task}#{template} {split}" for task, template, split in before),
+                expected=part.name,
+                got=", ".join(before),
             )
-        pairs.append((before[key], part))
+        if before[part.name].mode != part.mode:
+            raise DataError(
+                "the two evaluations were scored by different rules",
+                where=f"{earlier.folder}, {part.name}",
+                expected=f"mode={part.mode.name}",
+                got=f"mode={before[part.name].mode.name}",
+                fix="evaluate both by one mode",
+            )
+        pairs.append((before[part.name], part))
     named = zip(columns_of(evaluation), pairs, strict=False)
     firsts, seconds = zip(*pairs, strict=True)
     return Differences(

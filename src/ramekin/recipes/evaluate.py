@@ -1,50 +1,70 @@
-"""The recipe behind `ramekin evaluate`: a model by name, tasks by name, a report in a folder."""
+"""The recipe behind `ramekin evaluate`: models by name, a suite or tasks by name, a report in a folder."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, final
 
+from ramekin.errors import MISSING_DATA, DataError
 from ramekin.evaluate.evaluation import Evaluation
-from ramekin.evaluate.mode import MODES, Mode
-from ramekin.recipes.data import TaskExamples, evaluation_sets
+from ramekin.evaluate.mode import Mode
 from ramekin.recipes.earlier import Differences, differences, read_earlier
-from ramekin.recipes.models import open_named
+from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
+from ramekin.recipes.evaluations.asking import AskedEntry, CountTokens, Missing, ask
+from ramekin.recipes.evaluations.cost import Cost, cost_of
+from ramekin.recipes.evaluations.found import SuiteResult, suite_result
+from ramekin.recipes.evaluations.report import counters, pictures, score_tables
+from ramekin.recipes.models import locate_tokenizer, open_named
 from ramekin.recipes.outcome import Outcome
-from ramekin.recipes.places import pick_device, places_of, set_threads
-from ramekin.recipes.progress import AbstractProgress
-from ramekin.recipes.results import (
-    caption_of,
-    columns_of,
-    counters_of,
-    evaluation_sets_of,
-    finish,
-    machine,
-    score_row,
-)
+from ramekin.recipes.places import Places, cache_root, pick_device, places_of, set_threads
+from ramekin.recipes.progress import AbstractProgress, SilentProgress, answering
+from ramekin.recipes.results import columns_of, finish_evaluations, machine
 from ramekin.recipes.runs import command_line, fresh_folder, run_folder
-from ramekin.recipes.schema import EvaluateConfig
-from ramekin.report.values import Cell, CheckpointFact, Report, RunFacts, ScoreTable, TableRow, Timing
-from ramekin.text.render import Style
+from ramekin.report.values import (
+    Cell,
+    CheckpointFact,
+    DataOrigin,
+    Report,
+    RunFacts,
+    ScoreTable,
+    TableRow,
+    Timing,
+)
+from ramekin.text.suite import Suite, suite_entries
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from ramekin.evaluate.sets import EncodedEvalSet
     from ramekin.weights.lineage import Lineage
 
 __all__ = ["execute", "plan"]
 
+_MAX_INPUT_TOKENS = 512
+_SHOWN_SETS = 6
+"""Prompts that a dry run shows."""
+
 
 def plan(config: EvaluateConfig) -> Outcome:
-    """What would be evaluated: the rows and their first prompts; no weights are loaded."""
-    sets, mode = _sets(config), MODES[config.mode]
-    lines = [f"evaluate {config.model} by the rules of '{config.mode}':"]
-    values = [
-        {"task": e.task.name, "template": e.template, "rows": len(e.examples), **_ranked(e, mode)}
-        for e in sets
-    ]
-    for each in sets:
-        lines += each.preview(mode)
-    return Outcome({"model": config.model, "mode": config.mode, "sets": values}, "\n".join(lines))
+    """What would be asked: rows, prompts, tokens, cuts and cost; no weights are loaded."""
+    places = places_of(config)
+    suite = suite_of(config)
+    name = config.model_names[0]
+    folder = locate_tokenizer(name, places, SilentProgress())
+    tokenizer = _load_tokenizer(folder)
+    asked, missing = _asked(config, suite, places, _counter(tokenizer))
+    encoded = _encoded(config, asked, tokenizer)
+    cost = cost_of(encoded, folder, num_models=len(config.model_names))
+    values: dict[str, Any] = {
+        "models": list(config.model_names),
+        "suite": suite.name,
+        "sets": [_set_values(each) for each in encoded],
+        "missing": [str(each) for each in missing],
+        "cost": cost.to_json(),
+    }
+    return Outcome(values, "\n".join(_plan_lines(config, suite, encoded, missing, cost)))
 
 
 def execute(config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
@@ -54,93 +74,190 @@ def execute(config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
 
 
 def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
-    from ramekin.evaluate.runner import evaluate
-    from ramekin.tensors.tokenizer import load_tokenizer
-    from ramekin.weights.lineage import weights_sha256
-
     started = datetime.now(UTC).isoformat(timespec="seconds")
     places = places_of(config)
     set_threads(config.threads)
-    sets = _sets(config)
+    suite = suite_of(config)
     earlier = read_earlier(config.against) if config.against is not None else None
     clock = time.perf_counter()
-    with progress.stage(f"open {config.model}"):
-        opened = open_named(
-            config.model, places, progress, base=config.base, device=pick_device(config.device)
-        )
-        tokenizer = load_tokenizer(opened.tokenizer_folder)
-    opening_seconds = time.perf_counter() - clock
-    total = sum(len(each.examples) for each in sets)
-    with progress.stage("evaluate", total) as stage:
-        done = 0
+    results: list[SuiteResult] = []
+    facts: list[CheckpointFact] = []
+    warnings: list[str] = []
+    origins: dict[str, DataOrigin] = {}
+    for names, tokenizer in _by_tokenizer(config, places, progress):
+        with progress.stage("read and tokenise the rows"):
+            asked, missing = _asked(config, suite, places, _counter(tokenizer))
+            encoded = _encoded(config, asked, tokenizer)
+        origins |= {each.rows.origin.name: each.rows.origin for one in asked for each in one.sets}
+        for each in missing:
+            progress.say(f"missing: {each}")
+        for name in names:
+            found = _evaluated(config, name, places, tokenizer, encoded, progress)
+            results.append(suite_result(name, suite, asked, missing, found.evaluation, seed=config.seed))
+            facts.append(found.fact)
+            warnings += found.warnings
+    results.sort(key=lambda each: config.model_names.index(each.model))
+    differing = differences(earlier, results[0].evaluation, seed=config.seed) if earlier is not None else None
+    tables = list(score_tables(results))
+    if differing is not None:
+        tables.append(_difference_table(differing, config, results[0].evaluation))
+    boxes, maps, curves = pictures(results)
+    seconds = sum(each.evaluation.seconds for each in results)
+    first = results[0].evaluation
+    report = Report(
+        title=f"Evaluation of {', '.join(config.model_names)}",
+        summary=tuple(filter(None, (results[0].how_partial,))),
+        tables=tuple(tables),
+        timings=(
+            Timing("open, read and tokenise", time.perf_counter() - clock - seconds),
+            Timing("answer", seconds),
+        ),
+        facts=RunFacts(
+            command=command_line(),
+            seed=config.seed,
+            started=started,
+            machine=machine(),
+            parameters=first.all_parameters,
+            versions=first.versions,
+            data=tuple(origins.values()),
+            checkpoints=tuple(facts),
+            counters=counters(results),
+            warnings=tuple(warnings),
+        ),
+        box_plots=boxes,
+        heat_maps=maps,
+        reliabilities=curves,
+    )
+    beside = differing.to_json() if differing is not None else {}
+    return finish_evaluations(folder, report, results, beside)
 
-        def on_progress(answered: int, _: int) -> None:
-            nonlocal done
-            stage.advance(answered - done)
-            done = answered
 
-        evaluation = evaluate(
+@final
+@dataclass(frozen=True)
+class _Evaluated:
+    """One model's answers and what is to be said of it."""
+
+    evaluation: Evaluation
+    fact: CheckpointFact
+    warnings: tuple[str, ...]
+
+
+def _evaluated(
+    config: EvaluateConfig,
+    name: str,
+    places: Places,
+    tokenizer: "PreTrainedTokenizerFast",
+    encoded: Sequence["EncodedEvalSet"],
+    progress: AbstractProgress,
+) -> _Evaluated:
+    from ramekin.evaluate.runner import evaluate_encoded
+    from ramekin.weights.lineage import weights_sha256
+
+    with progress.stage(f"open {name}"):
+        opened = open_named(name, places, progress, base=config.base, device=pick_device(config.device))
+    with answering(progress, f"answer by {name}") as on_progress:
+        evaluation = evaluate_encoded(
             opened.model,
             tokenizer,
-            evaluation_sets_of(sets),
-            mode=config.mode,
+            encoded,
             batch_tokens=config.batch_tokens,
             seed=config.seed,
-            max_input_tokens=config.max_input_tokens,
+            max_input_tokens=config.max_input_tokens or _MAX_INPUT_TOKENS,
             on_progress=on_progress,
-            journal=folder / "answers.jsonl",
+            journal=config.answers or cache_root() / "answers",
         )
-    table = ScoreTable(
-        f"{config.model} on {', '.join(config.task_names)}",
-        columns_of(evaluation),
-        (score_row(config.model, evaluation),),
-        caption=caption_of(evaluation),
-    )
-    found = differences(earlier, evaluation, seed=config.seed) if earlier is not None else None
-    tables = [table, *([_difference_table(found, config, evaluation)] if found is not None else [])]
-    facts = RunFacts(
-        command=command_line(),
-        seed=config.seed,
-        started=started,
-        machine=machine(),
+    parents = tuple(parent.name for parent in opened.lineage.parents) if opened.lineage else ()
+    fact = CheckpointFact(
+        name,
+        operation=opened.lineage.operation if opened.lineage else "",
+        parents=parents,
         parameters=evaluation.all_parameters,
-        versions=evaluation.versions,
-        data=tuple(each.origin for each in sets),
-        checkpoints=(
-            CheckpointFact(
-                config.model,
-                operation=opened.lineage.operation if opened.lineage else "",
-                parents=tuple(p.name for p in opened.lineage.parents) if opened.lineage else (),
-                parameters=evaluation.all_parameters,
-                sha256=weights_sha256(opened.folder),
-            ),
-        ),
-        counters=counters_of(evaluation),
-        warnings=_unfit(opened.lineage, evaluation.mode),
+        sha256=weights_sha256(opened.folder),
     )
-    report = Report(
-        title=f"Evaluation of {config.model}",
-        tables=tuple(tables),
-        timings=(Timing("open", opening_seconds), Timing("answer", evaluation.seconds)),
-        facts=facts,
-    )
-    return finish(folder, report, evaluation, found.to_json() if found is not None else {})
+    return _Evaluated(evaluation, fact, _unfit(name, opened.lineage, evaluation.modes))
 
 
-def _unfit(lineage: "Lineage | None", mode: Mode) -> tuple[str, ...]:
+def _unfit(name: str, lineage: "Lineage | None", modes: Sequence[Mode]) -> tuple[str, ...]:
     """What is to be said where a model learned to answer the other way round than it is asked."""
-    learned = lineage.settings.get("objective") if lineage is not None else None
-    name = learned.get("name") if isinstance(learned, Mapping) else None
-    if name not in ("channel", "flipped") or mode.direction == name:
+    told = lineage.settings.get("objective") if lineage is not None else None
+    learned = told.get("name") if isinstance(told, Mapping) else None
+    if learned not in ("channel", "flipped") or all(mode.direction == learned for mode in modes):
         return ()
-    return (f"trained by objective={name}: mode={name} asks it what it learned",)
+    return (f"{name} was trained by objective={learned}: mode={learned} asks it what it learned",)
+
+
+def _by_tokenizer(
+    config: EvaluateConfig, places: Places, progress: AbstractProgress
+) -> Iterator[tuple[tuple[str, ...], "PreTrainedTokenizerFast"]]:
+    """The models that share a tokenizer, with it: what they are asked is read and tokenised once."""
+    from ramekin.files import sha256_file
+    from ramekin.tensors.tokenizer import vocabulary_file
+
+    found: dict[str, tuple[Path, list[str]]] = {}
+    for name in config.model_names:
+        folder = locate_tokenizer(name, places, progress)
+        found.setdefault(sha256_file(vocabulary_file(folder)), (folder, []))[1].append(name)
+    for folder, names in found.values():
+        yield tuple(names), _load_tokenizer(folder)
+
+
+def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    from ramekin.tensors.tokenizer import load_tokenizer
+
+    return load_tokenizer(folder)
+
+
+def _counter(tokenizer: "PreTrainedTokenizerFast") -> CountTokens:
+    from ramekin.tensors.tokenizer import token_ids
+
+    return lambda text: len(token_ids(tokenizer, [text])[0])
+
+
+def _asked(
+    config: EvaluateConfig, suite: Suite, places: Places, count_tokens: CountTokens
+) -> tuple[tuple[AskedEntry, ...], tuple[Missing, ...]]:
+    """Everything that is asked, and what is missing.
+
+    Raises:
+        DataError: all of it is.
+    """
+    strict = (config.missing or ("error" if config.suite is None else "report")) == "error"
+    asked, missing = ask(
+        suite_entries(suite),
+        places=places,
+        rules=config.mode.rules,
+        seed=config.seed,
+        max_input_tokens=config.max_input_tokens or _MAX_INPUT_TOKENS,
+        count_tokens=count_tokens,
+        strict=strict,
+    )
+    if not asked:
+        raise DataError(
+            f"nothing of the suite '{suite.name}' is there",
+            expected="the data of one task at least",
+            got="; ".join(map(str, missing)),
+            kind=MISSING_DATA,
+        )
+    return asked, missing
+
+
+def _encoded(
+    config: EvaluateConfig, asked: Sequence[AskedEntry], tokenizer: "PreTrainedTokenizerFast"
+) -> "tuple[EncodedEvalSet, ...]":
+    from ramekin.evaluate.sets import encode_sets
+
+    return encode_sets(
+        [each.eval_set for one in asked for each in one.sets],
+        tokenizer,
+        max_input_tokens=config.max_input_tokens or _MAX_INPUT_TOKENS,
+    )
 
 
 def _difference_table(found: Differences, config: EvaluateConfig, evaluation: Evaluation) -> ScoreTable:
     """The differences as cells whose chance level is 0, so that those that include it are marked."""
     cells = tuple(Cell(each.difference, each.low, each.high, each.n, chance=0.0) for each in found.listed)
     return ScoreTable(
-        f"{config.model} minus {config.against}",
+        f"{config.model_names[0]} minus {config.against}",
         columns_of(evaluation),
         (TableRow("difference", cells),),
         caption="The same rows, paired; a chance level of 0 stands for no difference.",
@@ -148,27 +265,70 @@ def _difference_table(found: Differences, config: EvaluateConfig, evaluation: Ev
     )
 
 
-def _sets(config: EvaluateConfig) -> tuple[TaskExamples, ...]:
-    return evaluation_sets(
-        config.task_names,
-        split=config.split,
-        templates=config.templates,
-        limit=config.limit,
-        places=places_of(config),
-        mode=MODES[config.mode],
-        style=Style(words=config.words),
+def _plan_lines(
+    config: EvaluateConfig,
+    suite: Suite,
+    encoded: Sequence["EncodedEvalSet"],
+    missing: Sequence[Missing],
+    cost: Cost,
+) -> Iterator[str]:
+    rules = ", ".join(f"'{name}'" for name in dict.fromkeys(each.mode.name for each in encoded))
+    yield f"evaluate {', '.join(config.model_names)} on {suite.name} by the rules of {rules}:"
+    for number, each in enumerate(encoded):
+        yield from _set_lines(each, shown=number < _SHOWN_SETS)
+    yield from (f"  missing: {each}" for each in missing)
+    yield from (f"  {line}" for line in cost.lines())
+
+
+def _set_lines(each: "EncodedEvalSet", *, shown: bool) -> Iterator[str]:
+    source = each.source
+    lengths = sorted(each.input_lengths)
+    exemplars = f", {source.shots} exemplars" if source.shots else ""
+    pruned = f" ({source.pruned_exemplars} pruned in all)" if source.pruned_exemplars else ""
+    yield f"  {source.name}: {len(source.examples)} rows{exemplars}{pruned}"
+    yield f"    from   {source.origin}"
+    yield (
+        f"    tokens {sum(lengths) / len(lengths):.0f} on average, {lengths[-1]} at most; "
+        f"{each.encoded.truncated_inputs} of {len(source.examples)} prompts cut"
     )
+    if not shown:
+        return
+    first = source.examples[0]
+    if source.flipped:
+        form = source.flipped[0]
+        yield from (f"    inputs {text}" for text in form.under)
+        yield f"    instruction {form.example.targets}"
+    else:
+        yield f"    inputs {first.inputs}"
+        if each.mode.ranks:
+            yield f"    options {' | '.join(first.options)}"
+    yield f"    target {first.targets}"
 
 
-def _ranked(examples: TaskExamples, mode: Mode) -> dict[str, object]:
-    """What is ranked of the first row, where the mode ranks."""
-    if not mode.ranks:
-        return {}
-    options = examples.examples[0].options
-    if not examples.flipped:
-        return {"options": list(options)}
-    form = examples.flipped[0]
-    return {
-        "inputs_under": dict(zip(options, form.under, strict=True)),
-        "instruction": form.example.targets,
+def _set_values(each: "EncodedEvalSet") -> dict[str, Any]:
+    """What a dry run says of a set, as JSON values."""
+    source = each.source
+    lengths = each.input_lengths
+    values: dict[str, Any] = {
+        "task": source.task.name,
+        "template": source.template,
+        "split": source.split,
+        "mode": each.mode.name,
+        "rows": len(source.examples),
+        "shots": source.shots,
+        "pruned_exemplars": source.pruned_exemplars,
+        "mean_input_tokens": sum(lengths) / len(lengths),
+        "max_input_tokens": max(lengths),
+        "truncated_inputs": each.encoded.truncated_inputs,
     }
+    if each.mode.ranks:
+        options = source.examples[0].options
+        if source.flipped:
+            form = source.flipped[0]
+            values |= {
+                "inputs_under": dict(zip(options, form.under, strict=True)),
+                "instruction": form.example.targets,
+            }
+        else:
+            values["options"] = list(options)
+    return values

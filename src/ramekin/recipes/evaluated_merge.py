@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 from ramekin.evaluate.evaluation import Evaluation
 from ramekin.recipes.data import TaskExamples
 from ramekin.recipes.merge import method_settings
-from ramekin.recipes.results import columns_of, counters_of, machine, score_row
+from ramekin.recipes.results import columns_of, counters_of, machine, rules_text, score_row
 from ramekin.recipes.runs import command_line
 from ramekin.recipes.states import weights_state
 from ramekin.report.values import CheckpointFact, Report, RunFacts, ScoreTable, Timing
@@ -75,7 +75,7 @@ def evaluated_merge_report(found: EvaluatedMerge) -> Report:
                 found.suite,
                 columns_of(evaluation),
                 (score_row(label, evaluation),),
-                caption=f"Scored by the rules of '{evaluation.mode.name}'.",
+                caption=f"Scored by the rules of {rules_text(evaluation)}.",
             ),
         ),
         timings=(Timing("merge", found.merge_seconds), Timing("answer", evaluation.seconds)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 from ramekin.evaluate.mode import MODES
 from ramekin.recipes.data import TaskExamples, evaluation_sets
 from ramekin.recipes.places import Places
-from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.progress import AbstractProgress, SilentProgress, answering
 from ramekin.recipes.results import evaluation_sets_of
 from ramekin.recipes.states import InputFile, input_files, task_files
 from ramekin.weights.beside import TOKENIZER_FILES
@@ -52,26 +52,17 @@ def examine(
         model: an encoder-decoder, whose tokenizer is the examination's.
         examination: what it is asked.
         progress: told how many examples are answered.
-        journal: where finished answers are kept, for the same call to go on after a kill.
+        journal: the folder where finished answers are kept, for the same call to go on after a kill.
     """
     from ramekin.evaluate.runner import evaluate_encoded
 
     files = _files(examination)
     sets = _encoded(examination, files)
-    total = sum(len(each.source.examples) for each in sets)
-    with (progress or SilentProgress()).stage(f"evaluate on {len(sets)} tasks", total) as stage:
-        done = 0
-
-        def on_progress(answered: int, _: int) -> None:
-            nonlocal done
-            stage.advance(answered - done)
-            done = answered
-
+    with answering(progress or SilentProgress(), f"evaluate on {len(sets)} tasks") as on_progress:
         return evaluate_encoded(
             model,
             _tokenizer(examination.tokenizer, files),
             sets,
-            mode=MODES[examination.mode],
             batch_tokens=examination.batch_tokens,
             seed=examination.seed,
             max_input_tokens=examination.max_input_tokens,

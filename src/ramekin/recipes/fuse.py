@@ -99,7 +99,7 @@ def _fuse(
         if save_path is not None:
             write_json(save_path, result)
         return Outcome(result, str(result))
-    evaluation = examine(merged.model, examination, progress=progress, journal=run / "answers.jsonl")
+    evaluation = examine(merged.model, examination, progress=progress, journal=run / "answers")
     result = fusionbench_report(evaluation)
     report = evaluated_merge_report(
         EvaluatedMerge(

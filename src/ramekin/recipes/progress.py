@@ -4,9 +4,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import final
+from typing import TYPE_CHECKING, final
 
-__all__ = ["AbstractProgress", "AbstractStage", "SilentProgress", "reading"]
+if TYPE_CHECKING:
+    from ramekin.evaluate.answering import Progress
+
+__all__ = ["AbstractProgress", "AbstractStage", "SilentProgress", "answering", "reading"]
 
 _SECONDS_BETWEEN = 0.1
 
@@ -72,3 +75,25 @@ def reading(progress: AbstractProgress, title: str) -> Iterator[Callable[[int, i
             shown = percent
 
         yield on_read
+
+
+@contextmanager
+def answering(progress: AbstractProgress, title: str) -> Iterator[Callable[["Progress"], None]]:
+    """A stage that puts examples to a model: what it gives is told how far it is, and shows the time left.
+
+    The bar is of the work, in tokens, since the longest examples come first.
+    """
+    started = time.perf_counter()
+    with progress.stage(title, total=100) as stage:
+        shown = 0.0
+
+        def on_progress(now: "Progress") -> None:
+            nonlocal shown
+            elapsed = time.perf_counter() - started
+            left = f", {elapsed / now.share - elapsed:.0f} s left" if 0 < now.share < 1 else ""
+            done = sum(answered == total for answered, total in now.sets)
+            note = f"{now.answered:,} of {now.total:,} rows, {done} of {len(now.sets)} sets{left}"
+            stage.advance(100 * now.share - shown, note)
+            shown = 100 * now.share
+
+        yield on_progress

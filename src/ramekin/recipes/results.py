@@ -8,15 +8,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ramekin.evaluate.evaluation import Evaluation, to_json, write_predictions
+from ramekin.evaluate.evaluation import Evaluation, TaskEvaluation, to_json, write_predictions
 from ramekin.evaluate.runner import EvalSet
 from ramekin.files import write_json
 from ramekin.recipes.data import TaskExamples
 from ramekin.recipes.outcome import Outcome
 from ramekin.report.values import AVERAGE, Cell, Counter, Report, TableRow, average_cell
+from ramekin.report.wording import slug
 from ramekin.report.write import write_report
+
+if TYPE_CHECKING:
+    from ramekin.recipes.evaluations.found import SuiteResult
 
 __all__ = [
     "caption_of",
@@ -24,9 +28,12 @@ __all__ = [
     "counters_of",
     "evaluation_sets_of",
     "finish",
+    "finish_evaluations",
     "machine",
     "predictions_file",
+    "predictions_name",
     "report_text",
+    "rules_text",
     "score_row",
     "short_name",
     "write_predictions_of",
@@ -75,12 +82,19 @@ def counters_of(evaluation: Evaluation) -> tuple[Counter, ...]:
 
 def caption_of(evaluation: Evaluation) -> str:
     """What a reader of the scores must know: the rules where options are ranked, and other label words."""
-    told = [f"Options are ranked by the rules of '{evaluation.mode.name}'."] if evaluation.mode.ranks else []
+    told = []
+    if any(mode.ranks for mode in evaluation.modes):
+        told.append(f"Options are ranked by the rules of {rules_text(evaluation)}.")
     words = {option: word for part in evaluation.tasks for option, word in part.words.items()}
     if words:
         listed = ", ".join(f"'{option}' is '{word}'" for option, word in words.items())
         told.append(f"Label words: {listed}.")
     return " ".join(told)
+
+
+def rules_text(evaluation: Evaluation) -> str:
+    """The names of the modes by which an evaluation was scored."""
+    return ", ".join(f"'{mode.name}'" for mode in evaluation.modes)
 
 
 def evaluation_sets_of(examples: Sequence[TaskExamples]) -> tuple[EvalSet, ...]:
@@ -94,12 +108,37 @@ def evaluation_sets_of(examples: Sequence[TaskExamples]) -> tuple[EvalSet, ...]:
 def write_predictions_of(folder: Path, evaluation: Evaluation) -> None:
     """Write one JSONL of predictions a task."""
     for part in evaluation.tasks:
-        write_predictions(folder / predictions_file(part.task, part.template, part.split), part.predictions)
+        write_predictions(folder / predictions_file(part), part.predictions)
 
 
-def predictions_file(task: str, template: str, split: str) -> str:
+def predictions_file(part: TaskEvaluation) -> str:
     """The name of the file of a task's predictions."""
-    return f"{task.replace('/', '_')}-{template}-{split}.jsonl"
+    return predictions_name(part.task, part.template, part.split, part.label)
+
+
+def predictions_name(task: str, template: str, split: str, label: str = "") -> str:
+    """The name of the file of the predictions on a task under one template."""
+    own = f"-{slug(label)}" if label else ""
+    return f"{task.replace('/', '_')}-{template}-{split}{own}.jsonl"
+
+
+def finish_evaluations(
+    folder: Path, report: Report, results: "Sequence[SuiteResult]", beside: Mapping[str, Any]
+) -> Outcome:
+    """Write everything that a suite's evaluations leave, the report last.
+
+    Each model's is in the folder itself, or of several models in a folder of the model's name.
+    """
+    told: dict[str, Any] = {}
+    for each in results:
+        place = folder if len(results) == 1 else folder / slug(each.model)
+        found = {**to_json(each.evaluation), **each.to_json(), **beside}
+        write_predictions_of(place / "predictions", each.evaluation)
+        write_json(place / "evaluation.json", {"model": each.model, **found})
+        told[each.model] = found
+    write_report(report, folder)
+    values = told[results[0].model] if len(results) == 1 else {"models": told}
+    return Outcome({"output": str(folder), **values}, f"{report_text(report)}\nwritten to {folder}")
 
 
 def finish(

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, final
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator, model_validator
 
-from ramekin.catalog import load_task
 from ramekin.recipes.adapter_config import AdapterConfig, mergeable
 from ramekin.recipes.merge_schema import MethodConfig
 from ramekin.recipes.mixture_config import MixtureConfig
@@ -22,18 +21,14 @@ from ramekin.recipes.settings import (
     Natural,
     PositiveInt,
     UserPath,
-    all_or_value_error,
-    named_tasks,
     refuse_unknown_tasks,
 )
 from ramekin.recipes.tracking import TrackerName
-from ramekin.text.substitution import check_words
 from ramekin.train.objectives.recipe import ObjectiveRecipe
 from ramekin.train.recipe import FP16_REFUSED, Recipe
 
 __all__ = [
     "BaseConfig",
-    "EvaluateConfig",
     "FuseConfig",
     "PoolConfig",
     "PoolMember",
@@ -166,39 +161,6 @@ class TrainConfig(AbstractTaskVerbConfig):
         if learned in ("channel", "flipped") and "mode" not in given:
             return {**given, "mode": learned}
         return given
-
-
-@final
-class EvaluateConfig(AbstractTaskVerbConfig):
-    """`ramekin evaluate`."""
-
-    model: str
-    base: str | None = None
-    split: str = "validation"
-    mode: ModeName = "fusionbench"
-    words: dict[str, str] = Field(default_factory=dict)
-    """Other words for options, in prompt and answer alike: `words={yes: agree, no: disagree}`."""
-    against: UserPath | None = None
-    """The folder of an earlier evaluation of the same rows, from which the difference is told, paired."""
-    limit: PositiveInt | None = None
-    batch_tokens: PositiveInt = 8192
-    max_input_tokens: PositiveInt = 512
-
-    @field_validator("words")
-    @classmethod
-    def _are_of_each_task(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        root = info.data.get("tasks_root")
-        all_or_value_error(
-            lambda name: check_words(value, load_task(name, tasks_root=root).options, where=name),
-            named_tasks(info) if value else (),
-        )
-        return value
-
-    @model_validator(mode="after")
-    def _has_a_task(self) -> Self:
-        if not self.task_names:
-            raise ValueError("needs a task: task=glue/rte, or tasks=[glue/rte,glue/cola]")
-        return self
 
 
 @final

@@ -183,7 +183,7 @@ class AbstractTaskVerbConfig(AbstractVerbConfig):
     @classmethod
     def _is_of_each_task(cls, value: str, info: ValidationInfo) -> str:
         names, root = named_tasks(info), info.data.get("tasks_root")
-        if value not in ("first", "all"):
+        if value not in ("", "first", "all"):
             from ramekin.catalog import load_task
 
             all_or_value_error(lambda name: load_task(name, tasks_root=root).template(value), names)

@@ -100,7 +100,7 @@ def _try(folder: Path, config: TrialConfig, progress: AbstractProgress) -> Outco
     base, models, opened = opened_for(config, progress)
     merged = opened.merge(config.method, progress=progress, **config.steps)
     examination = examination_of(config, opened.tokenizer_folder)
-    evaluation = examine(opened.model, examination, progress=progress, journal=folder / "answers.jsonl")
+    evaluation = examine(opened.model, examination, progress=progress, journal=folder / "answers")
     report = evaluated_merge_report(
         EvaluatedMerge(
             method=config.method,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ramekin.errors import DataError
+from ramekin.errors import MISSING_DATA, DataError
 from ramekin.sources.arrow import arrow_rows, check_schema
 from ramekin.sources.rows import STRICT, BadRows, Records, gather
 from ramekin.text.task import ColumnType
@@ -108,7 +108,7 @@ def _load(
             what = "the hub cannot be reached, and the local cache does not have the data set"
             cached = "nothing in the cache" if isinstance(error, ConnectionError) else reason
             reason = f"{unreachable}; {cached}"
-        raise DataError(what, where=where, got=reason, fix=remedies) from error
+        raise DataError(what, where=where, got=reason, fix=remedies, kind=MISSING_DATA) from error
 
 
 def converted_files(hub: str, name: str | None, split: str) -> str:

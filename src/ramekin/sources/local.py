@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-from ramekin.errors import DataError, UsageError
+from ramekin.errors import MISSING_DATA, DataError, UsageError
 from ramekin.files import sha256_file
 from ramekin.registry import nearest
 from ramekin.sources.delimited import csv_rows, tsv_rows
@@ -148,4 +148,5 @@ def _no_split(place: Path, split: str) -> DataError:
         expected=f"{split}{{{','.join(EXTENSIONS)}}}",
         got=(", ".join(present) or "no files of these kinds") + hint,
         fix="add the file, choose one of the splits, or leave data_root out",
+        kind=MISSING_DATA,
     )

@@ -7,7 +7,7 @@ knows where they are and how to open them; what stands in them, `text.prompting.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ramekin.errors import DataError, UsageError
+from ramekin.errors import MISSING_DATA, DataError, UsageError
 from ramekin.registry import unknown_name
 from ramekin.sources.strict_json import NotJSON, parse_json
 from ramekin.text.prompting.published import PublishedExemplars, read_exemplars
@@ -24,8 +24,9 @@ def published_exemplars(task: Task, data_root: Path | None) -> PublishedExemplar
         data_root: the folder that the name is below.
 
     Raises:
-        UsageError: the task has no file of exemplars, or there is no data root.
-        DataError: the file is not there, cannot be read, or is in another form; the message has its line.
+        UsageError: the task has no file of exemplars.
+        DataError: there is no data root, or the file is not there, cannot be read, or is in another form;
+            the message has its line.
     """
     source = task.source.exemplars
     if source is None or not source.file:
@@ -35,15 +36,18 @@ def published_exemplars(task: Task, data_root: Path | None) -> PublishedExemplar
             expected="a task with 'source.exemplars.file', such as those of bbh and mmlu",
         )
     if data_root is None:
-        raise UsageError(
+        raise DataError(
             "published exemplars are read from a data root",
             where=task.name,
             expected=f"data_root=DIR with DIR/{source.file}",
             fix=_obtain(source),
+            kind=MISSING_DATA,
         )
     path = Path(data_root, source.file)
     if not path.is_file():
-        raise DataError("there is no such file of exemplars", where=str(path), fix=_obtain(source))
+        raise DataError(
+            "there is no such file of exemplars", where=str(path), fix=_obtain(source), kind=MISSING_DATA
+        )
     return exemplars_in_file(path, key=source.key)
 
 

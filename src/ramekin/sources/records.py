@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from ramekin.errors import DataError, UsageError
+from ramekin.errors import MISSING_DATA, DataError, UsageError
 from ramekin.registry import unknown_name
 from ramekin.sources.columns import Misfit, fit_record
 from ramekin.sources.local import (
@@ -244,6 +244,7 @@ def _nowhere(data_root: Path | None, folder: str, split: str, obtain: str) -> Da
             fix=f"give data_root=DIR with that file; {obtain}"
             if obtain
             else "give data_root=DIR with that file",
+            kind=MISSING_DATA,
         )
     return DataError(
         "the data root has no such folder",
@@ -253,6 +254,7 @@ def _nowhere(data_root: Path | None, folder: str, split: str, obtain: str) -> Da
         fix=f"add the file there, or correct data_root; {obtain}"
         if obtain
         else "add the file there, or correct data_root",
+        kind=MISSING_DATA,
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Extracted",
     "ParsedNumbers",
     "extract_answer",
+    "extract_first_word",
     "extract_number",
     "extract_option",
     "extract_text",
@@ -220,6 +221,20 @@ def read_number(text: str) -> str | None:
     text = _in_digits(text).strip().removesuffix(".").removesuffix("%").strip()
     match = _NUMBER.fullmatch(text)
     return _digits(match, text) if match and (match["whole"] or match["part"]) else None
+
+
+def extract_first_word(text: str, *, options: Sequence[str] = ()) -> str | None:
+    """The first word of a text, without the marks around it; of options the one that it is but for case.
+
+    >>> extract_first_word("Yes, it does.", options=["yes", "no"]), extract_first_word(" 'Rome' is")
+    ('yes', 'Rome')
+    >>> extract_first_word("...") is None
+    True
+    """
+    words = (word.strip(_MARKS) for word in text.split())
+    word = next(filter(None, words), None)
+    named = [option for option in options if word is not None and option.lower() == word.lower()]
+    return named[0] if len(named) == 1 else word
 
 
 def extract_text(text: str) -> str | None:

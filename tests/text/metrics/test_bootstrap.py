@@ -11,7 +11,7 @@ from ramekin.text.metrics.proportion import clustered_error
 
 PASSAGES = ("p", "q", "p", "r", "q", "p", "s", "s")
 WORDS = ("no", "yes")
-NOT_OF_CLASSES = ("pearson", "spearman", "triple_f1", "multirc_em")
+NOT_OF_CLASSES = ("pearson", "spearman", "triple_f1", "multirc_em", "perplexity")
 
 
 def stacked(*given, **settings):

@@ -285,7 +285,7 @@ EDGES = {
 
 
 @pytest.mark.parametrize("case", EDGES)
-@pytest.mark.parametrize("name", [name for name, _ in METRICS.items()])
+@pytest.mark.parametrize("name", [name for name, _ in METRICS.items() if name != "perplexity"])
 def test_no_edge_is_nan_and_every_one_is_said(name, case):
     written, wanted = EDGES[case]
     if name in ("pearson", "spearman", "number_match"):

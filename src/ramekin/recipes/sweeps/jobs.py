@@ -8,6 +8,7 @@ from typing import Final, final
 from ramekin.errors import UsageError
 from ramekin.recipes import schema
 from ramekin.recipes.compose import compose
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.recipes.trial_schema import TrialConfig
@@ -18,7 +19,7 @@ __all__ = ["RECORDS", "SCHEMAS", "VERBS", "PointJob", "carried_out", "check_jobs
 
 SCHEMAS: Final[Mapping[str, type[AbstractVerbConfig]]] = {
     "train": schema.TrainConfig,
-    "evaluate": schema.EvaluateConfig,
+    "evaluate": EvaluateConfig,
     "merge": MergeConfig,
     "fuse": schema.FuseConfig,
     "trial": TrialConfig,

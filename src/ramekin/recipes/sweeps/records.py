@@ -14,9 +14,10 @@ from typing import Any, final
 
 from ramekin.errors import UsageError
 from ramekin.files import write_json
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.places import places_of
 from ramekin.recipes.runs import FREE_KEYS
-from ramekin.recipes.schema import EvaluateConfig, FuseConfig
+from ramekin.recipes.schema import FuseConfig
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.recipes.states import changed_files, kept_files, task_files, weights_state
 from ramekin.recipes.sweeps.jobs import PointJob, composed

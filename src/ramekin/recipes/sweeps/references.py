@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from ramekin.recipes.compose import words_of
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.places import places_of
 from ramekin.recipes.results import short_name
-from ramekin.recipes.schema import EvaluateConfig, FuseConfig
+from ramekin.recipes.schema import FuseConfig
 from ramekin.recipes.settings import AbstractVerbConfig
 from ramekin.recipes.sweeps.jobs import RECORDS, PointJob
 from ramekin.recipes.sweeps.points import Points, SweepPoint

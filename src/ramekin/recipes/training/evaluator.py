@@ -122,7 +122,6 @@ class TrainingEvaluator:
             self.opened.model,
             self.tokenizer,
             self.encoded,
-            mode=self.mode,
             seed=self.config.seed,
             max_input_tokens=self.longest,
         )

@@ -15,6 +15,7 @@ from ramekin.text.metrics.matthews import MATTHEWS
 from ramekin.text.metrics.metric import Metric
 from ramekin.text.metrics.multirc import MULTIRC_EM, MULTIRC_F1A
 from ramekin.text.metrics.number import NUMBER_MATCH
+from ramekin.text.metrics.perplexity import PERPLEXITY
 from ramekin.text.metrics.rouge import ROUGE_1, ROUGE_2, ROUGE_L
 from ramekin.text.metrics.squad import EXACT_MATCH, SQUAD_F1
 from ramekin.text.metrics.triples import TRIPLE_F1
@@ -49,6 +50,7 @@ METRICS: Registry[Metric] = Registry(
             TRIPLE_F1,
             MULTIRC_F1A,
             MULTIRC_EM,
+            PERPLEXITY,
         )
     ],
 )

@@ -58,9 +58,13 @@ class Answers:
     """For each example, what it shares with others, such as its passage; empty: all are independent."""
     questions: tuple[str, ...] = ()
     """For each example, the question of which it is one candidate answer; empty: it is a question itself."""
+    losses: tuple[tuple[float, int], ...] = ()
+    """For each example, the loss of its target (nats) and the target's tokens, where targets are scored."""
+    vocab_size: int = 0
+    """Where targets are scored, the tokens that each of theirs is one of."""
 
     def __post_init__(self) -> None:
-        for name in ("predictions", "references", "example_options", "clusters", "questions"):
+        for name in ("predictions", "references", "example_options", "clusters", "questions", "losses"):
             number = len(getattr(self, name))
             if number != len(self.targets) and (number or name == "predictions"):
                 raise DataError(

@@ -33,6 +33,9 @@ class Prompting:
 
     style: Style = PLAIN
     thought: Thought = "none"
+    exemplar_thought: Thought | None = None
+    """That of the exemplars; None: the question's. Where reasoning is to be written, the question asks for it
+    and the exemplars show it."""
     trigger: str = TRIGGER
     inverted: bool = False
     """Flan 2022's input inversion: the answer is given, with `thought="rationale"` the reasoning too, and
@@ -104,7 +107,9 @@ def prompt_spans(
         own = name
         if how.exemplar_templates == "drawn":
             own = _drawn_template(task, exemplar, name, how, split, row)
-        shown.append(_one(task, exemplar[1], own, how.exemplar_split, exemplar[0], how)[1])
+        thought = how.thought if how.exemplar_thought is None else how.exemplar_thought
+        as_shown = replace(how, thought=thought)
+        shown.append(_one(task, exemplar[1], own, how.exemplar_split, exemplar[0], as_shown)[1])
     return rendered, few_shot(
         question, shown, form=how.form, max_tokens=how.max_tokens, count_tokens=count_tokens
     )

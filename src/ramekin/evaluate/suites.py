@@ -1,0 +1,122 @@
+"""From the scores of a suite's parts to one number: over templates, tasks and parts, and how sure it is.
+
+An entry is one task of a suite under one or several templates and label words. Its score is their mean or
+median; its interval resamples the rows once for all of them, since they are the same rows. Entries are
+independent. Which share an entry has, `text.suite` knows; this module knows nothing of the form of suites.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from ramekin.errors import DataError
+from ramekin.evaluate.evaluation import TaskEvaluation
+from ramekin.evaluate.spread import Over, template_draws
+from ramekin.evaluate.statistics import Average
+from ramekin.text.score import Score, normalised_value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["EntryScore", "entry_score", "suite_average"]
+
+
+@final
+@dataclass(frozen=True)
+class EntryScore:
+    """One task of a suite, over its templates."""
+
+    parts: tuple[TaskEvaluation, ...]
+    over: Over
+    score: Score
+
+    def draws(self, *, seed: int = 0, resamples: int = 1000) -> "NDArray[np.float64]":
+        """The score on resampled rows: (resamples,)."""
+        return template_draws(self.parts, over=self.over, seed=seed, resamples=resamples)
+
+
+def entry_score(parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: int = 0) -> EntryScore:
+    """The score of one task under several templates or label words.
+
+    Args:
+        parts: the task under each.
+        over: what of their headlines is the task's.
+        seed: of the interval.
+
+    Raises:
+        DataError: there are none, or they were scored by different metrics.
+    """
+    import numpy as np
+
+    if not parts:
+        raise DataError("there is nothing to score", expected="at least one template", got="none")
+    metrics = sorted({part.headline.metric for part in parts})
+    if len(metrics) > 1:
+        raise DataError(
+            "the templates of a task were scored by different metrics",
+            where=parts[0].task,
+            got=", ".join(metrics),
+            fix="name one: metric=…",
+        )
+    if len(parts) == 1:
+        return EntryScore(tuple(parts), over, parts[0].headline)
+    draws = template_draws(parts, over=over, seed=seed)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    combine = np.mean if over == "mean" else np.median
+    headlines = [part.headline for part in parts]
+    score = Score(
+        metrics[0],
+        float(combine([each.value for each in headlines])),
+        headlines[0].n,
+        float(low),
+        float(high),
+        float(np.mean([each.chance for each in headlines])),
+        float(np.std(draws, ddof=1)),
+        unparsable=sum(each.unparsable for each in headlines),
+        note=f"{over} of {len(parts)} prompts",
+        clusters=headlines[0].clusters,
+    )
+    return EntryScore(tuple(parts), over, score)
+
+
+def suite_average(
+    entries: Mapping[str, EntryScore],
+    shares: Mapping[str, float],
+    *,
+    normalised: bool = False,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Average:
+    """The headline of a suite: the sum of share times score.
+
+    Args:
+        entries: by name.
+        shares: of the same names; they sum to 1.
+        normalised: each score x stands as (x - chance) / (1 - chance), Flan 2022's (arXiv 2210.11416).
+        seed: of the interval.
+        resamples: draws.
+
+    Raises:
+        DataError: there are no entries, or the shares are of others.
+    """
+    import numpy as np
+
+    if not entries or set(entries) != set(shares):
+        raise DataError(
+            "a suite's entries and shares do not fit",
+            expected=", ".join(shares) or "at least one entry",
+            got=", ".join(entries) or "none",
+        )
+    value, draws = 0.0, np.zeros(resamples)
+    for name, entry in entries.items():
+        drawn = entry.draws(seed=seed, resamples=resamples)
+        score, chance = entry.score.value, entry.score.chance
+        if normalised and chance != 1:
+            score, drawn = normalised_value(score, chance), (drawn - chance) / (1 - chance)
+        value += shares[name] * score
+        draws += shares[name] * drawn
+    ends = np.percentile(draws, [2.5, 97.5])
+    return Average(
+        value, float(ends[0]), float(ends[1]), len(entries), sum(each.score.n for each in entries.values())
+    )

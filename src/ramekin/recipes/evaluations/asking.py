@@ -1,0 +1,316 @@
+"""The entries of a suite as what is asked: rows found, exemplars put before them, a set a template.
+
+What is drawn for a row (its exemplars) depends on (seed, task, row) alone. A task whose data is not there is
+told, with its reason. Knows nothing of models; of tokens only how many a text has.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from ramekin.catalog import Catalog
+from ramekin.errors import MISSING_DATA, DataError, UsageError
+from ramekin.evaluate.choices import check_rankable
+from ramekin.evaluate.mode import MODES, Mode
+from ramekin.evaluate.sets import EvalSet
+from ramekin.recipes.data import Prepare, Prepared, TaskExamples, rendered, template_names
+from ramekin.recipes.exemplars import ExemplarPool
+from ramekin.recipes.places import Places
+from ramekin.recipes.rows import TaskRows, read_rows
+from ramekin.sources.published_exemplars import published_exemplars
+from ramekin.text.example import Record
+from ramekin.text.flip import flipped
+from ramekin.text.prompting.few_shot import SHOT_FORMS
+from ramekin.text.prompting.prompt import Exemplar, Prompting, prompt_spans
+from ramekin.text.prompting.published import published_prompt, published_rows
+from ramekin.text.prompting.thought import TRIGGER
+from ramekin.text.render import Style, asks_about, render_or_skip, render_spans
+from ramekin.text.suite import SuiteEntry, SuiteSettings
+from ramekin.text.task import Task
+
+__all__ = ["AskedEntry", "AskedSet", "CountTokens", "Missing", "ask", "mode_of"]
+
+CountTokens = Callable[[str], int]
+"""The tokens of a text."""
+
+
+@final
+@dataclass(frozen=True)
+class AskedSet:
+    """One task under one template and one set of label words."""
+
+    rows: TaskExamples
+    mode: Mode
+    settings: SuiteSettings
+    label: str = ""
+    """What tells it from another set of the same task, template and split."""
+
+    @property
+    def eval_set(self) -> EvalSet:
+        """As `evaluate` takes it."""
+        rows = self.rows
+        return EvalSet(
+            rows.task,
+            rows.template,
+            rows.split,
+            rows.examples,
+            rows.records.origin,
+            rows.skipped,
+            rows.flipped,
+            rows.words,
+            mode=self.mode,
+            metric=self.settings.metric or "",
+            shots=self.settings.shots,
+            pruned_exemplars=rows.pruned_exemplars,
+            label=self.label,
+            max_input_tokens=self.settings.max_input_tokens,
+        )
+
+
+@final
+@dataclass(frozen=True)
+class AskedEntry:
+    """An entry of a suite, and all that is asked for it."""
+
+    entry: SuiteEntry
+    sets: tuple[AskedSet, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An entry of a suite whose data is not there."""
+
+    entry: SuiteEntry
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.entry.name}: {self.reason}"
+
+
+def ask(
+    entries: Sequence[SuiteEntry],
+    *,
+    places: Places,
+    rules: Mapping[str, Any],
+    seed: int,
+    max_input_tokens: int,
+    count_tokens: CountTokens | None,
+    strict: bool,
+) -> tuple[tuple[AskedEntry, ...], tuple[Missing, ...]]:
+    """Read and render everything that the entries name.
+
+    Args:
+        entries: of a suite.
+        places: where data is.
+        rules: what is changed of every mode.
+        seed: of the exemplars that are drawn.
+        max_input_tokens: that exemplars are pruned to, where an entry does not say.
+        count_tokens: of a text; needed where there are exemplars.
+        strict: data that is missing is an error.
+
+    Raises:
+        DataError: a row cannot be used, or data is missing and `strict`.
+        UsageError: settings do not go together.
+    """
+    catalog = Catalog(places.tasks_root)
+    asked, missing = [], []
+    for entry in entries:
+        asking = _Asking(catalog[entry.task], entry, places, rules, seed, max_input_tokens, count_tokens)
+        try:
+            asked.append(AskedEntry(entry, tuple(asking.sets())))
+        except DataError as error:
+            if strict or error.kind != MISSING_DATA:
+                raise
+            missing.append(Missing(entry, str(error)))
+    return tuple(asked), tuple(missing)
+
+
+def mode_of(task: Task, settings: SuiteSettings, rules: Mapping[str, Any]) -> Mode:
+    """The rules by which a task of a suite is scored."""
+    mode = MODES[settings.mode_for(task.kind)]
+    if settings.max_new_tokens is not None and mode.max_new_tokens:
+        mode = mode.changed(max_new_tokens=settings.max_new_tokens)
+    return mode.changed(**rules)
+
+
+@final
+class _Asking:
+    """One entry."""
+
+    def __init__(
+        self,
+        task: Task,
+        entry: SuiteEntry,
+        places: Places,
+        rules: Mapping[str, Any],
+        seed: int,
+        max_input_tokens: int,
+        count_tokens: CountTokens | None,
+    ) -> None:
+        self.task, self.settings, self.places, self.seed = task, entry.settings, places, seed
+        self.mode = mode_of(task, entry.settings, rules)
+        self.max_tokens = (entry.settings.max_input_tokens or max_input_tokens) - 1  # and the end mark
+        self.count_tokens = count_tokens
+        self.title = entry.title
+        if self.settings.shots and self.mode.direction in ("flipped", "channel"):
+            raise UsageError(
+                f"mode '{self.mode.name}' scores a prompt, which has no room for exemplars",
+                where=task.name,
+                fix="shots=0, or another mode",
+            )
+
+    def sets(self) -> Iterator[AskedSet]:
+        """A set a template and set of label words."""
+        split, rows = self._rows()
+        if self.settings.shots and self.settings.exemplars == "published":
+            yield self._published(split, rows)
+            return
+        exemplars = self._exemplars(split)
+        for words in self.settings.words or ((),):
+            style = Style(options=self.settings.options, words=dict(words), mark_fields=True)
+            told = ", ".join(f"{option}={word}" for option, word in words)
+            several = told if len(self.settings.words) > 1 else ""
+            for template in template_names(self.task, self.settings.templates):
+                found = rendered(
+                    self.task,
+                    split,
+                    template,
+                    [template],
+                    rows,
+                    self.places,
+                    self._prepare(split, style, exemplars),
+                    words=style.words,
+                )
+                label = ", ".join(filter(None, (self.title, several)))
+                if found.examples:
+                    yield AskedSet(found, self.mode, self.settings, label)
+
+    def _published(self, split: str, rows: TaskRows) -> AskedSet:
+        """The question behind the exemplars that its benchmark was published with, in their layout."""
+        task, settings = self.task, self.settings
+        if task.source.exemplars is not None and task.source.exemplars.file:
+            exemplars = published_exemplars(task, self.places.data_root)
+        else:
+            own = task.source.exemplars.split if task.source.exemplars is not None else ""
+            shown = read_rows(task, own, None, self.places) if own else None
+            pairs = () if shown is None else zip(shown.positions, shown.records.rows, strict=True)
+            exemplars = published_rows(task, tuple(pairs))
+        reasons = settings.thought != "none" or bool(self.mode.trigger)
+
+        def prepare(record: Record, _: str, row: int) -> Prepared | None:
+            shot = published_prompt(
+                task,
+                record,
+                exemplars,
+                split=split,
+                row=row,
+                thought="rationale" if reasons else "none",
+                shots=settings.shots,
+                style=Style(mark_fields=True),
+                max_tokens=None if self.count_tokens is None else self.max_tokens,
+                count_tokens=self.count_tokens,
+            )
+            if self.mode.ranks and self.mode.otherwise == "refuse":
+                check_rankable([shot.example], self.mode)
+            return Prepared(shot.example, None, shot.pruned)
+
+        found = rendered(task, split, "published", (), rows, self.places, prepare)
+        return AskedSet(found, self.mode, settings, self.title)
+
+    def _rows(self) -> tuple[str, TaskRows]:
+        """The first of the splits whose rows are there."""
+        splits = self.settings.splits_of(self.task)
+        if not splits:
+            self.task.check_split(self.settings.splits[0])
+        missing: list[DataError] = []
+        for split in splits:
+            try:
+                return split, read_rows(self.task, split, self.settings.limit, self.places)
+            except DataError as error:
+                if error.kind != MISSING_DATA:
+                    raise
+                missing.append(error)
+        raise missing[0]
+
+    def _exemplars(self, split: str) -> "_Exemplars | None":
+        if not self.settings.shots:
+            return None
+        own = self.settings.exemplar_split
+        rows = read_rows(self.task, own, None, self.places)
+        return _Exemplars(self.task, self.settings, rows, self.seed, is_same=own == split)
+
+    def _prepare(self, split: str, style: Style, exemplars: "_Exemplars | None") -> Prepare:
+        task, mode, settings = self.task, self.mode, self.settings
+        thought = settings.thought
+        if thought == "none" and mode.trigger:
+            thought = "trigger"
+        how = Prompting(
+            style=style,
+            thought="trigger" if thought == "rationale" else thought,
+            exemplar_thought=thought,
+            trigger=mode.trigger or TRIGGER,
+            form=SHOT_FORMS[settings.shot_form],
+            exemplar_split=settings.exemplar_split,
+            max_tokens=None if self.count_tokens is None else self.max_tokens,
+        )
+        is_plain = exemplars is None and thought == "none"
+
+        def prepare(record: Record, template: str, row: int) -> Prepared | None:
+            plain = render_or_skip(task, record, template=template, split=split, row=row, style=style)
+            if plain is None:
+                return None
+            if mode.ranks and mode.otherwise == "refuse":
+                check_rankable([plain], mode)
+            if mode.direction == "flipped":
+                spans, _ = render_spans(task, record, template=template, split=split, row=row, style=style)
+                return Prepared(plain, flipped(spans, plain))
+            if is_plain:
+                return Prepared(plain)
+            _, shot = prompt_spans(
+                task,
+                record,
+                template=template,
+                split=split,
+                row=row,
+                how=how if not task.template(template).turned else dataclasses.replace(how, thought="none"),
+                exemplars=() if exemplars is None else exemplars.of(row, template, style),
+                count_tokens=self.count_tokens,
+            )
+            return Prepared(shot.example, None, shot.pruned)
+
+        return prepare
+
+
+@final
+class _Exemplars:
+    """The exemplars of each question: rows of a split."""
+
+    def __init__(
+        self, task: Task, settings: SuiteSettings, rows: TaskRows, seed: int, *, is_same: bool
+    ) -> None:
+        self._task, self._settings, self._rows, self._seed = task, settings, rows, seed
+        self._is_same = is_same
+        self._pool = ExemplarPool(rows)
+
+    def of(self, row: int, template: str, style: Style) -> list[Exemplar]:
+        """Those of the question in one row."""
+        never = row if self._is_same else None
+        if self._settings.exemplar_rows == "drawn":
+            return self._pool.drawn(
+                self._settings.shots,
+                *(self._seed, self._task.name, row, 0),
+                never=never,
+                usable=lambda place, record: self._is_usable(place, record, template, style),
+            )
+        pairs = zip(self._rows.positions, self._rows.records.rows, strict=True)
+        found = (pair for pair in pairs if pair[0] != never and self._is_usable(*pair, template, style))
+        return [pair for _, pair in zip(range(self._settings.shots), found, strict=False)]
+
+    def _is_usable(self, place: int, record: Record, template: str, style: Style) -> bool:
+        split = self._settings.exemplar_split
+        if self._settings.thought != "rationale":
+            return asks_about(self._task, record, template=template, split=split, row=place, style=style)
+        example = render_or_skip(self._task, record, template=template, split=split, row=place, style=style)
+        return example is not None and bool(example.rationale.strip())

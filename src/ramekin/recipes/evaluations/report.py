@@ -1,0 +1,158 @@
+"""The tables and pictures of suites that were put to models, and the facts beside them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ramekin.evaluate.statistics import Average
+from ramekin.recipes.diagnostics import confusion_of, reliability_of, template_spread
+from ramekin.recipes.evaluations.found import SuiteResult
+from ramekin.recipes.results import caption_of, counters_of, short_name
+from ramekin.report.values import (
+    AVERAGE,
+    BoxPlot,
+    Cell,
+    Counter,
+    HeatMap,
+    Reliability,
+    ScoreTable,
+    TableRow,
+)
+from ramekin.text.score import normalised_value
+from ramekin.text.suite import SuiteEntry
+
+__all__ = ["counters", "entry_columns", "pictures", "score_tables"]
+
+_NAMED = 8
+"""So many tasks without a suite are all in the title."""
+_MAX_PICTURES = 8
+"""Confusion and calibration are drawn for so few tasks; of more they are in the files."""
+
+
+def entry_columns(entries: Sequence[SuiteEntry]) -> tuple[str, ...]:
+    """A heading for each entry, no two the same."""
+    short = [short_name(entry.name) for entry in entries]
+    names = [entry.name for entry in entries]
+    found = []
+    for entry, heading in zip(entries, short, strict=True):
+        if short.count(heading) == 1:
+            found.append(heading)
+        elif names.count(entry.name) == 1:
+            found.append(entry.name)
+        else:
+            found.append(f"{entry.name} ({', '.join(entry.path)})")
+    return tuple(found)
+
+
+def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
+    """Models by tasks, then normalised where that counts, and by parts where there are several."""
+    first = results[0]
+    entries = tuple(first.entries)
+    columns = entry_columns(entries)
+    asked = first.suite.name if len(entries) > _NAMED or first.suite.name != "tasks" else _names(entries)
+    title = f"{', '.join(each.model for each in results)} on {asked}"
+    caption = " ".join(filter(None, (caption_of(first.evaluation), _prompts(first), first.how_partial)))
+    plain = not first.suite.normalised
+    several = len(columns) > 1
+    rows = []
+    for each in results:
+        cells: list[Cell | None] = [Cell.of(each.entries[entry].score) for entry in entries]
+        if several and plain:
+            cells.append(_cell(each.headline, each.chance))
+        rows.append(TableRow(each.model, tuple(cells)))
+    headings = (*columns, AVERAGE) if several and plain else columns
+    tables = [ScoreTable(title, headings, tuple(rows), caption=caption)]
+    if first.suite.normalised:
+        tables.append(_normalised(results, entries, columns))
+    if len(first.parts) > 1:
+        tables.append(_parts(results))
+    return tuple(tables)
+
+
+def _names(entries: Sequence[SuiteEntry]) -> str:
+    return ", ".join(entry.name for entry in entries)
+
+
+def _normalised(
+    results: Sequence[SuiteResult], entries: Sequence[SuiteEntry], columns: Sequence[str]
+) -> ScoreTable:
+    rows = []
+    for each in results:
+        scores = [each.entries[entry].score for entry in entries]
+        cells = [
+            Cell(
+                s.normalised,
+                normalised_value(s.low, s.chance),
+                normalised_value(s.high, s.chance),
+                n=s.n,
+                chance=0.0,
+            )
+            for s in scores
+        ]
+        rows.append(TableRow(each.model, (*cells, _cell(each.headline, 0.0))))
+    return ScoreTable(
+        "Normalised",
+        (*columns, AVERAGE),
+        tuple(rows),
+        caption="100·(x - chance)/(100 - chance) of each task: 0 is what guessing reaches.",
+    )
+
+
+def _parts(results: Sequence[SuiteResult]) -> ScoreTable:
+    first = results[0]
+    rows = [
+        TableRow(each.model, (*map(_cell, each.parts.values()), _cell(each.headline, each.chance)))
+        for each in results
+    ]
+    return ScoreTable(
+        f"Parts of {first.suite.name}",
+        (*first.parts, AVERAGE),
+        tuple(rows),
+        caption="Normalised: 0 is what guessing reaches." if first.suite.normalised else "",
+    )
+
+
+def _cell(average: Average, chance: float | None = None) -> Cell:
+    return Cell(average.value, average.low, average.high, chance=chance)
+
+
+def _prompts(result: SuiteResult) -> str:
+    """What a score is over, where tasks have several templates."""
+    several = {entry.over for entry in result.entries.values() if len(entry.parts) > 1}
+    return f"A task's score is the {' or '.join(sorted(several))} over its prompts." if several else ""
+
+
+def pictures(
+    results: Sequence[SuiteResult],
+) -> tuple[tuple[BoxPlot, ...], tuple[HeatMap, ...], tuple[Reliability, ...]]:
+    """How far scores hang on templates, what was answered for what, and how sure ranking models are."""
+    boxes, maps, curves = [], [], []
+    for each in results:
+        suffix = f": {each.model}" if len(results) > 1 else ""
+        parts = each.evaluation.tasks
+        box = template_spread(parts, title=f"Scores by template{suffix}")
+        boxes += [box] if box is not None else []
+        if len(each.entries) * len(results) <= _MAX_PICTURES:
+            maps += [m for m in _confusions(each, suffix) if m is not None]
+        plain = [part for part in parts if part.mode.ranks and part.mode.normalisation == "none"]
+        curve = reliability_of(*plain, title=f"Calibration{suffix}") if plain else None
+        curves += [curve] if curve is not None else []
+    return tuple(boxes), tuple(maps), tuple(curves)
+
+
+def _confusions(result: SuiteResult, suffix: str) -> Iterator[HeatMap | None]:
+    for entry, found in result.entries.items():
+        for part in found.parts[:1]:
+            told = f"{entry.name}#{part.template}" if len(found.parts) > 1 else entry.name
+            yield confusion_of(part, title=f"Answers of {told}{suffix}")
+
+
+def counters(results: Iterable[SuiteResult]) -> tuple[Counter, ...]:
+    """What was lost or could not be read; of several models under the model's name."""
+    listed = list(results)
+    if len(listed) == 1:
+        return counters_of(listed[0].evaluation)
+    found: Mapping[str, tuple[Counter, ...]] = {each.model: counters_of(each.evaluation) for each in listed}
+    return tuple(
+        Counter(f"{model}: {counter.name}", counter.count, counter.of)
+        for model, counted in found.items()
+        for counter in counted
+    )
