@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
 from ramekin.recipes.compose import compose
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.groups import group_options
 from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.runs import config_text
-from ramekin.recipes.schema import EvaluateConfig, FuseConfig, RunConfig, TrainConfig
+from ramekin.recipes.schema import FuseConfig, RunConfig, TrainConfig
 
 POOL = "modelpool=Seq2SeqLMPool/flan-t5-base_glue"
 TASKS = "taskpool=flan-t5_glue_text_generation"

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.merge_schema import MergeConfig
 from ramekin.recipes.mixture_config import MixtureConfig
-from ramekin.recipes.schema import EvaluateConfig, TrainConfig
+from ramekin.recipes.schema import TrainConfig
 
 
 def test_one_value_stands_for_a_list_of_one(tmp_path: Path) -> None:

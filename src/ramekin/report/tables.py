@@ -28,13 +28,14 @@ from ramekin.report.wording import (
     clean,
     count_text,
     factor_labels,
+    figure,
     interval_text,
     metric_text,
-    percent,
     plus_minus,
     slug,
     standing,
 )
+from ramekin.text.score import LOWER_IS_BETTER
 
 __all__ = [
     "Section",
@@ -293,10 +294,12 @@ def _section(group: str, rows: tuple[TableRow, ...], columns: Sequence[str], not
 def _best_text(column: Sequence[Cell | None]) -> str | None:
     """The shown text of the column's best cell, or None when there is nothing to win."""
     known = [cell for cell in column if cell is not None]
-    texts = {percent(cell.value) for cell in known}
+    texts = {figure(cell.value, cell.metric) for cell in known}
     if len(texts) < 2:
         return None
-    return percent(max(cell.value for cell in known))
+    least = all(cell.metric in LOWER_IS_BETTER for cell in known)
+    best = (min if least else max)(known, key=lambda cell: cell.value)
+    return figure(best.value, best.metric)
 
 
 def _row(row: TableRow, columns: Sequence[str], best: Sequence[str | None], notes: Sequence[str]) -> ShownRow:
@@ -306,7 +309,7 @@ def _row(row: TableRow, columns: Sequence[str], best: Sequence[str | None], note
         if cell is None
         else _cell(
             cell,
-            best=not row.reference and percent(cell.value) == best[i],
+            best=not row.reference and figure(cell.value, cell.metric) == best[i],
             own=clean(row.own) == columns[i],
             notes=notes,
             where=f"{label}, {columns[i]}",
@@ -318,7 +321,7 @@ def _row(row: TableRow, columns: Sequence[str], best: Sequence[str | None], note
 
 def _cell(cell: Cell, *, best: bool, own: bool, notes: Sequence[str], where: str) -> ShownCell:
     return ShownCell(
-        value=percent(cell.value),
+        value=figure(cell.value, cell.metric),
         plus_minus=plus_minus(cell),
         interval=interval_text(cell),
         best=best,
@@ -330,13 +333,13 @@ def _cell(cell: Cell, *, best: bool, own: bool, notes: Sequence[str], where: str
 
 
 def _detail(cell: Cell, where: str) -> str:
-    parts = [f"{where}: {percent(cell.value)}"]
+    parts = [f"{where}: {figure(cell.value, cell.metric)}"]
     if cell.metric:
         parts.append(metric_text(cell.metric))
     if cell.low is not None:
         parts.append(f"95 % interval {interval_text(cell)}")
     if cell.chance is not None:
-        parts.append(f"chance {percent(cell.chance)}")
+        parts.append(f"chance {figure(cell.chance, cell.metric)}")
     if cell.n is not None:
         parts.append(f"n = {count_text(cell.n)}")
     if cell.unparsable:
@@ -358,9 +361,14 @@ def _column(table: ScoreTable, position: int) -> list[Cell]:
 def _footer(table: ScoreTable) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The chance level and n of each column; a row that would be empty is left out."""
     columns = [_column(table, i) for i in range(len(table.columns))]
-    chance = tuple(_range([cell.chance for cell in cells], percent) for cells in columns)
+    chance = tuple(_chance(cells) for cells in columns)
     counts = tuple(_range([cell.n for cell in cells], lambda n: count_text(int(n))) for cells in columns)
     return tuple((name, texts) for name, texts in (("chance", chance), ("n", counts)) if any(texts))
+
+
+def _chance(cells: Sequence[Cell]) -> str:
+    metric = cells[0].metric if cells else ""
+    return _range([cell.chance for cell in cells], lambda chance: figure(chance, metric))
 
 
 def _range(numbers: Iterable[float | None], text_of: object) -> str:
@@ -381,8 +389,16 @@ def _metrics(table: ScoreTable) -> str:
     if not named:
         return ""
     first = max(named, key=lambda metric: len(named[metric]))
-    others = [f"{', '.join(where)}: {metric}" for metric, where in named.items() if metric != first]
-    return "; ".join([f"{first[:1].upper()}{first[1:]} × 100", *(f"{other} × 100" for other in others)])
+    others = [
+        f"{', '.join(where)}: {metric}{_scale(metric)}" for metric, where in named.items() if metric != first
+    ]
+    told = [f"{first[:1].upper()}{first[1:]}{_scale(first)}", *others]
+    return "; ".join(told)
+
+
+def _scale(metric: str) -> str:
+    """How a metric's numbers are shown."""
+    return " (less is better)" if metric in LOWER_IS_BETTER else " × 100"
 
 
 def _unparsable(table: ScoreTable) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from ramekin.report.values import Cell, RunFacts
+from ramekin.text.score import LOWER_IS_BETTER
 
 __all__ = [
     "Standing",
@@ -17,6 +18,7 @@ __all__ = [
     "count_text",
     "duration",
     "factor_labels",
+    "figure",
     "interval_text",
     "metric_text",
     "percent",
@@ -58,6 +60,17 @@ def percent(fraction: float) -> str:
     return {"-0.0": "0.0"}.get(text, text).replace("-", "−")
 
 
+def figure(value: float, metric: str = "") -> str:
+    """A score as it is shown: a fraction times a hundred, a perplexity as it is.
+
+    >>> figure(0.8341), figure(12.346, "perplexity"), figure(32128.0, "perplexity")
+    ('83.4', '12.35', '32,128')
+    """
+    if metric not in LOWER_IS_BETTER:
+        return percent(value)
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+
+
 def plus_minus(cell: Cell) -> str:
     """The interval as its larger side, `±2.1`; empty when there is none.
 
@@ -65,7 +78,7 @@ def plus_minus(cell: Cell) -> str:
     """
     if cell.low is None or cell.high is None:
         return ""
-    return "±" + percent(max(cell.value - cell.low, cell.high - cell.value, 0.0))
+    return "±" + figure(max(cell.value - cell.low, cell.high - cell.value, 0.0), cell.metric)
 
 
 def interval_text(cell: Cell) -> str:
@@ -76,14 +89,16 @@ def interval_text(cell: Cell) -> str:
     """
     if cell.low is None or cell.high is None:
         return ""
-    low, high = percent(cell.low), percent(cell.high)
+    low, high = figure(cell.low, cell.metric), figure(cell.high, cell.metric)
     return f"{low} to {high}" if "−" in low + high else f"{low}–{high}"
 
 
 def standing(cell: Cell) -> Standing:
-    """Whether the score is above chance, below it, or not to be told from it."""
+    """Whether the score is better than chance, worse, or not to be told from it."""
     if cell.chance is None or cell.low is None or cell.high is None:
         return "unknown"
+    if cell.metric in LOWER_IS_BETTER:  # less of it is better than chance
+        return "above" if cell.high < cell.chance else "below" if cell.low > cell.chance else "near"
     if cell.low > cell.chance:
         return "above"
     return "below" if cell.high < cell.chance else "near"

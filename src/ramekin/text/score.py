@@ -5,12 +5,16 @@ It knows how intervals are made, not which metric made the number.
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
-__all__ = ["Z_95", "Score", "binomial_error", "normalised_value", "wilson_interval"]
+__all__ = ["LOWER_IS_BETTER", "Z_95", "Score", "binomial_error", "normalised_value", "wilson_interval"]
 
 Z_95 = 1.959963984540054
 """The normal distribution's 97.5th percentile: half a 95 % interval is so many standard errors."""
+
+
+LOWER_IS_BETTER: Final = frozenset({"perplexity"})
+"""The metrics that are no fractions and of which less is better."""
 
 
 @final
@@ -19,7 +23,7 @@ class Score:
     """One metric on one task.
 
     `value`, `low`, `high` and `chance` are fractions (an accuracy of 0.5, not 50) or, for
-    correlations, lie in [-1, 1].
+    correlations, lie in [-1, 1]; a perplexity is 1 or more.
     """
 
     metric: str
@@ -53,8 +57,8 @@ class Score:
 
     @property
     def above_chance(self) -> bool:
-        """Whether the 95 % interval lies wholly above the chance level."""
-        return self.low > self.chance
+        """Whether the 95 % interval lies wholly on the better side of the chance level."""
+        return self.high < self.chance if self.metric in LOWER_IS_BETTER else self.low > self.chance
 
     @property
     def normalised(self) -> float:

@@ -6,8 +6,9 @@ import pytest
 
 from ramekin.errors import UsageError
 from ramekin.recipes.compose import compose
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.groups import group_options
-from ramekin.recipes.schema import EvaluateConfig, TrainConfig
+from ramekin.recipes.schema import TrainConfig
 from ramekin.recipes.studies.plan import refuse_lacking, sizes_of
 from ramekin.recipes.studies.points import StudyPoint, study_points
 from ramekin.recipes.studies.schema import StudyConfig

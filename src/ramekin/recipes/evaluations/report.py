@@ -16,7 +16,7 @@ from ramekin.report.values import (
     ScoreTable,
     TableRow,
 )
-from ramekin.text.score import normalised_value
+from ramekin.text.score import LOWER_IS_BETTER, normalised_value
 from ramekin.text.suite import SuiteEntry
 
 __all__ = ["counters", "entry_columns", "pictures", "score_tables"]
@@ -50,13 +50,16 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
     asked = first.suite.name if len(entries) > _NAMED or first.suite.name != "tasks" else _names(entries)
     title = f"{', '.join(each.model for each in results)} on {asked}"
     caption = " ".join(filter(None, (caption_of(first.evaluation), _prompts(first), first.how_partial)))
-    plain = not first.suite.normalised
+    metrics = {found.score.metric for found in first.entries.values()}
+    # A perplexity is of another kind than a share: the mean of both would be of none.
+    plain = not first.suite.normalised and (len(metrics) == 1 or not metrics & LOWER_IS_BETTER)
+    metric = metrics.pop() if metrics <= LOWER_IS_BETTER else ""
     several = len(columns) > 1
     rows = []
     for each in results:
         cells: list[Cell | None] = [Cell.of(each.entries[entry].score) for entry in entries]
         if several and plain:
-            cells.append(_cell(each.headline, each.chance))
+            cells.append(_cell(each.headline, each.chance, metric))
         rows.append(TableRow(each.model, tuple(cells)))
     headings = (*columns, AVERAGE) if several and plain else columns
     tables = [ScoreTable(title, headings, tuple(rows), caption=caption)]
@@ -110,8 +113,8 @@ def _parts(results: Sequence[SuiteResult]) -> ScoreTable:
     )
 
 
-def _cell(average: Average, chance: float | None = None) -> Cell:
-    return Cell(average.value, average.low, average.high, chance=chance)
+def _cell(average: Average, chance: float | None = None, metric: str = "") -> Cell:
+    return Cell(average.value, average.low, average.high, chance=chance, metric=metric)
 
 
 def _prompts(result: SuiteResult) -> str:
@@ -140,7 +143,7 @@ def pictures(
 
 def _confusions(result: SuiteResult, suffix: str) -> Iterator[HeatMap | None]:
     for entry, found in result.entries.items():
-        for part in found.parts[:1]:
+        for part in found.parts[:1] if found.parts[0].mode.direction != "perplexity" else ():
             told = f"{entry.name}#{part.template}" if len(found.parts) > 1 else entry.name
             yield confusion_of(part, title=f"Answers of {told}{suffix}")
 
