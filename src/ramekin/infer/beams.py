@@ -11,7 +11,9 @@ for one input at a time (`extend`), so that a result cannot depend on what share
 - The search is over when k are finished and the best beam, scored at its present length, does not beat the
   worst of them. With a positive length penalty that is a guess: a longer continuation could still have won.
 
-The output is the finished hypothesis of the highest score.
+The output is the finished hypothesis of the highest score, and ends where it ends: transformers fills what
+follows with `</s>` where padding has id 0. With the true attention mask its search does not depend on padding
+either; which of two exactly equal scores it takes is not defined, here it is the one that came first.
 """
 
 from collections.abc import Sequence

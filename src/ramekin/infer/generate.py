@@ -3,7 +3,7 @@
 Greedy tokens are those of transformers' `generate(do_sample=False, num_beams=1, max_new_tokens=N)`, those of
 beam search of `num_beams=k, early_stopping=False`; samples have the distribution of `do_sample=True` with no
 filter that was not asked for. Which inputs share a batch does not change an output (near-ties of two logits,
-and draws within rounding of the border of two tokens, aside). Knows nothing of texts, tasks or answers.
+and draws within rounding of the border between two tokens, aside). Knows nothing of texts, tasks or answers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -92,12 +92,13 @@ def decode(
     Args:
         model: an encoder-decoder in fp32 or bf16.
         inputs: token ids of each input, with its `</s>` where the model expects one; any length.
-        decoding: how tokens are chosen. The checkpoint's own generation settings are not read.
+        decoding: how tokens are chosen. The checkpoint's own generation settings are not read, but for its
+            start token.
         max_new_tokens: at most so many tokens are written, `</s>` among them.
         batch_tokens: padded tokens in a batch. An input costs its own tokens, once, and `max_new_tokens` for
             each of its samples or beams; one that alone exceeds it gets a batch of its own. It bounds memory:
             a token of either kind takes `2 * layers * heads * d_kv` numbers of the caches. Beside them, at
-            most 256 rows have logits at one time.
+            most 256 rows have logits at one time, four times over while they are sampled.
         pad_id: of the padding.
         eos_id: the token that ends an output.
         known: answers that are there already, by position in `inputs`; a batch whose every answer is known

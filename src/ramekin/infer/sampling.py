@@ -10,14 +10,16 @@ import hashlib
 import struct
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.ready import require_finite
 from ramekin.infer.write import Choose, Sample
 
-__all__ = ["draw", "drawing", "sample_key", "token_weights", "uniform"]
+__all__ = ["draw", "drawing", "num_bits", "sample_key", "token_weights", "uniforms"]
 
 _TOP = 512
 """So many of the most probable tokens mostly hold top_p; sorting them is cheaper than sorting all."""
@@ -28,15 +30,24 @@ def sample_key(seed: int, input_ids: Sequence[int]) -> bytes:
     return hashlib.sha256(f"{seed}:{','.join(map(str, input_ids))}".encode()).digest()
 
 
-def uniform(key: bytes, sample: int, position: int) -> float:
-    """The uniform number in [0, 1) of one draw: a keyed hash of (sample, position).
+def uniforms(key: bytes, draws: Sequence[tuple[int, int]], count: int) -> Tensor:
+    """The uniform numbers in [0, 1) of some draws, from a hash of the key, the sample and the position.
 
-    >>> uniform(sample_key(0, [5, 1]), 3, 2) == uniform(sample_key(0, [5, 1]), 3, 2)
+    Args:
+        key: of the input.
+        draws: (sample, position) of each.
+        count: how many numbers each draw needs.
+
+    Returns:
+        (draws, count), float64.
+
+    >>> bool(uniforms(sample_key(0, [5, 1]), [(3, 2)], 4).equal(uniforms(sample_key(0, [5, 1]), [(3, 2)], 4)))
     True
     """
-    digest = hashlib.blake2b(struct.pack("<QQ", sample, position), key=key, digest_size=8).digest()
-    # 52 bits, not 53: the largest times any sum of weights is then below that sum in float64.
-    return (int.from_bytes(digest, "little") >> 12) * 2.0**-52
+    digests = [hashlib.shake_128(key + struct.pack("<QQ", *each)).digest(8 * count) for each in draws]
+    words = np.frombuffer(b"".join(digests), dtype="<u8").reshape(len(draws), count)
+    # 52 bits, not 53: the largest number times a sum in float64 is then below that sum.
+    return torch.from_numpy((words >> np.uint64(12)).astype(np.float64) * 2.0**-52)
 
 
 def token_weights(logits: Tensor, decoding: Decoding) -> Tensor:
@@ -64,23 +75,41 @@ def token_weights(logits: Tensor, decoding: Decoding) -> Tensor:
     return _nucleus(weights, decoding.top_p) if decoding.top_p < 1 else weights
 
 
-def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """Inverse distribution function, tokens in the order of their ids.
+def draw(weights: Tensor, numbers: Tensor) -> Tensor:
+    """Draw tokens bit by bit: each bit of the id by the share of those that have it, given the bits below.
 
-    In that order two tokens of almost equal probability keep their places when rounding swaps them.
+    By the chain rule that is the whole distribution. One number against the cumulated shares of all tokens
+    would do too, but there rounding moves every border between two tokens by what it did to all before them,
+    so that another batch changes draws about a hundred times as often.
 
     Args:
         weights: (rows, vocab), in proportion to the probabilities.
-        uniforms: (rows, draws) in [0, 1), float64.
+        numbers: (rows, draws, bits) in [0, 1), float64; `num_bits(vocab)` bits, the lowest first.
 
     Returns:
         (rows, draws), the tokens; none has weight 0.
 
-    >>> draw(torch.tensor([[1.0, 0.0, 3.0]]), torch.tensor([[0.0, 0.24, 0.25]], dtype=torch.float64)).tolist()
-    [[0, 0, 2]]
+    >>> numbers = torch.tensor([[[0.2, 0.7], [0.2, 0.3]]], dtype=torch.float64)
+    >>> draw(torch.tensor([[1.0, 0.5, 1.0]]), numbers).tolist()  # 0.2 < 2 / 2.5: even; 0.7 > 1 / 2: 2
+    [[2, 0]]
     """
-    heights = weights.cumsum(dim=-1, dtype=torch.float64)
-    return torch.searchsorted(heights, uniforms * heights[:, -1:], right=True)
+    levels = [pad(weights, (0, 2 ** num_bits(weights.shape[-1]) - weights.shape[-1]))]
+    while levels[-1].shape[-1] > 2:
+        levels.append(levels[-1].view(len(weights), 2, -1).sum(dim=1))
+    tokens = torch.zeros(numbers.shape[:2], dtype=torch.long, device=weights.device)
+    for bit, level in enumerate(reversed(levels)):
+        without, having = (level.gather(-1, tokens + extra).double() for extra in (0, 2**bit))
+        tokens += 2**bit * (numbers[..., bit] * (without + having) >= without)
+    return tokens
+
+
+def num_bits(vocab: int) -> int:
+    """How many bits an id has, one at least.
+
+    >>> num_bits(32128), num_bits(32768), num_bits(32769)
+    (15, 15, 16)
+    """
+    return max(1, (vocab - 1).bit_length())
 
 
 def drawing(inputs: Sequence[Sequence[int]], decoding: Decoding) -> Choose:
@@ -88,14 +117,13 @@ def drawing(inputs: Sequence[Sequence[int]], decoding: Decoding) -> Choose:
     keys = [sample_key(decoding.seed, ids) for ids in inputs]
 
     def choose(logits: Tensor, samples: Sequence[Sequence[Sample]], position: int) -> list[list[int]]:
-        numbers = [[uniform(keys[place], number, position) for place, number in own] for own in samples]
-        width = max(1, *map(len, numbers))
-        uniforms = torch.tensor(
-            [[*own, *(0.0,) * (width - len(own))] for own in numbers],
-            dtype=torch.float64,
-            device=logits.device,
-        )
-        tokens: list[list[int]] = draw(token_weights(logits, decoding), uniforms).tolist()
+        count = num_bits(logits.shape[-1])
+        numbers = torch.zeros(len(samples), max(1, *map(len, samples)), count, dtype=torch.float64)
+        for row, own in enumerate(samples):
+            if own:
+                asked = [(number, position) for _, number in own]
+                numbers[row, : len(own)] = uniforms(keys[own[0].input], asked, count)
+        tokens: list[list[int]] = draw(token_weights(logits, decoding), numbers.to(logits.device)).tolist()
         return [row[: len(own)] for row, own in zip(tokens, samples, strict=True)]
 
     return choose
