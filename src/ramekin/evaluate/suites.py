@@ -7,6 +7,7 @@ independent. Which share an entry has, `text.suite` knows; this module knows not
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError
@@ -30,10 +31,12 @@ class EntryScore:
     parts: tuple[TaskEvaluation, ...]
     over: Over
     score: Score
+    seed: int = 0
 
-    def draws(self, *, seed: int = 0, resamples: int = 1000) -> "NDArray[np.float64]":
-        """The score on resampled rows: (resamples,)."""
-        return template_draws(self.parts, over=self.over, seed=seed, resamples=resamples)
+    @cached_property
+    def draws(self) -> "NDArray[np.float64]":
+        """The score on resampled rows: (1000,)."""
+        return template_draws(self.parts, over=self.over, seed=self.seed)
 
 
 def entry_score(parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: int = 0) -> EntryScore:
@@ -60,7 +63,7 @@ def entry_score(parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: i
             fix="name one: metric=…",
         )
     if len(parts) == 1:
-        return EntryScore(tuple(parts), over, parts[0].headline)
+        return EntryScore(tuple(parts), over, parts[0].headline, seed)
     draws = template_draws(parts, over=over, seed=seed)
     low, high = np.percentile(draws, [2.5, 97.5])
     combine = np.mean if over == "mean" else np.median
@@ -77,7 +80,7 @@ def entry_score(parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: i
         note=f"{over} of {len(parts)} prompts",
         clusters=headlines[0].clusters,
     )
-    return EntryScore(tuple(parts), over, score)
+    return EntryScore(tuple(parts), over, score, seed)
 
 
 def suite_average(
@@ -85,8 +88,6 @@ def suite_average(
     shares: Mapping[str, float],
     *,
     normalised: bool = False,
-    seed: int = 0,
-    resamples: int = 1000,
 ) -> Average:
     """The headline of a suite: the sum of share times score.
 
@@ -94,8 +95,6 @@ def suite_average(
         entries: by name.
         shares: of the same names; they sum to 1.
         normalised: each score x stands as (x - chance) / (1 - chance), Flan 2022's (arXiv 2210.11416).
-        seed: of the interval.
-        resamples: draws.
 
     Raises:
         DataError: there are no entries, or the shares are of others.
@@ -108,9 +107,9 @@ def suite_average(
             expected=", ".join(shares) or "at least one entry",
             got=", ".join(entries) or "none",
         )
-    value, draws = 0.0, np.zeros(resamples)
+    value, draws = 0.0, np.zeros(len(next(iter(entries.values())).draws))
     for name, entry in entries.items():
-        drawn = entry.draws(seed=seed, resamples=resamples)
+        drawn = entry.draws
         score, chance = entry.score.value, entry.score.chance
         if normalised and chance != 1:
             score, drawn = normalised_value(score, chance), (drawn - chance) / (1 - chance)

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from ramekin.errors import MISSING_DATA, DataError
 from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.mode import Mode
 from ramekin.recipes.earlier import Differences, differences, read_earlier
 from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
-from ramekin.recipes.evaluations.asking import AskedEntry, CountTokens, Missing, ask
+from ramekin.recipes.evaluations.asking import AskedEntry, CountTokens, Missing
 from ramekin.recipes.evaluations.cost import Cost, cost_of
 from ramekin.recipes.evaluations.found import SuiteResult, suite_result
 from ramekin.recipes.evaluations.report import counters, pictures, score_tables
+from ramekin.recipes.evaluations.suite import MAX_INPUT_TOKENS, asked_suite, token_counter
 from ramekin.recipes.models import locate_tokenizer, open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, cache_root, pick_device, places_of, set_threads
@@ -32,7 +32,7 @@ from ramekin.report.values import (
     TableRow,
     Timing,
 )
-from ramekin.text.suite import Suite, suite_entries
+from ramekin.text.suite import Suite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["execute", "plan"]
 
-_MAX_INPUT_TOKENS = 512
 _SHOWN_SETS = 6
 """Prompts that a dry run shows."""
 
@@ -54,7 +53,7 @@ def plan(config: EvaluateConfig) -> Outcome:
     name = config.model_names[0]
     folder = locate_tokenizer(name, places, SilentProgress())
     tokenizer = _load_tokenizer(folder)
-    asked, missing = _asked(config, suite, places, _counter(tokenizer))
+    asked, missing = _asked(config, suite, places, token_counter(tokenizer))
     encoded = _encoded(config, asked, tokenizer)
     cost = cost_of(encoded, folder, num_models=len(config.model_names))
     values: dict[str, Any] = {
@@ -86,7 +85,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
     origins: dict[str, DataOrigin] = {}
     for names, tokenizer in _by_tokenizer(config, places, progress):
         with progress.stage("read and tokenise the rows"):
-            asked, missing = _asked(config, suite, places, _counter(tokenizer))
+            asked, missing = _asked(config, suite, places, token_counter(tokenizer))
             encoded = _encoded(config, asked, tokenizer)
         origins |= {each.rows.origin.name: each.rows.origin for one in asked for each in one.sets}
         for each in missing:
@@ -162,7 +161,7 @@ def _evaluated(
             encoded,
             batch_tokens=config.batch_tokens,
             seed=config.seed,
-            max_input_tokens=config.max_input_tokens or _MAX_INPUT_TOKENS,
+            max_input_tokens=config.max_input_tokens or MAX_INPUT_TOKENS,
             on_progress=on_progress,
             journal=config.answers or cache_root() / "answers",
         )
@@ -207,12 +206,6 @@ def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     return load_tokenizer(folder)
 
 
-def _counter(tokenizer: "PreTrainedTokenizerFast") -> CountTokens:
-    from ramekin.tensors.tokenizer import token_ids
-
-    return lambda text: len(token_ids(tokenizer, [text])[0])
-
-
 def _asked(
     config: EvaluateConfig, suite: Suite, places: Places, count_tokens: CountTokens
 ) -> tuple[tuple[AskedEntry, ...], tuple[Missing, ...]]:
@@ -221,24 +214,15 @@ def _asked(
     Raises:
         DataError: all of it is.
     """
-    strict = (config.missing or ("error" if config.suite is None else "report")) == "error"
-    asked, missing = ask(
-        suite_entries(suite),
+    return asked_suite(
+        suite,
         places=places,
         rules=config.mode.rules,
         seed=config.seed,
-        max_input_tokens=config.max_input_tokens or _MAX_INPUT_TOKENS,
+        max_input_tokens=config.max_input_tokens or MAX_INPUT_TOKENS,
         count_tokens=count_tokens,
-        strict=strict,
+        strict=(config.missing or ("error" if config.suite is None else "report")) == "error",
     )
-    if not asked:
-        raise DataError(
-            f"nothing of the suite '{suite.name}' is there",
-            expected="the data of one task at least",
-            got="; ".join(map(str, missing)),
-            kind=MISSING_DATA,
-        )
-    return asked, missing
 
 
 def _encoded(
@@ -249,7 +233,7 @@ def _encoded(
     return encode_sets(
         [each.eval_set for one in asked for each in one.sets],
         tokenizer,
-        max_input_tokens=config.max_input_tokens or _MAX_INPUT_TOKENS,
+        max_input_tokens=config.max_input_tokens or MAX_INPUT_TOKENS,
     )
 
 

@@ -29,7 +29,6 @@ class SuiteResult:
     entries: Mapping[SuiteEntry, EntryScore]
     """Those whose data was there, in the suite's order."""
     missing: tuple[Missing, ...]
-    seed: int = 0
 
     @cached_property
     def headline(self) -> Average:
@@ -49,7 +48,7 @@ class SuiteResult:
         shares = suite_shares(suite, self.entries)
         scores = {_key(entry): score for entry, score in self.entries.items() if entry in shares}
         named = {_key(entry): share for entry, share in shares.items()}
-        return suite_average(scores, named, normalised=suite.normalised, seed=self.seed)
+        return suite_average(scores, named, normalised=suite.normalised)
 
     @property
     def chance(self) -> float:
@@ -111,7 +110,7 @@ def suite_result(
         over = each.entry.settings.over_templates
         entries[each.entry] = entry_score(evaluation.tasks[start:end], over=over, seed=seed)
         start = end
-    return SuiteResult(model, suite, evaluation, entries, missing, seed)
+    return SuiteResult(model, suite, evaluation, entries, missing)
 
 
 def _alone(suite: Suite, part: Any) -> Suite:
