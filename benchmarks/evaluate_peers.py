@@ -33,6 +33,18 @@ os.dup2(2, 1)  # what a library prints is no answer
 import torch
 torch.set_num_threads(job["threads"])
 
+class Watch:
+    def __enter__(self):
+        self.started, self.cpu_started = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_):
+        self.seconds = time.perf_counter() - self.started
+        self.cpu_seconds = time.process_time() - self.cpu_started
+
+    def told(self):
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+
 def listen(operations):
     answers.write("{}\\n")
     answers.flush()
@@ -78,15 +90,15 @@ def rank(rows, batch_size, mended=True):
     found, rows = model(mended), rows_of(rows)
     found.batch_size_per_gpu = batch_size
     found.softmax_dtype = None
-    started = time.perf_counter()
-    asked = [
-        Instance("loglikelihood", row, (row["text"], " " + option), place)
-        for row in rows
-        for place, option in enumerate(row["options"])
-    ]
-    answered = iter(found.loglikelihood(asked, disable_tqdm=True))
-    values = [[next(answered)[0] for _ in row["options"]] for row in rows]
-    return {"seconds": time.perf_counter() - started, "log_probs": values}
+    with Watch() as watch:
+        asked = [
+            Instance("loglikelihood", row, (row["text"], " " + option), place)
+            for row in rows
+            for place, option in enumerate(row["options"])
+        ]
+        answered = iter(found.loglikelihood(asked, disable_tqdm=True))
+        values = [[next(answered)[0] for _ in row["options"]] for row in rows]
+    return {**watch.told(), "log_probs": values}
 
 def evaluate(rows, batch_size, mended=True, exact=True, output=None):
     found = model(mended)
@@ -163,12 +175,10 @@ for each in tasks.values():
 
 def evaluate(task):
     written.clear()
-    started = time.perf_counter()
-    with torch.no_grad():
+    with Watch() as watch, torch.no_grad():
         report = tasks[task].evaluate(model)
-    seconds = time.perf_counter() - started
     texts = pool.tokenizer.batch_decode(written, skip_special_tokens=True)
-    return {"seconds": seconds, "report": report, "texts": texts}
+    return {**watch.told(), "report": report, "texts": texts}
 
 listen({"evaluate": evaluate})
 """
