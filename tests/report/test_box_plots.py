@@ -33,7 +33,7 @@ from ramekin.text.score import Score
 
 
 def score(value: float, chance: float = 0.5) -> Score:
-    return Score("accuracy", value, 100, max(0.0, value - 0.1), min(1.0, value + 0.1), chance)
+    return Score("accuracy", value, 100, max(0.0, value - 0.1), min(1.0, value + 0.1), chance, 0.05)
 
 
 def points(*numbers: float) -> tuple[BoxPoint, ...]:

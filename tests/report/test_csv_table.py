@@ -24,22 +24,24 @@ def test_examples() -> None:
     assert found.attempted > 0 and found.failed == 0
 
 
-def test_a_table_is_a_line_a_row_with_five_columns_a_task(table) -> None:
+def test_a_table_is_a_line_a_row_with_seven_columns_a_task(table) -> None:
     header, *rows = read(table_csv(table))
-    assert header[:7] == [
+    assert header[:9] == [
         "Method",
         "section",
         "value: cola",
+        "standard error: cola",
         "low: cola",
         "high: cola",
         "n: cola",
         "chance: cola",
+        "majority: cola",
     ]
-    assert len(header) == 2 + 5 * 4 and len(rows) == 4
-    assert rows[0][:3] == ["Pre-trained", "Reference results", "0.49"] and rows[0][5:7] == ["400", "0.5"]
+    assert len(header) == 2 + 7 * 4 and len(rows) == 4
+    assert rows[0][:3] == ["Pre-trained", "Reference results", "0.49"] and rows[0][6:8] == ["400", "0.5"]
     first = table.rows[0].cells[0]
-    assert (float(rows[0][3]), float(rows[0][4])) == (first.low, first.high)
-    assert rows[0][-5:] == [""] * 5  # no average
+    assert (float(rows[0][4]), float(rows[0][5])) == (first.low, first.high)
+    assert rows[0][-7:] == [""] * 7  # no average
     assert table_csv(table).endswith("\n") and "\r" not in table_csv(table)
 
 
@@ -47,7 +49,14 @@ def test_a_table_is_a_line_a_row_with_five_columns_a_task(table) -> None:
 def cells(draw):
     low, value, high = sorted(draw(st.tuples(NUMBERS, NUMBERS, NUMBERS)))
     ends = (low, high) if draw(st.booleans()) else (None, None)
-    return Cell(value, *ends, draw(st.none() | st.integers(0, 10**9)), draw(st.none() | NUMBERS))
+    return Cell(
+        value,
+        *ends,
+        draw(st.none() | st.integers(0, 10**9)),
+        draw(st.none() | NUMBERS),
+        standard_error=draw(st.none() | NUMBERS),
+        majority=draw(st.none() | NUMBERS),
+    )
 
 
 @settings(max_examples=60)
@@ -64,7 +73,17 @@ def test_every_number_comes_back_as_it_was(rows, name) -> None:
             number
             for cell in row
             for number in (
-                (None,) * 5 if cell is None else (cell.value, cell.low, cell.high, cell.n, cell.chance)
+                (None,) * 7
+                if cell is None
+                else (
+                    cell.value,
+                    cell.standard_error,
+                    cell.low,
+                    cell.high,
+                    cell.n,
+                    cell.chance,
+                    cell.majority,
+                )
             )
         ]
         assert numbers == expected

@@ -201,3 +201,25 @@ def test_many_epochs_are_thinned_with_first_and_last():
     columns = loss_columns(LossTable("L", (LossRow("r", (1.0,) * 57),)))
     assert len(columns) == 10
     assert (columns[0], columns[-1]) == (0, 56)
+
+
+def test_the_best_constant_answer_stands_at_the_foot_where_it_is_known() -> None:
+    rows = (
+        TableRow("one", (Cell(0.7, 0.6, 0.8, 100, 0.5, metric="accuracy", majority=0.66), Cell(0.5))),
+        TableRow("two", (Cell(0.6, 0.5, 0.7, 100, 0.5, metric="accuracy", majority=0.66), None)),
+    )
+    shown = show(ScoreTable("T", ("cola", "stsb"), rows))
+    assert shown.footer == (("chance", ("50.0", "")), ("majority", ("66.0", "")), ("n", ("100", "")))
+    assert "best constant answer 66.0" in shown.rows[0].cells[0].detail
+    plain = show(ScoreTable("T", ("cola",), (TableRow("one", (Cell(0.7, chance=0.5),)),)))
+    assert [name for name, _ in plain.footer] == ["chance"]
+
+
+def test_of_perplexities_the_least_is_the_best_and_they_are_shown_as_they_are() -> None:
+    cells = [Cell(v, v - 1, v + 1, 10, 576.0, metric="perplexity") for v in (12.346, 800.0)]
+    shown = show(ScoreTable("T", ("rte",), tuple(TableRow(f"m{i}", (c,)) for i, c in enumerate(cells))))
+    assert [row.cells[0].value for row in shown.rows] == ["12.35", "800.00"]
+    assert [row.cells[0].best for row in shown.rows] == [True, False]
+    assert [row.cells[0].standing for row in shown.rows] == ["above", "below"]
+    assert shown.footer[0] == ("chance", ("576.00",))
+    assert shown.metrics == "Perplexity (less is better)"

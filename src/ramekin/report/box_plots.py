@@ -50,7 +50,7 @@ def box_plot(title: str, scores: Mapping[str, Mapping[str, Score]], *, caption: 
 
     The chance level of a task is that of its templates if they agree; templates with other options may not.
 
-    >>> scores = {"first": Score("accuracy", 0.6, 10, 0.3, 0.8, chance=0.5)}
+    >>> scores = {"first": Score("accuracy", 0.6, 10, 0.3, 0.8, 0.5, 0.15)}
     >>> box_plot("Templates", {"glue/rte": scores}).boxes[0].chance
     0.5
     """

@@ -11,19 +11,19 @@ from ramekin.report.wording import clean
 
 __all__ = ["table_csv"]
 
-_PARTS = ("value", "low", "high", "n", "chance")
+_PARTS = ("value", "standard error", "low", "high", "n", "chance", "majority")
 
 
 def table_csv(table: ScoreTable) -> str:
-    """One score table: each row's label and section, then value, ends of the interval, n and chance by task.
+    """One score table: each row's label and section, then by task the value, how sure it is, and its levels.
 
     What is not known is empty. Read back by `float`, every number is the one of the table.
 
     >>> from ramekin.report.values import TableRow
     >>> table = ScoreTable("T", ("rte",), (TableRow("base", (Cell(0.1 + 0.2, n=277),), group="Before"),))
     >>> print(table_csv(table), end="")
-    Model,section,value: rte,low: rte,high: rte,n: rte,chance: rte
-    base,Before,0.30000000000000004,,,277,
+    Model,section,value: rte,standard error: rte,low: rte,high: rte,n: rte,chance: rte,majority: rte
+    base,Before,0.30000000000000004,,,,277,,
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -38,4 +38,4 @@ def table_csv(table: ScoreTable) -> str:
 def _numbers(cell: Cell | None) -> tuple[float | int | None, ...]:
     if cell is None:
         return (None,) * len(_PARTS)
-    return cell.value, cell.low, cell.high, cell.n, cell.chance
+    return cell.value, cell.standard_error, cell.low, cell.high, cell.n, cell.chance, cell.majority

@@ -340,6 +340,8 @@ def _detail(cell: Cell, where: str) -> str:
         parts.append(f"95 % interval {interval_text(cell)}")
     if cell.chance is not None:
         parts.append(f"chance {figure(cell.chance, cell.metric)}")
+    if cell.majority is not None:
+        parts.append(f"best constant answer {figure(cell.majority, cell.metric)}")
     if cell.n is not None:
         parts.append(f"n = {count_text(cell.n)}")
     if cell.unparsable:
@@ -359,16 +361,18 @@ def _column(table: ScoreTable, position: int) -> list[Cell]:
 
 
 def _footer(table: ScoreTable) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The chance level and n of each column; a row that would be empty is left out."""
+    """The chance level, the best constant answer's and n of each column; an empty row is left out."""
     columns = [_column(table, i) for i in range(len(table.columns))]
-    chance = tuple(_chance(cells) for cells in columns)
+    chance = tuple(_level(cells, [cell.chance for cell in cells]) for cells in columns)
+    majority = tuple(_level(cells, [cell.majority for cell in cells]) for cells in columns)
     counts = tuple(_range([cell.n for cell in cells], lambda n: count_text(int(n))) for cells in columns)
-    return tuple((name, texts) for name, texts in (("chance", chance), ("n", counts)) if any(texts))
+    rows = (("chance", chance), ("majority", majority), ("n", counts))
+    return tuple((name, texts) for name, texts in rows if any(texts))
 
 
-def _chance(cells: Sequence[Cell]) -> str:
+def _level(cells: Sequence[Cell], levels: Sequence[float | None]) -> str:
     metric = cells[0].metric if cells else ""
-    return _range([cell.chance for cell in cells], lambda chance: figure(chance, metric))
+    return _range(levels, lambda level: figure(level, metric))
 
 
 def _range(numbers: Iterable[float | None], text_of: object) -> str:

@@ -67,9 +67,12 @@ class Cell:
     """Shown as a footnote of the table."""
     metric: str = ""
     """Such as `accuracy`."""
+    standard_error: float | None = None
+    majority: float | None = None
+    """What the best constant answer reaches."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "low", "high", "chance"):
+        for name in ("value", "low", "high", "chance", "standard_error", "majority"):
             _require_finite(getattr(self, name), f"Cell.{name}")
         if (self.low is None) != (self.high is None):
             raise DataError("an interval needs both ends", where="Cell", got=f"{self.low} to {self.high}")
@@ -77,8 +80,8 @@ class Cell:
             raise DataError("an interval is upside down", where="Cell", got=f"{self.low} to {self.high}")
 
     @classmethod
-    def of(cls, score: Score) -> "Cell":
-        """The cell of a `Score`."""
+    def of(cls, score: Score, *, majority: float | None = None) -> "Cell":
+        """The cell of a `Score`, with what the best constant answer reaches where that is known."""
         return cls(
             value=score.value,
             low=score.low,
@@ -88,6 +91,8 @@ class Cell:
             unparsable=score.unparsable,
             note=score.note,
             metric=score.metric,
+            standard_error=score.standard_error,
+            majority=majority,
         )
 
 

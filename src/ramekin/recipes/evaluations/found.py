@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, final
 
 from ramekin.evaluate.evaluation import Evaluation
+from ramekin.evaluate.spread import template_spread
 from ramekin.evaluate.statistics import Average
 from ramekin.evaluate.suites import EntryScore, entry_score, suite_average
 from ramekin.recipes.evaluations.asking import AskedEntry, Missing
@@ -84,6 +85,7 @@ class SuiteResult:
                     "over": found.over,
                     **asdict(found.score),
                     "normalised": normalised_value(found.score.value, found.score.chance),
+                    **({"spread": asdict(template_spread(found.parts))} if len(found.parts) > 1 else {}),
                 }
                 for entry, found in self.entries.items()
             ],

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ramekin.evaluate.statistics import Average
+from ramekin.evaluate.suites import EntryScore
 from ramekin.recipes.diagnostics import confusion_of, reliability_of, template_spread
 from ramekin.recipes.evaluations.found import SuiteResult
 from ramekin.recipes.results import caption_of, counters_of, short_name
@@ -57,7 +58,7 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
     several = len(columns) > 1
     rows = []
     for each in results:
-        cells: list[Cell | None] = [Cell.of(each.entries[entry].score) for entry in entries]
+        cells: list[Cell | None] = [_entry_cell(each.entries[entry]) for entry in entries]
         if several and plain:
             cells.append(_cell(each.headline, each.chance, metric))
         rows.append(TableRow(each.model, tuple(cells)))
@@ -68,6 +69,13 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
     if len(first.parts) > 1:
         tables.append(_parts(results))
     return tuple(tables)
+
+
+def _entry_cell(found: EntryScore) -> Cell:
+    """A task's score; of several prompts the best constant answer is no one level."""
+    level = found.parts[0].majority[found.score.metric] if len(found.parts) == 1 else None
+    # For correlations and overlaps of texts no constant answer is looked for.
+    return Cell.of(found.score, majority=level or None)
 
 
 def _names(entries: Sequence[SuiteEntry]) -> str:
