@@ -19,7 +19,7 @@ def test_of_a_file(tmp_path: Path) -> None:
     path.write_text(TEXT)
     found = read_published(Catalog()["bbh/navigate"], Places(tmp_path))
     assert [shot.answer for shot in found.shots] == ["yes"]
-    with pytest.raises(UsageError, match="from a data root: bbh/navigate"):
+    with pytest.raises(DataError, match="from a data root: bbh/navigate"):
         read_published(Catalog()["bbh/navigate"], Places())
 
 

@@ -18,6 +18,7 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.report.values import AVERAGE, Cell, Counter, Report, TableRow, average_cell
 from ramekin.report.wording import slug
 from ramekin.report.write import write_report
+from ramekin.text.score import Score
 
 if TYPE_CHECKING:
     from ramekin.recipes.evaluations.found import SuiteResult
@@ -34,6 +35,7 @@ __all__ = [
     "predictions_name",
     "report_text",
     "rules_text",
+    "score_cell",
     "score_row",
     "short_name",
     "write_predictions_of",
@@ -57,9 +59,16 @@ def columns_of(evaluation: Evaluation) -> tuple[str, ...]:
     return (*names, AVERAGE) if len(names) > 1 else tuple(names)
 
 
+def score_cell(score: Score, part: TaskEvaluation) -> Cell:
+    """A task's score beside what the best constant answer reaches; for correlations and overlaps of texts no
+    such answer is looked for.
+    """
+    return Cell.of(score, majority=part.majority[score.metric] or None)
+
+
 def score_row(label: str, evaluation: Evaluation, *, group: str = "", own: str = "") -> TableRow:
     """One model's row: each task's headline, and their plain mean when there are several."""
-    cells: list[Cell | None] = [Cell.of(part.headline) for part in evaluation.tasks]
+    cells: list[Cell | None] = [score_cell(part.headline, part) for part in evaluation.tasks]
     if len(cells) > 1:
         cells.append(average_cell(cells))
     return TableRow(label, tuple(cells), group=group, own=own)

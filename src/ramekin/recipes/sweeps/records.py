@@ -14,7 +14,7 @@ from typing import Any, final
 
 from ramekin.errors import UsageError
 from ramekin.files import write_json
-from ramekin.recipes.evaluate_schema import EvaluateConfig
+from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
 from ramekin.recipes.places import places_of
 from ramekin.recipes.runs import FREE_KEYS
 from ramekin.recipes.schema import FuseConfig
@@ -27,6 +27,7 @@ from ramekin.recipes.trial_schema import TrialConfig
 from ramekin.registry import dotted
 from ramekin.report.document import from_json, to_json
 from ramekin.report.values import Report
+from ramekin.text.suite import suite_entries
 from ramekin.weights.locate import local_folder
 
 __all__ = ["PointRecord", "files_read", "has_begun", "read_record", "write_begun", "write_record"]
@@ -83,7 +84,10 @@ def read_record(job: PointJob) -> PointRecord | None:
 def files_read(config: AbstractVerbConfig) -> Sequence[Mapping[str, Any]]:
     """The files of what is about to be scored, as they are; a training keeps those of its own."""
     match config:
-        case EvaluateConfig() | TrialConfig():
+        case EvaluateConfig():
+            entries = suite_entries(suite_of(config))
+            asked = [(each.task, split) for each in entries for split in each.settings.splits]
+        case TrialConfig():
             asked = [(name, config.split) for name in config.task_names]
         case FuseConfig():
             asked = [(name, config.taskpool.split) for name in config.taskpool.tasks]

@@ -33,7 +33,21 @@ TUNED: Final = "Fine-tuned (STL)"
 _GROUP: Final = "Reference results"
 _SAME_ROWS: Final = ("method", "post", "align", "dtype", "statistics", "device", "threads")
 """Keys that may be swept while the base, the models and what they are asked stay the same."""
-_OWN: Final = frozenset({"output", "overwrite", "model", "base", "task", "tasks", "words", "against"})
+_OWN: Final = frozenset(
+    {
+        "output",
+        "overwrite",
+        "model",
+        "models",
+        "base",
+        "task",
+        "tasks",
+        "suite",
+        "words",
+        "against",
+        "answers",
+    }
+)
 """Keys of an evaluation that are not taken over from a point."""
 
 
