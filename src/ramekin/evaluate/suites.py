@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, final
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.evaluate.spread import Over, template_draws
-from ramekin.evaluate.statistics import Average
+from ramekin.evaluate.statistics import Average, Comparison, bootstrap_comparison, check_paired
 from ramekin.text.score import Score, normalised_value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EntryScore", "entry_score", "suite_average"]
+__all__ = ["EntryScore", "compare_suites", "entry_score", "suite_average"]
 
 
 @final
@@ -101,12 +101,7 @@ def suite_average(
     """
     import numpy as np
 
-    if not entries or set(entries) != set(shares):
-        raise DataError(
-            "a suite's entries and shares do not fit",
-            expected=", ".join(shares) or "at least one entry",
-            got=", ".join(entries) or "none",
-        )
+    _check_fit(entries, shares)
     value, draws = 0.0, np.zeros(len(next(iter(entries.values())).draws))
     for name, entry in entries.items():
         drawn = entry.draws
@@ -119,3 +114,58 @@ def suite_average(
     return Average(
         value, float(ends[0]), float(ends[1]), len(entries), sum(each.score.n for each in entries.values())
     )
+
+
+def compare_suites(
+    first: Mapping[str, EntryScore],
+    second: Mapping[str, EntryScore],
+    shares: Mapping[str, float],
+    *,
+    normalised: bool = False,
+) -> Comparison:
+    """Compare two models by a suite's headline: the sum of share times difference, second minus first.
+
+    Both are drawn the same rows, once for all templates of an entry.
+
+    Args:
+        first: the entries of one, by name.
+        second: those of the other.
+        shares: of the same names; they sum to 1.
+        normalised: see `suite_average`.
+
+    Raises:
+        DataError: the entries or their shares differ, or a task's examples, templates or metric do.
+    """
+    import numpy as np
+
+    for each in (first, second):
+        _check_fit(each, shares)
+    value, draws = 0.0, np.zeros(len(next(iter(first.values())).draws))
+    for name, share in shares.items():
+        one, other = first[name], second[name]
+        if [part.name for part in one.parts] != [part.name for part in other.parts]:
+            raise DataError(
+                "the two models were not asked under the same templates",
+                where=name,
+                expected=", ".join(part.name for part in one.parts),
+                got=", ".join(part.name for part in other.parts),
+            )
+        for pair in zip(one.parts, other.parts, strict=True):
+            check_paired(*pair)
+        chance = one.score.chance
+        scale = share / (1 - chance) if normalised and chance != 1 else share
+        value += scale * (other.score.value - one.score.value)
+        draws += scale * (other.draws - one.draws)
+    answers = [each.parts[0].answers for each in first.values()]
+    return bootstrap_comparison(
+        "average", value, draws, answers=answers, n=sum(each.score.n for each in first.values())
+    )
+
+
+def _check_fit(entries: Mapping[str, EntryScore], shares: Mapping[str, float]) -> None:
+    if not entries or set(entries) != set(shares):
+        raise DataError(
+            "a suite's entries and shares do not fit",
+            expected=", ".join(shares) or "at least one entry",
+            got=", ".join(entries) or "none",
+        )

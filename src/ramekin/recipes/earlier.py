@@ -1,7 +1,7 @@
 """An evaluation that was made before, read from its folder, and how a new one differs from it, row by row."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -9,12 +9,45 @@ from typing import Any, final
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
 from ramekin.evaluate.mode import Mode
+from ramekin.evaluate.spread import Over
 from ramekin.evaluate.statistics import Comparison, compare, compare_averages
 from ramekin.recipes.results import columns_of, predictions_name
 from ramekin.report.values import AVERAGE
 from ramekin.text.score import Z_95, Score
 
-__all__ = ["Differences", "Earlier", "differences", "read_earlier"]
+__all__ = [
+    "Differences",
+    "Earlier",
+    "EarlierEntry",
+    "EarlierSuite",
+    "differences",
+    "paired",
+    "read_earlier",
+]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class EarlierEntry:
+    """An entry of the suite that was evaluated."""
+
+    path: tuple[str, ...]
+    name: str
+    share: float
+    """In the headline."""
+    over: Over
+    prompts: tuple[str, ...]
+    """The names of its parts."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class EarlierSuite:
+    """The suite that was evaluated, as far as its data was there."""
+
+    name: str
+    normalised: bool
+    entries: tuple[EarlierEntry, ...]
 
 
 @final
@@ -24,6 +57,10 @@ class Earlier:
 
     folder: Path
     tasks: tuple[TaskEvaluation, ...]
+    model: str = ""
+    """Empty where the file does not say."""
+    suite: EarlierSuite | None = None
+    """None where the file does not say."""
 
 
 @final
@@ -63,7 +100,8 @@ def read_earlier(folder: Path) -> Earlier:
     try:
         told = json.loads(path.read_bytes())
         modes = {name: _mode(each) for name, each in _modes(told).items()}
-        return Earlier(folder, tuple(_task(each, modes, folder) for each in told["tasks"]))
+        tasks = tuple(_task(each, modes, folder) for each in told["tasks"])
+        return Earlier(folder, tasks, told.get("model", ""), _suite(told))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             "the evaluation cannot be read", where=str(folder), got=f"{type(error).__name__}: {error}"
@@ -73,6 +111,17 @@ def read_earlier(folder: Path) -> Earlier:
 def _modes(told: Mapping[str, Any]) -> Mapping[str, Any]:
     """The rules by their names; an older file has those of all tasks alone."""
     return told["modes"] if "modes" in told else {told["mode"]["name"]: told["mode"]}
+
+
+def _suite(told: Mapping[str, Any]) -> EarlierSuite | None:
+    """The suite with its entries; an older file has none."""
+    if "entries" not in told:
+        return None
+    entries = tuple(
+        EarlierEntry(tuple(each["path"]), each["name"], each["share"], each["over"], tuple(each["prompts"]))
+        for each in told["entries"]
+    )
+    return EarlierSuite(told["suite"], told["headline"]["normalised"], entries)
 
 
 def _mode(told: Mapping[str, Any]) -> Mode:
@@ -137,15 +186,33 @@ def differences(earlier: Earlier, evaluation: Evaluation, *, seed: int = 0) -> D
     Raises:
         DataError: the two were not made by the same rules, or not of the same tasks and rows.
     """
+    pairs = paired(earlier, evaluation.tasks)
+    named = zip(columns_of(evaluation), pairs, strict=False)
+    firsts, seconds = zip(*pairs, strict=True)
+    return Differences(
+        {name: compare(*pair, seed=seed) for name, pair in named},
+        compare_averages(firsts, seconds, seed=seed) if len(pairs) > 1 else None,
+    )
+
+
+def paired(
+    earlier: Earlier, tasks: Sequence[TaskEvaluation]
+) -> tuple[tuple[TaskEvaluation, TaskEvaluation], ...]:
+    """Each task with what the earlier evaluation found on it, which stands first.
+
+    Raises:
+        DataError: the earlier one has not such a task, or scored it by other rules.
+    """
     before = {part.name: part for part in earlier.tasks}
     pairs = []
-    for part in evaluation.tasks:
+    for part in tasks:
         if part.name not in before:
             raise DataError(
-                "the earlier evaluation has not these rows",
+                "the other evaluation has not these rows",
                 where=str(earlier.folder),
                 expected=part.name,
                 got=", ".join(before),
+                fix="evaluate both on the same tasks, or name one that both have: task=…",
             )
         if before[part.name].mode != part.mode:
             raise DataError(
@@ -156,9 +223,4 @@ def differences(earlier: Earlier, evaluation: Evaluation, *, seed: int = 0) -> D
                 fix="evaluate both by one mode",
             )
         pairs.append((before[part.name], part))
-    named = zip(columns_of(evaluation), pairs, strict=False)
-    firsts, seconds = zip(*pairs, strict=True)
-    return Differences(
-        {name: compare(*pair, seed=seed) for name, pair in named},
-        compare_averages(firsts, seconds, seed=seed) if len(pairs) > 1 else None,
-    )
+    return tuple(pairs)

@@ -30,6 +30,7 @@ __all__ = [
     "evaluation_sets_of",
     "finish",
     "finish_evaluations",
+    "headings_of",
     "machine",
     "predictions_file",
     "predictions_name",
@@ -50,13 +51,19 @@ def short_name(task: str, template: str = "", *, several: bool = False) -> str:
 
 def columns_of(evaluation: Evaluation) -> tuple[str, ...]:
     """The headings of an evaluation's columns, the average last when there are several."""
-    tasks = [part.task for part in evaluation.tasks]
-    names = [
-        short_name(part.task, part.template, several=tasks.count(part.task) > 1) for part in evaluation.tasks
-    ]
+    names = headings_of(evaluation.tasks)
+    return (*names, AVERAGE) if len(names) > 1 else names
+
+
+def headings_of(parts: Sequence[TaskEvaluation]) -> tuple[str, ...]:
+    """A heading for each task and template, as short as tells them apart."""
+    tasks = [part.task for part in parts]
+    names = [short_name(part.task, part.template, several=tasks.count(part.task) > 1) for part in parts]
     if len(set(names)) < len(names):
-        names = [f"{part.task}#{part.template}" for part in evaluation.tasks]
-    return (*names, AVERAGE) if len(names) > 1 else tuple(names)
+        names = [f"{part.task}#{part.template}" for part in parts]
+    if len(set(names)) < len(names):
+        names = [part.name for part in parts]
+    return tuple(names)
 
 
 def score_cell(score: Score, part: TaskEvaluation) -> Cell:
