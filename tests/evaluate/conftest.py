@@ -92,12 +92,17 @@ def make_choice_task(name="toy/pick"):
 
 
 def make_choice_set(rows, *, task=None, template="ask", split="validation"):
-    """A set of (choices, label, golds)."""
+    """A set of (choices, label, golds); no two prompts are equal, since those would have one answer."""
     task = task or make_choice_task()
     examples = tuple(
         render(
             task,
-            {"text": "the red cat sat on a mat", "choices": choices, "label": label, "golds": golds},
+            {
+                "text": f"the {WORDS[row]} cat sat on a mat",
+                "choices": choices,
+                "label": label,
+                "golds": golds,
+            },
             template=template,
             split=split,
             row=row,

@@ -62,3 +62,20 @@ def test_equal_requests_are_kept_once(model, tmp_path, way):
     assert found[:6] == found[6:]
     (file,) = tmp_path.glob("*/*.jsonl")
     assert file.read_bytes().count(b"\n") == 6
+
+
+def test_an_input_asked_for_too_many_texts_at_once_answers_each_once(model, tmp_path):
+    texts = [tuple(5 + (n * 7 + k) % 100 for k in range(60)) for n in range(8)]  # 256 nodes hold four of them
+    wanted = [(text,) for text in texts] + [(texts[0],), (texts[1],)]
+    requests = [Asked(Request((9, 1), each), n, 0) for n, each in enumerate(wanted)]
+    whole, _ = answered(model, requests, batch_tokens=200, journal=tmp_path)
+    (file,) = tmp_path.glob("*/*.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) == len(set(lines)) == 8
+    assert whole[8:] == whole[:2]
+    for kept in range(8):  # as a kill leaves it, each time
+        file.write_bytes(b"".join(lines[:kept]) + lines[kept][:20])
+        again, _ = answered(model, requests, batch_tokens=200, journal=tmp_path)
+        assert again == whole
+        for other in set(tmp_path.glob("*/*.jsonl")) - {file}:
+            other.unlink()

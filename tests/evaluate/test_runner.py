@@ -182,7 +182,7 @@ def test_references_are_compared_as_targets_are(model, tokenizer, written, choic
 
 
 def test_a_turned_around_template_asks_for_free_text(model, tokenizer, written, choice_set):
-    text = "the red cat sat on a mat"
+    text = "the the cat sat on a mat"
     written([text, "dog"])
     each = choice_set(CHOICES[:2], template="ask_back")
     (part,) = evaluate(model, tokenizer, [each], mode="generate").tasks

@@ -1,3 +1,4 @@
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,36 @@ class TestRay:
         assert code == 0, err
         here, there = (_scores(Path(folder, "results.csv")) for folder in ("here", "there"))
         assert here == there and len(here) == 3
+
+    @pytest.mark.filterwarnings("default")
+    def test_an_evaluation_finds_the_same(
+        self, ramekin: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_checkpoint
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for seed in (1, 2):
+            make_checkpoint(Path(f"m{seed}"), seed=seed)
+        words = (
+            "evaluate", "models=[m1,m2]", "tasks=[mini/rte,mini/cola,mini/stsb]", "limit=30", "batch_tokens=800",
+        )  # fmt: skip
+        assert ramekin(*words, "output=here", "answers=kept-here")[0] == 0
+        code, _, err = ramekin(*words, "output=there", "answers=kept-there", "cluster=ray")
+        assert code == 0, err
+        assert "answer by a Ray cluster" in err
+        here, there = (
+            {
+                path.relative_to(folder): path.read_bytes()
+                for path in Path(folder).rglob("predictions/*.jsonl")
+            }
+            for folder in ("here", "there")
+        )
+        assert here == there and len(here) == 6
+        keys = [
+            sorted(line for path in Path(folder).rglob("*.jsonl") for line in path.read_text().splitlines())
+            for folder in ("kept-here", "kept-there")
+        ]
+        assert keys[0] == keys[1]
+        files = [path.name for path in Path("kept-there").rglob("*.jsonl")]
+        assert files and not any(name.startswith(f"{os.getpid()}-") for name in files)
 
 
 def _scores(file: Path) -> list[list[str]]:

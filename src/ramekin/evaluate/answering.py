@@ -5,7 +5,7 @@ How tokens are chosen or texts scored is `infer`'s; what is asked, and what beco
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,41 +64,52 @@ def answered(
     *,
     batch_tokens: int,
     journal: Path | None = None,
+    weights: str = "",
     on_progress: OnProgress | None = None,
 ) -> tuple[list[Found], Mapping[int, float]]:
     """The answer to every request, and the seconds of each set.
 
+    Requests that are equal are one: batches depend on the different requests alone, so that what a kill left
+    of them changes no bit of what comes after it.
+
     Args:
         model: an encoder-decoder.
-        asked: what is asked; requests that are equal are answered once.
+        asked: what is asked.
         batch_tokens: padded tokens in a batch.
         journal: the folder where answers are kept.
+        weights: the model's `fingerprint`, where it is known; it takes a moment to find.
         on_progress: told after each batch.
     """
-    answers: list[Found] = [()] * len(asked)
-    with _journal(model, journal) as kept:
+    indices: dict[Request, list[int]] = {}
+    for index, each in enumerate(asked):
+        indices.setdefault(each.request, []).append(index)
+    requests = list(indices)
+    answers: list[Found] = [()] * len(requests)
+    with _journal(model, journal, weights) as kept:
         known: dict[int, Found] = {}
         if kept is not None:
-            found = ((index, kept.found(each.request)) for index, each in enumerate(asked))
-            known = {index: each for index, each in found if each is not None}
-        watch = _Watch(asked, known, on_progress)
+            found = ((place, kept.found(each)) for place, each in enumerate(requests))
+            known = {place: each for place, each in found if each is not None}
+        watch = _Watch(asked, {index for place in known for index in indices[requests[place]]}, on_progress)
 
-        def finished(indices: Sequence[int], found: Sequence[Found]) -> None:
+        def finished(places: Sequence[int], found: Sequence[Found]) -> None:
             if kept is not None:
-                kept.add(_once(asked, indices, found, known))
-            watch.finished(indices)
+                pairs = zip(places, found, strict=True)
+                kept.add((requests[place], each) for place, each in pairs if place not in known)
+            watch.finished([index for place in places for index in indices[requests[place]]])
 
-        for places, how in _by_way([each.request for each in asked]):
+        for places, how in _by_way(requests):
             part = how(
                 model,
-                [asked[place].request for place in places],
+                [requests[place] for place in places],
                 batch_tokens,
-                {place: known[index] for place, index in enumerate(places) if index in known},
+                {position: known[place] for position, place in enumerate(places) if place in known},
                 _at(places, finished),
             )
             for place, found_one in zip(places, part, strict=True):
                 answers[place] = found_one
-    return answers, watch.seconds
+    told = dict(zip(requests, answers, strict=True))
+    return [told[each.request] for each in asked], watch.seconds
 
 
 def versions() -> dict[str, str]:
@@ -174,22 +185,12 @@ def _at(places: Sequence[int], told: _OnFound) -> _OnFound:
     return lambda batch, found: told([places[each] for each in batch], found)
 
 
-def _once(
-    asked: Sequence[Asked], indices: Sequence[int], found: Sequence[Found], known: Mapping[int, Found]
-) -> Iterator[tuple[Request, Found]]:
-    """Of the answers of a batch those that are not kept yet, equal requests once."""
-    new = {
-        asked[index].request: each for index, each in zip(indices, found, strict=True) if index not in known
-    }
-    yield from new.items()
-
-
 @contextmanager
-def _journal(model: "PreTrainedModel", folder: Path | None) -> Iterator[Journal | None]:
+def _journal(model: "PreTrainedModel", folder: Path | None, weights: str) -> Iterator[Journal | None]:
     if folder is None:
         yield None
         return
-    with Journal(folder, weights=fingerprint(model), versions=versions()) as opened:
+    with Journal(folder, weights=weights or fingerprint(model), versions=versions()) as opened:
         yield opened
 
 
@@ -198,7 +199,7 @@ class _Watch:
     """Tells how many examples are answered, and shares out the time of each batch among the sets."""
 
     def __init__(
-        self, asked: Sequence[Asked], known: Mapping[int, object], on_progress: OnProgress | None
+        self, asked: Sequence[Asked], known: Collection[int], on_progress: OnProgress | None
     ) -> None:
         self._asked = asked
         self._on_progress = on_progress

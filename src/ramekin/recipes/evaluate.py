@@ -13,6 +13,7 @@ from ramekin.recipes.earlier import Differences, differences, read_earlier
 from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
 from ramekin.recipes.evaluations.asking import AskedEntry, CountTokens, Missing
 from ramekin.recipes.evaluations.cost import Cost, cost_of
+from ramekin.recipes.evaluations.fan_out import fan_out, is_shared_out
 from ramekin.recipes.evaluations.found import SuiteResult, suite_result
 from ramekin.recipes.evaluations.report import counters, pictures, score_tables
 from ramekin.recipes.evaluations.suite import MAX_INPUT_TOKENS, asked_suite, token_counter
@@ -83,6 +84,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
     facts: list[CheckpointFact] = []
     warnings: list[str] = []
     origins: dict[str, DataOrigin] = {}
+    shared = 0.0
     for names, tokenizer in _by_tokenizer(config, places, progress):
         with progress.stage("read and tokenise the rows"):
             asked, missing = _asked(config, suite, places, token_counter(tokenizer))
@@ -90,6 +92,10 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
         origins |= {each.rows.origin.name: each.rows.origin for one in asked for each in one.sets}
         for each in missing:
             progress.say(f"missing: {each}")
+        if is_shared_out(config):
+            began = time.perf_counter()
+            fan_out(config, names, asked, encoded, _journal(config), progress)
+            shared += time.perf_counter() - began
         for name in names:
             found = _evaluated(config, name, places, tokenizer, encoded, progress)
             results.append(suite_result(name, suite, asked, missing, found.evaluation, seed=config.seed))
@@ -101,7 +107,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
     if differing is not None:
         tables.append(_difference_table(differing, config, results[0].evaluation))
     boxes, maps, curves = pictures(results)
-    seconds = sum(each.evaluation.seconds for each in results)
+    seconds = sum(each.evaluation.seconds for each in results) + shared
     first = results[0].evaluation
     report = Report(
         title=f"Evaluation of {', '.join(config.model_names)}",
@@ -163,7 +169,7 @@ def _evaluated(
             seed=config.seed,
             max_input_tokens=config.max_input_tokens or MAX_INPUT_TOKENS,
             on_progress=on_progress,
-            journal=config.answers or cache_root() / "answers",
+            journal=_journal(config),
         )
     parents = tuple(parent.name for parent in opened.lineage.parents) if opened.lineage else ()
     fact = CheckpointFact(
@@ -174,6 +180,10 @@ def _evaluated(
         sha256=weights_sha256(opened.folder),
     )
     return _Evaluated(evaluation, fact, _unfit(name, opened.lineage, evaluation.modes))
+
+
+def _journal(config: EvaluateConfig) -> Path:
+    return config.answers or cache_root() / "answers"
 
 
 def _unfit(name: str, lineage: "Lineage | None", modes: Sequence[Mode]) -> tuple[str, ...]:

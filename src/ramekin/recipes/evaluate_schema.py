@@ -110,7 +110,9 @@ class EvaluateConfig(AbstractTaskVerbConfig):
     answers: UserPath | None = None
     """The folder where answers are kept for whatever run asks the same again; None: in the user's cache."""
     workers: PositiveInt = 1
-    """Processes that answer side by side, one thread each."""
+    """Processes that answer side by side, one thread each; on a cluster 1 takes all that it has room for.
+    Predictions do not depend on them; what shares a batch does, and with it a log-probability's last bits
+    (1e-5)."""
     cluster: Literal["none", "ray"] = "none"
     """Where they run: here, or on a Ray cluster."""
 

@@ -22,7 +22,7 @@ __all__ = ["FREE_KEYS", "command_line", "config_text", "fresh_folder", "run_fold
 
 _CONFIG = "config.yaml"
 _FINISHED = "report.json"
-FREE_KEYS = frozenset({"overwrite", "threads", "in_memory"})
+FREE_KEYS = frozenset({"overwrite", "threads", "workers", "cluster", "in_memory"})
 """Keys that do not change what a run computes, so that a run may continue with another value."""
 
 
