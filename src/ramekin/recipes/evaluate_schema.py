@@ -3,6 +3,7 @@
 What is not said is as the suite has it; tasks that are named without a suite are one of default settings.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, final
 
@@ -10,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ramekin.catalog import Catalog, load_task
 from ramekin.catalog.suites import load_suite
-from ramekin.errors import RamekinError
+from ramekin.errors import RamekinError, UsageError
 from ramekin.evaluate.mode import CHANGEABLE, MODES, Extraction, Normalisation
 from ramekin.recipes.settings import (
     AbstractSettings,
@@ -27,7 +28,7 @@ from ramekin.text.options import OptionsAs
 from ramekin.text.prompting.few_shot import ShotForm
 from ramekin.text.prompting.prompt import Thought
 from ramekin.text.substitution import check_words
-from ramekin.text.suite import Suite, SuitePart, SuiteSettings, SuiteTask, changed
+from ramekin.text.suite import Suite, SuitePart, SuiteSettings, SuiteTask, changed, suite_entries
 
 __all__ = ["EvaluateConfig", "ModeConfig", "suite_of"]
 
@@ -63,6 +64,11 @@ class ModeConfig(AbstractSettings):
     @classmethod
     def _a_word_is_a_name(cls, given: Any) -> Any:
         return {"name": given} if isinstance(given, str) else given
+
+    @field_validator("also", mode="before")
+    @classmethod
+    def _one_is_several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
 
     @property
     def rules(self) -> Mapping[str, Any]:
@@ -190,18 +196,21 @@ _SETTINGS = (
 def suite_of(config: EvaluateConfig) -> Suite:
     """The suite that is asked for, with what the configuration says otherwise.
 
+    Tasks that are named beside a suite are one more part of it.
+
     Raises:
-        UsageError: the suite does not exist, or a setting is out of range.
+        UsageError: the suite does not exist, or a setting is out of range or says nothing.
     """
-    parts: tuple[SuitePart, ...] = ()
-    found = None
-    if config.suite is not None:
-        found = load_suite(config.suite, Catalog(config.tasks_root))
-        parts = found.parts
+    suite = None if config.suite is None else load_suite(config.suite, Catalog(config.tasks_root))
     if config.task_names:
         named = tuple((SuiteTask(name, _TASKS),) for name in dict.fromkeys(config.task_names))
-        parts = (*parts, SuitePart("tasks", named))
-    suite = found if found is not None and len(parts) == len(found.parts) else Suite("tasks", parts)
+        part = SuitePart("tasks", named)
+        suite = (
+            Suite("tasks", (part,))
+            if suite is None
+            else dataclasses.replace(suite, name=f"{suite.name} and tasks", parts=(*suite.parts, part))
+        )
+    assert suite is not None, "a configuration has a task or a suite"
     values = {name: getattr(config, name) for name in _SETTINGS}
     settings = {name: value for name, value in values.items() if value is not None}
     if config.templates:
@@ -212,4 +221,25 @@ def suite_of(config: EvaluateConfig) -> Suite:
         settings["words"] = (tuple(config.words.items()),)
     if config.mode.name is not None:
         settings |= {"mode": config.mode.name, "text_mode": None}
-    return changed(suite, **settings)
+    suite = changed(suite, **settings)
+    _check_exemplars(suite, settings)
+    return suite
+
+
+_OF_SHOTS = ("exemplars", "exemplar_split", "exemplar_rows", "shot_form")
+_OF_SPLIT = ("exemplar_split", "exemplar_rows")
+
+
+def _check_exemplars(suite: Suite, said: Mapping[str, Any]) -> None:
+    """Refuse what is said of exemplars where there are none, or none of a split."""
+    shown = [each.settings for each in suite_entries(suite) if each.settings.shots]
+    for key in _OF_SHOTS:
+        if key in said and not shown:
+            raise UsageError(f"'{key}' says nothing of no exemplars: shots is 0", fix="shots=K")
+        if key in said and key in _OF_SPLIT and all(each.exemplars == "published" for each in shown):
+            raise UsageError(f"'{key}' says nothing of published exemplars", fix="exemplars=split")
+    if said.get("thought") == "rationale" and not shown:
+        raise UsageError(
+            "thought=rationale shows the reasoning of exemplars, and shots is 0",
+            fix="shots=K, or thought=trigger",
+        )
