@@ -46,7 +46,7 @@ class EvalSet:
     shots: int = 0
     """Exemplars before each question, for the report."""
     pruned_exemplars: int = 0
-    """Exemplars that did not fit, of all examples together."""
+    """Exemplars that did not fit, or were not there, of all examples together."""
     max_input_tokens: int | None = None
     """What its prompts are cut to; None: as the evaluation says."""
     label: str = ""

@@ -60,7 +60,7 @@ class TaskExamples:
     not_flipped: int = 0
     """Rows that flipped learning leaves out: there is no wrong label, or no instruction to learn."""
     pruned_exemplars: int = 0
-    """Exemplars that did not fit before their questions."""
+    """Exemplars that did not fit before their questions, or were not there."""
 
     def preview(self, mode: Mode | None = None) -> list[str]:
         """What a dry run shows of it: its rows, where they are from, and the first prompt.

@@ -5,6 +5,7 @@ told, with its reason. Knows nothing of models; of tokens only how many a text h
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -15,17 +16,17 @@ from ramekin.evaluate.choices import check_rankable
 from ramekin.evaluate.mode import MODES, Mode
 from ramekin.evaluate.sets import EvalSet
 from ramekin.recipes.data import Prepare, Prepared, TaskExamples, rendered, template_names
-from ramekin.recipes.exemplars import ExemplarPool
+from ramekin.recipes.exemplars import ExemplarPool, read_published
 from ramekin.recipes.places import Places
 from ramekin.recipes.rows import TaskRows, read_rows
-from ramekin.sources.published_exemplars import published_exemplars
 from ramekin.text.example import Record
 from ramekin.text.flip import flipped
 from ramekin.text.prompting.few_shot import SHOT_FORMS
 from ramekin.text.prompting.prompt import Exemplar, Prompting, prompt_spans
-from ramekin.text.prompting.published import published_prompt, published_rows
+from ramekin.text.prompting.published import published_prompt
 from ramekin.text.prompting.thought import TRIGGER
 from ramekin.text.render import Style, asks_about, render_or_skip, render_spans
+from ramekin.text.substitution import check_words
 from ramekin.text.suite import SuiteEntry, SuiteSettings
 from ramekin.text.task import Task
 
@@ -101,6 +102,9 @@ def ask(
 ) -> tuple[tuple[AskedEntry, ...], tuple[Missing, ...]]:
     """Read and render everything that the entries name.
 
+    Sets that would have one name, such as those of a task that two suites within ask under other settings,
+    are labelled with the titles of the parts that they are in.
+
     Args:
         entries: of a suite.
         places: where data is.
@@ -124,15 +128,29 @@ def ask(
             if strict or error.kind != MISSING_DATA:
                 raise
             missing.append(Missing(entry, str(error)))
-    return tuple(asked), tuple(missing)
+    return _told_apart(asked), tuple(missing)
+
+
+def _told_apart(asked: Sequence[AskedEntry]) -> tuple[AskedEntry, ...]:
+    """The same, no two sets of one name: a suite has each path and name of an entry once."""
+    names = Counter(each.eval_set.name for one in asked for each in one.sets)
+
+    def labelled(each: AskedSet, path: Sequence[str]) -> AskedSet:
+        if names[each.eval_set.name] == 1:
+            return each
+        return dataclasses.replace(each, label=", ".join(filter(None, (*path, each.label))))
+
+    return tuple(
+        AskedEntry(one.entry, tuple(labelled(each, one.entry.path) for each in one.sets)) for one in asked
+    )
 
 
 def mode_of(task: Task, settings: SuiteSettings, rules: Mapping[str, Any]) -> Mode:
     """The rules by which a task of a suite is scored."""
     mode = MODES[settings.mode_for(task.kind)]
-    if settings.max_new_tokens is not None and mode.max_new_tokens:
-        mode = mode.changed(max_new_tokens=settings.max_new_tokens)
-    return mode.changed(**rules)
+    writes = settings.max_new_tokens is not None and mode.max_new_tokens
+    own = {"max_new_tokens": settings.max_new_tokens} if writes else {}
+    return mode.changed(**{**own, **rules})
 
 
 @final
@@ -154,12 +172,7 @@ class _Asking:
         self.max_tokens = (entry.settings.max_input_tokens or max_input_tokens) - 1  # and the end mark
         self.count_tokens = count_tokens
         self.title = entry.title
-        if self.settings.shots and self.mode.direction in ("flipped", "channel"):
-            raise UsageError(
-                f"mode '{self.mode.name}' scores a prompt, which has no room for exemplars",
-                where=task.name,
-                fix="shots=0, or another mode",
-            )
+        _check_fit(task, self.settings, self.mode)
 
     def sets(self) -> Iterator[AskedSet]:
         """A set a template and set of label words."""
@@ -184,19 +197,13 @@ class _Asking:
                     words=style.words,
                 )
                 label = ", ".join(filter(None, (self.title, several)))
-                if found.examples:
-                    yield AskedSet(found, self.mode, self.settings, label)
+                yield AskedSet(found, self.mode, self.settings, label)
 
     def _published(self, split: str, rows: TaskRows) -> AskedSet:
         """The question behind the exemplars that its benchmark was published with, in their layout."""
         task, settings = self.task, self.settings
-        if task.source.exemplars is not None and task.source.exemplars.file:
-            exemplars = published_exemplars(task, self.places.data_root)
-        else:
-            own = task.source.exemplars.split if task.source.exemplars is not None else ""
-            shown = read_rows(task, own, None, self.places) if own else None
-            pairs = () if shown is None else zip(shown.positions, shown.records.rows, strict=True)
-            exemplars = published_rows(task, tuple(pairs))
+        exemplars = read_published(task, self.places)
+        lacking = max(0, settings.shots - len(exemplars.shots))
         reasons = settings.thought != "none" or bool(self.mode.trigger)
 
         def prepare(record: Record, _: str, row: int) -> Prepared | None:
@@ -214,7 +221,7 @@ class _Asking:
             )
             if self.mode.ranks and self.mode.otherwise == "refuse":
                 check_rankable([shot.example], self.mode)
-            return Prepared(shot.example, None, shot.pruned)
+            return Prepared(shot.example, None, shot.pruned + lacking)
 
         found = rendered(task, split, "published", (), rows, self.places, prepare)
         return AskedSet(found, self.mode, settings, self.title)
@@ -239,7 +246,9 @@ class _Asking:
             return None
         own = self.settings.exemplar_split
         rows = read_rows(self.task, own, None, self.places)
-        return _Exemplars(self.task, self.settings, rows, self.seed, is_same=own == split)
+        theirs = self.task.source.splits
+        is_same = theirs.get(own, own) == theirs.get(split, split)
+        return _Exemplars(self.task, self.settings, rows, self.seed, is_same=is_same)
 
     def _prepare(self, split: str, style: Style, exemplars: "_Exemplars | None") -> Prepare:
         task, mode, settings = self.task, self.mode, self.settings
@@ -268,6 +277,7 @@ class _Asking:
                 return Prepared(plain, flipped(spans, plain))
             if is_plain:
                 return Prepared(plain)
+            shown = [] if exemplars is None else exemplars.of(row, template, style)
             _, shot = prompt_spans(
                 task,
                 record,
@@ -275,12 +285,45 @@ class _Asking:
                 split=split,
                 row=row,
                 how=how if not task.template(template).turned else dataclasses.replace(how, thought="none"),
-                exemplars=() if exemplars is None else exemplars.of(row, template, style),
+                exemplars=shown,
                 count_tokens=self.count_tokens,
             )
-            return Prepared(shot.example, None, shot.pruned)
+            return Prepared(shot.example, None, settings.shots - shot.used)
 
         return prepare
+
+
+def _check_fit(task: Task, settings: SuiteSettings, mode: Mode) -> None:
+    """Refuse settings that a task cannot follow.
+
+    Raises:
+        UsageError: they do not go together, or speak of what the task lacks.
+    """
+    if settings.shots and mode.direction in ("flipped", "channel"):
+        raise UsageError(
+            f"mode '{mode.name}' scores a prompt, which has no room for exemplars",
+            where=task.name,
+            fix="shots=0, or another mode",
+        )
+    if settings.metric is not None and (settings.metric == "perplexity") != (mode.direction == "perplexity"):
+        raise UsageError(
+            f"mode '{mode.name}' and the metric '{settings.metric}' do not go together",
+            where=task.name,
+            expected="perplexity with mode=perplexity, and there alone",
+        )
+    for words in settings.words:
+        check_words(dict(words), task.options, where=task.name)
+    if settings.shots and settings.exemplars == "published" and any(settings.words):
+        raise UsageError(
+            "published exemplars have the task's own options, which other words would deny", where=task.name
+        )
+    shows_rows = settings.shots and settings.exemplars == "split"
+    if shows_rows and settings.thought == "rationale" and task.rationale is None:
+        raise UsageError(
+            "the task's rows have no reasoning to show",
+            where=task.name,
+            fix="exemplars=published, or thought=trigger",
+        )
 
 
 @final
