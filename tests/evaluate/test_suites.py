@@ -1,0 +1,134 @@
+"""From entries' scores to a suite's: by hand, and the intervals against the binomial's by the book."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ramekin.errors import DataError
+from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
+from ramekin.evaluate.mode import MODES
+from ramekin.evaluate.suites import EntryScore, entry_score, suite_average
+from ramekin.text.metrics import score_answers
+
+
+def under(template, right, *, task="toy/wet", metric="accuracy", options=("a", "b"), label="", unread=0):
+    """A task under one template: which of its rows are right; the last of the wrong are unread."""
+    written = ["a" if hit else "b" for hit in right]
+    for place in [place for place, hit in enumerate(right) if not hit][:unread]:
+        written[place] = "?"
+    predictions = tuple(
+        Prediction(
+            f"{task}#{template}/v/{row}", "asked", "a", text, text == "a", None if text == "?" else text
+        )
+        for row, text in enumerate(written)
+    )
+    part = TaskEvaluation(
+        task, template, "v", MODES["rank"], "toy", options, (), {}, predictions, 0.0, label=label
+    )
+    return dataclasses.replace(part, scores=(score_answers(metric, part.answers),))
+
+
+def entry(hits, n=10, **changes):
+    return entry_score([under("x", [1] * hits + [0] * (n - hits), **changes)])
+
+
+class TestEntryScore:
+    def test_of_one_template_it_is_its_headline(self):
+        part = under("x", [1, 0, 1, 1])
+        found = entry_score([part])
+        assert (found.parts, found.over, found.score) == ((part,), "mean", part.headline)
+
+    def test_of_several_the_mean_or_the_median(self):
+        parts = [under(f"t{n}", [1] * hits + [0] * (10 - hits)) for n, hits in enumerate((3, 9, 4, 8, 1))]
+        for over, value in (("mean", 0.5), ("median", 0.4)):
+            score = entry_score(parts, over=over).score
+            assert score.value == pytest.approx(value)
+            assert (score.metric, score.n, score.chance) == ("accuracy", 10, 0.5)
+            assert score.note == f"{over} of 5 prompts"
+            assert score.low < score.value < score.high
+
+    def test_chance_is_the_mean_of_the_templates_and_the_unread_of_all_are_counted(self):
+        parts = [
+            under("x", [1, 0, 0, 0], unread=2),
+            under("y", [1, 0, 0, 0], options=("a", "b", "c", "d"), unread=1),
+        ]
+        score = entry_score(parts).score
+        assert (score.chance, score.unparsable) == (pytest.approx((1 / 2 + 1 / 4) / 2), 3)
+
+    def test_rows_are_resampled_once_for_all_templates(self):
+        """The same answers under eight templates say no more than under one; opposite ones are always half."""
+        right = [1, 0, 1, 1] * 25
+        same = entry_score([under(f"t{n}", right) for n in range(8)]).score
+        assert same.standard_error == pytest.approx((0.75 * 0.25 / 100) ** 0.5, rel=0.1)
+        opposite = entry_score([under("x", right), under("y", [1 - hit for hit in right])]).score
+        assert (opposite.value, opposite.low, opposite.high) == (0.5, 0.5, 0.5)
+
+    def test_a_template_under_several_words_counts_under_each(self):
+        parts = [under("x", [1, 1, 0, 0], label="one"), under("x", [1, 1, 1, 1], label="two")]
+        assert entry_score(parts).score.value == 0.75
+
+    def test_what_has_no_score_is_refused(self):
+        with pytest.raises(DataError, match="nothing to score"):
+            entry_score([])
+        with pytest.raises(DataError, match="different metrics: toy/wet: got accuracy, f1; fix: name one"):
+            entry_score([under("x", [1, 0]), under("y", [1, 0], metric="f1")])
+
+
+class TestSuiteAverage:
+    def test_it_is_the_sum_of_share_times_score(self):
+        entries = {"a": entry(3), "b": entry(9, task="toy/dry"), "c": entry(5, task="toy/damp")}
+        found = suite_average(entries, {"a": 0.5, "b": 0.25, "c": 0.25})
+        assert found.value == pytest.approx(0.5 * 0.3 + 0.25 * 0.9 + 0.25 * 0.5)
+        assert found.low < found.value < found.high
+
+    def test_normalised_it_is_of_each_scores_way_from_chance(self):
+        four = ("a", "b", "c", "d")
+        entries = {"a": entry(7), "b": entry(4, task="toy/dry", options=four)}
+        found = suite_average(entries, {"a": 0.5, "b": 0.5}, normalised=True)
+        assert found.value == pytest.approx(((0.7 - 0.5) / 0.5 + (0.4 - 0.25) / 0.75) / 2)
+        plain = suite_average(entries, {"a": 0.5, "b": 0.5})
+        assert found.high - found.low > plain.high - plain.low, (
+            "the scale is stretched, and so is the interval"
+        )
+
+    def test_guessing_is_zero_and_less_than_guessing_below_it(self):
+        entries = {"a": entry(5), "b": entry(3, task="toy/dry")}
+        assert suite_average({"a": entries["a"]}, {"a": 1.0}, normalised=True).value == 0.0
+        assert suite_average({"b": entries["b"]}, {"b": 1.0}, normalised=True).value == pytest.approx(-0.4)
+
+    def test_tasks_are_independent(self):
+        """The error of a mean of k tasks is that of one by the square root of k."""
+        entries = {f"t{n}": entry(50, 100, task=f"toy/t{n}") for n in range(9)}
+        found = suite_average(entries, dict.fromkeys(entries, 1 / 9), resamples=4000)
+        one = (0.5 * 0.5 / 100) ** 0.5
+        assert (found.high - found.low) / (2 * 1.96) == pytest.approx(one / 3, rel=0.1)
+
+    def test_the_same_rows_in_two_entries_are_drawn_together(self):
+        """MMLU direct and in steps asks the same questions: two entries of them are no two samples."""
+        entries = {"a": entry(50, 100), "b": entry(50, 100)}
+        both = suite_average(entries, {"a": 0.5, "b": 0.5})
+        alone = suite_average({"a": entries["a"]}, {"a": 1.0})
+        assert (both.low, both.high) == pytest.approx((alone.low, alone.high))
+
+    @given(st.lists(st.integers(0, 8), min_size=1, max_size=5))
+    def test_a_mean_of_tasks_lies_among_them(self, hits):
+        entries = {f"t{n}": entry(each, 8, task=f"toy/t{n}") for n, each in enumerate(hits)}
+        found = suite_average(entries, dict.fromkeys(entries, 1 / len(hits)), resamples=50)
+        assert found.value == pytest.approx(np.mean(hits) / 8)
+        assert min(hits) / 8 - 1 <= found.low <= found.high <= max(hits) / 8 + 1
+
+    def test_shares_of_others_are_refused(self):
+        with pytest.raises(DataError, match="do not fit: expected a, b, got a"):
+            suite_average({"a": entry(3)}, {"a": 0.5, "b": 0.5})
+        with pytest.raises(DataError, match="expected at least one entry, got none"):
+            suite_average({}, {})
+
+
+def test_the_draws_of_an_entry_are_those_of_its_score():
+    found = entry_score([under("x", [1, 0] * 20), under("y", [1, 1] * 20)], over="median")
+    assert isinstance(found, EntryScore)
+    low, high = np.percentile(found.draws(), [2.5, 97.5])
+    assert (low, high) == (found.score.low, found.score.high)
