@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ramekin.text.answers import (
     Extracted,
     extract_answer,
+    extract_first_word,
     extract_number,
     extract_option,
     extract_text,
@@ -217,6 +218,37 @@ def test_what_is_found_is_an_option(text: str, options: list[str]) -> None:
 )  # fmt: skip
 def test_words_of_a_short_answer(text: str, found: str | None) -> None:
     assert extract_text(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "word"),
+    [
+        ("yes", ("yes", "no"), "yes"),
+        ("Yes.", ("yes", "no"), "yes"),
+        ("NO, it does not: yes", ("yes", "no"), "no"),
+        ("\n 'no' \n yes", ("yes", "no"), "no"),
+        ("perhaps yes", ("yes", "no"), "perhaps"),
+        ("yesterday", ("yes", "no"), "yesterday"),
+        ("(B) Paris", ("(A)", "(B)"), "(B)"),
+        ("b: Paris", ("(A)", "(B)"), "(B)"),
+        ("A", ("a", "A"), "A"),
+        ("a", ("A", "(A)"), "a"),
+        ("dark blue", ("dark blue", "red"), "dark"),
+        ("- . yes", ("yes",), "-"),
+        ("don't know", (), "don't"),
+        ("... !", ("yes",), None),
+        ("", (), None),
+    ],
+)
+def test_the_first_word(text: str, options: tuple[str, ...], word: str | None) -> None:
+    """Of two options that it may be it is neither, unless it is one to the letter."""
+    assert extract_first_word(text, options=options) == word
+
+
+@given(st.text(max_size=30), st.lists(st.text(max_size=6), max_size=4))
+def test_a_first_word_is_an_option_or_in_the_text(text: str, options: list[str]) -> None:
+    word = extract_first_word(text, options=options)
+    assert word is None or word in options or (word in text and len(word.split()) == 1)
 
 
 @pytest.mark.parametrize(

@@ -224,16 +224,20 @@ def read_number(text: str) -> str | None:
 
 
 def extract_first_word(text: str, *, options: Sequence[str] = ()) -> str | None:
-    """The first word of a text, without the marks around it; of options the one that it is but for case.
+    """The first word of a text, without the marks around it; of options the one that it is but for those and case.
 
     >>> extract_first_word("Yes, it does.", options=["yes", "no"]), extract_first_word(" 'Rome' is")
     ('yes', 'Rome')
+    >>> extract_first_word("(b) Paris", options=["(A)", "(B)"])
+    '(B)'
     >>> extract_first_word("...") is None
     True
     """
     words = (word.strip(_MARKS) for word in text.split())
     word = next(filter(None, words), None)
-    named = [option for option in options if word is not None and option.lower() == word.lower()]
+    if word is None or word in options:
+        return word
+    named = [option for option in options if option.strip(_MARKS).lower() == word.lower()]
     return named[0] if len(named) == 1 else word
 
 
