@@ -20,6 +20,7 @@ from ramekin.evaluate.choices import (
 from ramekin.evaluate.mode import MODES
 from ramekin.tensors.encode import encode
 from ramekin.tensors.tokenizer import token_ids
+from ramekin.text.render import Style, render
 
 RANK, T0, FLIPPED, CHANNEL = MODES["rank"], MODES["t0"], MODES["flipped"], MODES["channel"]
 
@@ -208,3 +209,33 @@ def test_options_that_the_model_cannot_tell_apart_are_refused(tokenizer, choice_
     short = dataclasses.replace(RANK, max_target_tokens=3)
     with pytest.raises(DataError, match="the same to the model"):
         encode_choices(alike, tokenizer, mode=short)
+
+
+def test_tokens_that_are_lost_are_counted_and_where(tokenizer, choice_set, flipped_set, toy_task):
+    """Of a prompt the record's own words go first; of what is turned, all that stands before its ending."""
+    task = toy_task()
+    record = {"text": "the red cat sat on a mat under the old tree", "label": 1}
+    (example,) = (render(task, record, split="validation", row=0, style=Style(mark_fields=True)),)
+    whole = len(ids(tokenizer, example.inputs))
+    found = encode_choices([example], tokenizer, mode=RANK, max_input_tokens=whole - 2)
+    assert (found.input_tokens, found.lost_tokens, found.lost_from_fields) == (whole, 3, 3), (
+        "and its end mark"
+    )
+    bare = example._replace(fields=())
+    found = encode_choices([bare], tokenizer, mode=T0, max_input_tokens=whole - 2)
+    assert (found.input_tokens, found.lost_tokens, found.lost_from_fields) == (whole, 2, 0)
+    assert encode_choices([example], tokenizer, mode=RANK).lost_tokens == 0
+    each = flipped_set(task, [1, 0])
+    for mode, encoded in (
+        (FLIPPED, lambda room: encode_flipped(each.flipped, tokenizer, mode=FLIPPED, max_input_tokens=room)),
+        (CHANNEL, lambda room: encode_channel(each.examples, tokenizer, mode=CHANNEL, max_input_tokens=room)),
+    ):
+        texts = [text for form in each.flipped for text in form.under]
+        if mode is CHANNEL:
+            texts = [option for example in each.examples for option in example.options]
+        lengths = [len(ids(tokenizer, text)) for text in texts]
+        room = max(lengths)
+        found = encoded(room)
+        assert found.input_tokens == sum(lengths)
+        assert found.lost_tokens == sum(max(0, length + 1 - room) for length in lengths) > 0
+        assert found.lost_from_fields == 0

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 
 import pytest
 import torch
@@ -222,6 +223,27 @@ def test_what_was_lost_is_counted(model, tokenizer, eval_set, toy_task):
     (whole,) = encode_sets([each], tokenizer, mode=MODES["fusionbench"])
     assert part.truncated_inputs == sum(len(item.input_ids) > 8 for item in whole.encoded.items) > 0
     assert (part.unknown_inputs, part.skipped, part.origin, part.n) == (1, 2, "toy seed=0", 10)
+    lengths = [len(item.input_ids) - 1 for item in whole.encoded.items]
+    assert part.input_tokens == sum(lengths)
+    assert (part.lost_tokens, part.lost_from_fields) == (sum(max(0, n - 7) for n in lengths), 0)
+
+
+@pytest.mark.parametrize("mode", ["generate", "rank", "perplexity"])
+def test_the_records_words_are_lost_first_and_that_is_told(model, tokenizer, toy_task, tmp_path, mode):
+    text = "the red cat sat on a mat under the old tree"
+    example = render(
+        toy_task(), {"text": text, "label": 1}, split="validation", row=0, style=Style(mark_fields=True)
+    )
+    each = EvalSet(toy_task(), "ask", "validation", (example,), "toy", max_input_tokens=10)
+    evaluation = evaluate(model, tokenizer, [each], mode=mode)
+    (told,) = to_json(evaluation)["tasks"]
+    whole = len(token_ids(tokenizer, [example.inputs])[0])
+    assert (told["truncated_inputs"], told["max_input_tokens"]) == (1, 10)
+    assert (told["input_tokens"], told["lost_tokens"], told["lost_from_fields"]) == (whole, *[whole - 9] * 2)
+    (uncut,) = to_json(evaluate(model, tokenizer, [dataclasses.replace(each, max_input_tokens=None)]))[
+        "tasks"
+    ]
+    assert uncut["input_tokens"] == whole and not {"lost_tokens", "max_input_tokens"} & uncut.keys()
 
 
 def test_progress_time_and_parameters(model, tokenizer, sets):
@@ -259,10 +281,10 @@ def test_bad_requests_are_refused(model, tokenizer, sets):
 
 
 @torch.inference_mode()
-def log_prob(model, tokenizer, inputs, text, *, input_eos):
+def log_prob(model, tokenizer, inputs, text, *, input_eos=True, option_eos=True):
     """log p(text and its end | inputs) by transformers alone, one row without padding."""
     ids = tokenizer(inputs, add_special_tokens=False)["input_ids"] + [1] * input_eos
-    labels = [*tokenizer(text, add_special_tokens=False)["input_ids"], 1]
+    labels = [*tokenizer(text, add_special_tokens=False)["input_ids"], *[1] * option_eos]
     logits = model(
         input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([[0, *labels[:-1]]]), use_cache=False
     ).logits[0]
@@ -399,3 +421,92 @@ def test_a_ranking_is_told_whole_and_a_generation_as_before(model, tokenizer, ra
     assert not {"ties", "words"} & wet.keys()
     write_predictions(tmp_path / "wet.jsonl", written.tasks[0].predictions)
     assert "option_scores" not in (tmp_path / "wet.jsonl").read_text()
+
+
+LONG_AND_SHORT = [
+    (["cat", "the old dog sat on a red mat", "a bird"], 0, []),
+    (["under the new tree", "é fish"], 1, []),
+    (["blue", "red red red red", "old cat ran"], 2, []),
+    (["a mat", "dog", "é é é é"], 0, []),
+]
+
+
+def test_lm_evals_four_accuracies_are_those_of_the_logits(model, tokenizer, choice_set):
+    """Sums without `</s>`, by themselves, per character, per byte, and less what they are after `</s>` alone."""
+    with torch.no_grad():
+        model.lm_head.weight[1] /= 4.0
+        model.lm_head.weight.mul_(0.05)  # flat, so that lengths decide
+    each = choice_set(LONG_AND_SHORT)
+    (part,) = evaluate(model, tokenizer, [each], mode="lm_eval", batch_tokens=100).tasks
+    chosen = {name: [] for name in ("none", "characters", "bytes", "pmi")}
+    for example, found in zip(each.examples, part.predictions, strict=True):
+        sums = [log_prob(model, tokenizer, example.inputs, o, option_eos=False) for o in example.options]
+        alone = [log_prob(model, tokenizer, "", o, option_eos=False) for o in example.options]
+        assert list(found.option_scores.values()) == pytest.approx(sums, rel=2e-5, abs=1e-4)
+        scores = {
+            "none": sums,
+            "characters": [s / len(o) for s, o in zip(sums, example.options, strict=True)],
+            "bytes": [s / len(o.encode()) for s, o in zip(sums, example.options, strict=True)],
+            "pmi": [s - a for s, a in zip(sums, alone, strict=True)],
+        }
+        for name, values in scores.items():
+            chosen[name].append(example.options[values.index(max(values))])
+        assert {"none": found.prediction, **found.others} == {
+            name: texts[-1] for name, texts in chosen.items()
+        }
+    assert len({tuple(texts) for texts in chosen.values()}) > 2, "the rules differ on these rows"
+    targets = [example.targets for example in each.examples]
+    expected = {
+        f"accuracy_{name}": sum(map(str.__eq__, texts, targets)) / len(targets)
+        for name, texts in chosen.items()
+    }
+    expected = {name.removesuffix("_none"): value for name, value in expected.items()}
+    assert {s.metric: s.value for s in part.scores if s.metric in expected} == expected
+    assert [s.metric for s in part.scores][:4] == list(expected), "behind the headline"
+    assert all(part.majority[name] == part.majority["accuracy"] for name in expected)
+
+
+@pytest.mark.parametrize("rule", ["tokens", "characters", "bytes", "pmi"])
+@pytest.mark.parametrize("mode", ["rank", "t0"])
+def test_each_normalisation_decides_as_the_logits_do(model, tokenizer, choice_set, mode, rule):
+    rules = MODES[mode].changed(normalisation=rule)
+    (part,) = evaluate(model, tokenizer, [choice_set(LONG_AND_SHORT)], mode=rules).tasks
+    for example, found in zip(choice_set(LONG_AND_SHORT).examples, part.predictions, strict=True):
+        expected = []
+        for option in example.options:
+            value = log_prob(model, tokenizer, example.inputs, option, input_eos=mode != "t0")
+            length = {
+                "tokens": len(token_ids(tokenizer, [option])[0]) + 1,
+                "characters": len(option),
+                "bytes": len(option.encode()),
+                "pmi": 1,
+            }[rule]
+            alone = log_prob(model, tokenizer, "", option) if rule == "pmi" else 0.0
+            expected.append((value - alone) / length)
+        assert list(found.option_scores.values()) == pytest.approx(expected, rel=2e-5, abs=1e-4)
+        assert found.prediction == example.options[expected.index(max(expected))]
+
+
+def test_perplexity_is_the_exponential_of_the_mean_loss(model, tokenizer, sets):
+    with torch.no_grad():
+        model.lm_head.weight.mul_(0.2)  # so that it is a number that one can read
+    evaluation = evaluate(model, tokenizer, sets, mode="perplexity", batch_tokens=200)
+    for each, part in zip(sets, evaluation.tasks, strict=True):
+        losses = [-log_prob(model, tokenizer, e.inputs, e.targets) for e in each.examples]
+        tokens = [len(token_ids(tokenizer, [e.targets])[0]) + 1 for e in each.examples]
+        assert [p.num_tokens for p in part.predictions] == tokens
+        assert [-p.log_prob for p in part.predictions] == pytest.approx(losses, rel=2e-5, abs=1e-4)
+        (score,) = part.scores
+        assert score.metric == "perplexity"
+        assert score.value == pytest.approx(math.exp(sum(losses) / sum(tokens)), rel=1e-4)
+        assert score.low < score.value < score.high
+        assert score.chance == part.vocab_size == len(tokenizer)
+        assert [p.prediction for p in part.predictions] == [e.targets for e in each.examples]
+
+
+def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(model, tokenizer, sets):
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+    (part,) = evaluate(model, tokenizer, sets[:1], mode="perplexity").tasks
+    assert part.headline.value == pytest.approx(len(tokenizer), rel=1e-5)
+    assert part.headline.normalised == pytest.approx(0.0, abs=1e-5)

@@ -72,6 +72,13 @@ class ChoiceSet:
     """Examples with an `<unk>` in an input."""
     unknown_targets: int
     """Examples with an `<unk>` in what is scored."""
+    input_tokens: int = 0
+    """Tokens of all inputs before any were cut, `</s>` not counted; of one for each option all."""
+    lost_tokens: int = 0
+    """How many of them were cut."""
+    lost_from_fields: int = 0
+    """How many of those were the record's own words; the others were lost at the right end, or before the
+    option that an input ends with."""
 
 
 @final
@@ -191,6 +198,9 @@ def encode_choices(
         sum(any(len(whole[option]) > room for option in example.options) for example in examples),
         prompts.unknown_inputs,
         sum(any(has_unknown(whole[option]) for option in example.options) for example in examples),
+        prompts.input_tokens,
+        prompts.lost_tokens,
+        prompts.lost_from_fields,
     )
 
 
@@ -255,7 +265,8 @@ def _encode_turned(
     inputs = distinct_ids(tokenizer, (text for each in examples for text in each.under))
     room = max_input_tokens - int(mode.input_eos)
     input_end = (EOS_ID,) if mode.input_eos else ()
-    choices = []
+    choices: list[Choice] = []
+    lengths: list[int] = []
     for each in examples:
         options = _distinct_options(each.example, labels)
         scored = _scored(targets[each.scored], mode)
@@ -268,12 +279,15 @@ def _encode_turned(
             for place in places
         )
         choices.append(Choice(options, questions, {"none": (1,) * len(options)}))
+        lengths += [len(inputs[each.under[place]]) for place in places]
     return ChoiceSet(
         tuple(choices),
         sum(any(len(inputs[text]) > room for text in each.under) for each in examples),
         sum(len(targets[each.scored]) > _room(mode) for each in examples),
         sum(any(has_unknown(inputs[text]) for text in each.under) for each in examples),
         sum(has_unknown(targets[each.scored]) for each in examples),
+        sum(lengths),
+        sum(max(0, length - room) for length in lengths),
     )
 
 

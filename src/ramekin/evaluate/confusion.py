@@ -46,7 +46,8 @@ def confusion(part: TaskEvaluation, *, max_options: int = MAX_OPTIONS) -> Confus
     """Targets against answers; None where examples do not share their options, or there are too many.
 
     An answer that counts as right beside the target stands where it agrees with itself, so that the diagonal
-    has all right answers and no others. None, too, where a target is none of the options, as when it was cut.
+    has all right answers and no others. None, too, where a target is none of the options, as when it was cut,
+    and where nothing was answered but the targets' probability told.
 
     >>> from ramekin.evaluate.mode import MODES
     >>> from ramekin.text.score import Score
@@ -62,7 +63,7 @@ def confusion(part: TaskEvaluation, *, max_options: int = MAX_OPTIONS) -> Confus
     (((1, 0), (1, 0)), (1, 0))
     """
     options = part.options
-    if not 2 <= len(options) <= max_options or not part.predictions:
+    if not 2 <= len(options) <= max_options or not part.predictions or part.mode.direction == "perplexity":
         return None
     places = {option: place for place, option in enumerate(options)}
     counts = [[0] * len(options) for _ in options]

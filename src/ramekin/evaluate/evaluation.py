@@ -84,7 +84,7 @@ class TaskEvaluation:
     seconds: float
     """Wall time of its answers (tasks share batches: by their share of the input tokens)."""
     truncated_inputs: int = 0
-    """Prompts that were cut at the right end."""
+    """Prompts that were cut."""
     truncated_targets: int = 0
     """Targets that were cut at the right end."""
     unknown_inputs: int = 0
@@ -104,11 +104,19 @@ class TaskEvaluation:
     shots: int = 0
     """Exemplars before each question."""
     pruned_exemplars: int = 0
-    """Exemplars that did not fit, of all examples together."""
+    """Exemplars that did not fit, or were not there, of all examples together."""
     label: str = ""
     """What tells it from a part of the same task, template and split."""
     vocab_size: int = 0
     """Where targets are scored: the tokens that each of theirs is one of."""
+    max_input_tokens: int = 0
+    """What its prompts are cut to, where that is not the evaluation's; 0: it is."""
+    input_tokens: int = 0
+    """Tokens of all prompts before any were cut; of an input for each option all of them."""
+    lost_tokens: int = 0
+    """How many of them were cut."""
+    lost_from_fields: int = 0
+    """How many of those were the ends of the record's own words; the others were lost at the right end."""
 
     @property
     def name(self) -> str:
@@ -234,6 +242,10 @@ def _rarer(part: TaskEvaluation) -> dict[str, Any]:
         "pruned_exemplars": part.pruned_exemplars,
         "label": part.label,
         "vocab_size": part.vocab_size,
+        "max_input_tokens": part.max_input_tokens,
+        "input_tokens": part.input_tokens,
+        "lost_tokens": part.lost_tokens,
+        "lost_from_fields": part.lost_from_fields,
     }
 
 

@@ -237,6 +237,10 @@ def _score_set(
         pruned_exemplars=source.pruned_exemplars,
         label=source.label,
         vocab_size=vocab_size,
+        max_input_tokens=source.max_input_tokens or 0,
+        input_tokens=each.encoded.input_tokens,
+        lost_tokens=each.encoded.lost_tokens,
+        lost_from_fields=each.encoded.lost_from_fields,
     )
 
 

@@ -4,16 +4,17 @@ How far scores hang on the template, whether ranked answers are as sure as they 
 answered for what. Knows no files.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from ramekin.evaluate.calibration import Calibration, Estimate, calibration, has_log_probabilities
 from ramekin.evaluate.confusion import MAX_OPTIONS, confusion
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.report.box_plots import box_plot
 from ramekin.report.values import BoxPlot, Cell, HeatMap, Reliability, ReliabilityBin
-from ramekin.text.score import Score, wilson_interval
+from ramekin.text.score import wilson_interval
 
-__all__ = ["confusion_of", "reliability_of", "template_spread"]
+__all__ = ["confusion_of", "reliability_of", "spread_of", "template_spread"]
 
 _CONFIDENCE = (
     "Confidence is the softmax over what the options were ranked by: their log-probabilities, divided by "
@@ -55,11 +56,40 @@ def template_spread(
     parts: Iterable[TaskEvaluation], *, title: str = "Scores by template", caption: str = ""
 ) -> BoxPlot | None:
     """The headline scores of each task by template; None where no task has two."""
-    found: dict[str, dict[str, Score]] = {}
+    found: dict[str, list[TaskEvaluation]] = {}
     for part in parts:
-        found.setdefault(part.task, {})[part.template] = part.headline
-    several = {task: scores for task, scores in found.items() if len(scores) > 1}
+        found.setdefault(part.task, []).append(part)
+    return spread_of(found, title=title, caption=caption)
+
+
+def spread_of(
+    groups: Mapping[str, Sequence[TaskEvaluation]],
+    *,
+    title: str = "Scores by template",
+    caption: str = "",
+) -> BoxPlot | None:
+    """The headline scores of each group by template; None where no group has two.
+
+    Args:
+        groups: by the names of their boxes; a template under several label words stands under each.
+        title: of the picture.
+        caption: what a reader must know.
+    """
+    several = {
+        name: {point: part.headline for point, part in _points(parts)}
+        for name, parts in groups.items()
+        if len(parts) > 1
+    }
     return box_plot(title, several, caption=caption) if several else None
+
+
+def _points(parts: Sequence[TaskEvaluation]) -> list[tuple[str, TaskEvaluation]]:
+    """Each part under its template's name, with its label where that is not the only one of the name."""
+    names = Counter(part.template for part in parts)
+    return [
+        (part.template if names[part.template] == 1 else f"{part.template} ({part.label})", part)
+        for part in parts
+    ]
 
 
 def reliability_of(

@@ -162,6 +162,10 @@ _COUNTED = (
     "shots",
     "pruned_exemplars",
     "vocab_size",
+    "max_input_tokens",
+    "input_tokens",
+    "lost_tokens",
+    "lost_from_fields",
 )
 
 

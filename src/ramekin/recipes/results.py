@@ -1,10 +1,12 @@
 """Evaluations as the rows, facts and files of a report."""
 
+import hashlib
 import io
 import os
 import platform
 import shutil
 import sys
+from collections import Counter as Counts
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +34,7 @@ __all__ = [
     "finish_evaluations",
     "headings_of",
     "machine",
+    "model_folders",
     "predictions_file",
     "predictions_name",
     "report_text",
@@ -84,6 +87,9 @@ def score_row(label: str, evaluation: Evaluation, *, group: str = "", own: str =
 def counters_of(evaluation: Evaluation) -> tuple[Counter, ...]:
     """What was lost or could not be read, by kind; zeros are left out."""
     total = sum(part.n for part in evaluation.tasks)
+    tokens = sum(part.input_tokens for part in evaluation.tasks)
+    lost = sum(part.lost_tokens for part in evaluation.tasks)
+    from_fields = sum(part.lost_from_fields for part in evaluation.tasks)
     sums = {
         "inputs truncated": sum(part.truncated_inputs for part in evaluation.tasks),
         "targets truncated": sum(part.truncated_targets for part in evaluation.tasks),
@@ -93,14 +99,27 @@ def counters_of(evaluation: Evaluation) -> tuple[Counter, ...]:
         "answers that could not be read": sum(part.headline.unparsable for part in evaluation.tasks),
         "ties between options, the first taken": sum(part.ties for part in evaluation.tasks),
     }
-    return tuple(Counter(name, count, total) for name, count in sums.items() if count)
+    others = (
+        Counter("input tokens lost from the ends of the records' words", from_fields, tokens),
+        Counter("input tokens lost at the end of the prompt", lost - from_fields, tokens),
+        Counter(
+            "exemplars left out: they did not fit, or were not there",
+            sum(part.pruned_exemplars for part in evaluation.tasks),
+            sum(part.shots * part.n for part in evaluation.tasks),
+        ),
+    )
+    counted = (*(Counter(name, count, total) for name, count in sums.items()), *others)
+    return tuple(each for each in counted if each.count)
 
 
 def caption_of(evaluation: Evaluation) -> str:
-    """What a reader of the scores must know: the rules where options are ranked, and other label words."""
+    """What a reader of the scores must know: rules where options are ranked, exemplars, label words."""
     told = []
     if any(mode.ranks for mode in evaluation.modes):
         told.append(f"Options are ranked by the rules of {rules_text(evaluation)}.")
+    shots = sorted({part.shots for part in evaluation.tasks} - {0})
+    if shots:
+        told.append(f"Exemplars before each question: {', '.join(map(str, shots))}.")
     words = {option: word for part in evaluation.tasks for option, word in part.words.items()}
     if words:
         listed = ", ".join(f"'{option}' is '{word}'" for option, word in words.items())
@@ -134,8 +153,28 @@ def predictions_file(part: TaskEvaluation) -> str:
 
 def predictions_name(task: str, template: str, split: str, label: str = "") -> str:
     """The name of the file of the predictions on a task under one template."""
-    own = f"-{slug(label)}" if label else ""
+    own = f"-{_hashed(label)}" if label else ""
     return f"{task.replace('/', '_')}-{template}-{split}{own}.jsonl"
+
+
+def model_folders(models: Sequence[str]) -> dict[str, str]:
+    """The folder of each of several models: its name, with a hash of it where that would be another's too.
+
+    >>> model_folders(["runs/rte", "runs/cola", "runs-cola"])["runs/rte"]
+    'runs-rte'
+    >>> sorted(model_folders(["runs/cola", "runs-cola"]).values())
+    ['runs-cola-be9c0f92', 'runs-cola-f2f833ac']
+    """
+    names = Counts(slug(model, "model") for model in models)
+    return {
+        model: slug(model, "model") if names[slug(model, "model")] == 1 else _hashed(model)
+        for model in models
+    }
+
+
+def _hashed(text: str) -> str:
+    """A file name that is no other text's: the readable part alone may be cut, or of other letters."""
+    return f"{slug(text, 'x')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def finish_evaluations(
@@ -146,8 +185,9 @@ def finish_evaluations(
     Each model's is in the folder itself, or of several models in a folder of the model's name.
     """
     told: dict[str, Any] = {}
+    folders = model_folders([each.model for each in results])
     for each in results:
-        place = folder if len(results) == 1 else folder / slug(each.model)
+        place = folder if len(results) == 1 else folder / folders[each.model]
         found = {**to_json(each.evaluation), **each.to_json(), **beside}
         write_predictions_of(place / "predictions", each.evaluation)
         write_json(place / "evaluation.json", {"model": each.model, **found})

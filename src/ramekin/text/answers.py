@@ -224,7 +224,7 @@ def read_number(text: str) -> str | None:
 
 
 def extract_first_word(text: str, *, options: Sequence[str] = ()) -> str | None:
-    """The first word of a text, without the marks around it; of options the one that it is but for those and case.
+    """The first word of a text, without the marks around it; an option that it is but for marks and case.
 
     >>> extract_first_word("Yes, it does.", options=["yes", "no"]), extract_first_word(" 'Rome' is")
     ('yes', 'Rome')

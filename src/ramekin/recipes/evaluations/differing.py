@@ -265,7 +265,7 @@ def _headline(
         return dict(zip(names, scored, strict=True))
 
     shares = {name: entry.share for name, entry in zip(names, suite.entries, strict=True)}
-    return compare_suites(entries(first), entries(second), shares, normalised=suite.normalised, seed=seed)
+    return compare_suites(entries(first), entries(second), shares, normalised=suite.normalised)
 
 
 def _answer(prediction: Prediction) -> dict[str, Any]:

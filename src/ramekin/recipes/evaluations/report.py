@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ramekin.evaluate.statistics import Average
 from ramekin.evaluate.suites import EntryScore
-from ramekin.recipes.diagnostics import confusion_of, reliability_of, template_spread
+from ramekin.recipes.diagnostics import confusion_of, reliability_of, spread_of
 from ramekin.recipes.evaluations.found import SuiteResult
 from ramekin.recipes.results import caption_of, counters_of, score_cell, short_name
 from ramekin.report.values import (
@@ -137,7 +137,10 @@ def pictures(
     for each in results:
         suffix = f": {each.model}" if len(results) > 1 else ""
         parts = each.evaluation.tasks
-        box = template_spread(parts, title=f"Scores by template{suffix}")
+        groups = dict(
+            zip(_box_names(tuple(each.entries)), (e.parts for e in each.entries.values()), strict=True)
+        )
+        box = spread_of(groups, title=f"Scores by template{suffix}")
         boxes += [box] if box is not None else []
         if len(each.entries) * len(results) <= _MAX_PICTURES:
             maps += [m for m in _confusions(each, suffix) if m is not None]
@@ -145,6 +148,15 @@ def pictures(
         curve = reliability_of(*plain, title=f"Calibration{suffix}") if plain else None
         curves += [curve] if curve is not None else []
     return tuple(boxes), tuple(maps), tuple(curves)
+
+
+def _box_names(entries: Sequence[SuiteEntry]) -> tuple[str, ...]:
+    """A name for each entry, no two the same."""
+    names = [entry.name for entry in entries]
+    return tuple(
+        entry.name if names.count(entry.name) == 1 else f"{entry.name} ({', '.join(entry.path)})"
+        for entry in entries
+    )
 
 
 def _confusions(result: SuiteResult, suffix: str) -> Iterator[HeatMap | None]:
