@@ -51,12 +51,11 @@ def plan(config: EvaluateConfig) -> Outcome:
     """What would be asked: rows, prompts, tokens, cuts and cost; no weights are loaded."""
     places = places_of(config)
     suite = suite_of(config)
-    name = config.model_names[0]
-    folder = locate_tokenizer(name, places, SilentProgress())
-    tokenizer = _load_tokenizer(folder)
+    folders = [locate_tokenizer(name, places, SilentProgress()) for name in config.model_names]
+    tokenizer = _load_tokenizer(folders[0])
     asked, missing = _asked(config, suite, places, token_counter(tokenizer))
     encoded = _encoded(config, asked, tokenizer)
-    cost = cost_of(encoded, folder, num_models=len(config.model_names))
+    cost = cost_of(encoded, folders, threads=config.threads)
     values: dict[str, Any] = {
         "models": list(config.model_names),
         "suite": suite.name,

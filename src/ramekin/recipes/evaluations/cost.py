@@ -45,8 +45,9 @@ class Cost:
     """Of one evaluation."""
 
     requests: int
-    """Different ones."""
+    """Different ones to each model."""
     input_tokens: int
+    """That each model reads."""
     output_tokens: int
     """That are scored, or written at most."""
     flop: float
@@ -100,29 +101,29 @@ def sizes_of(config: Mapping[str, Any]) -> Sizes:
     )
 
 
-def cost_of(sets: Sequence["EncodedEvalSet"], folder: Path, *, num_models: int = 1, threads: int = 0) -> Cost:
-    """The cost of putting sets to models of the size of the one in a folder.
+def cost_of(sets: Sequence["EncodedEvalSet"], folders: Sequence[Path], *, threads: int = 0) -> Cost:
+    """The cost of putting sets to models.
 
     Args:
         sets: what is asked.
-        folder: of the model, or of an adapter's base.
-        num_models: how many such models.
+        folders: of each model, or of an adapter's base, with its configuration.
         threads: of the trial of this machine; 0: all.
     """
     from ramekin.evaluate.runner import requests_of
     from ramekin.weights.config import read_config
 
-    sizes = sizes_of(read_config(folder))
+    sizes = [sizes_of(read_config(folder)) for folder in folders]
     requests = {each.request for each in requests_of(sets)}
-    whole = inputs = outputs = 0
+    inputs = outputs = 0
+    whole = 0.0
     for each in requests:
         decoding = each.decoding
         written = 0 if decoding is None else each.max_new_tokens * decoding.num_samples * decoding.num_beams
         count = sum(map(len, each.scored)) + written
         inputs, outputs = inputs + len(each.input_ids), outputs + count
-        whole += int(flop(sizes, len(each.input_ids), count))
+        whole += sum(flop(each_size, len(each.input_ids), count) for each_size in sizes)
     set_threads(threads)
-    return Cost(len(requests), inputs, outputs, float(whole * num_models), _measured())
+    return Cost(len(requests), inputs, outputs, whole, _measured())
 
 
 def _measured() -> float:
