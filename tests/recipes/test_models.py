@@ -1,11 +1,12 @@
 """Names of models become folders, `mini/base` among them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ramekin.recipes.models import locate_base, open_named
+from ramekin.recipes.models import locate_base, locate_config, locate_tokenizer, open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
 from ramekin.weights.adapter import save_adapter
@@ -47,3 +48,20 @@ def test_a_base_that_is_named_comes_first_and_others_are_left_to_the_adapter(
     assert locate_base(adapter(mini, "b", "org/base"), None, PLACES, SILENT) is None
     assert locate_base(mini, None, PLACES, SILENT) is None
     assert open_named("mini/base", PLACES, SILENT).folder == mini
+
+
+def test_configuration_and_tokenizer_of_an_adapter_are_its_bases(
+    mini: Path, make_checkpoint: Callable[..., Path]
+) -> None:
+    folder = adapter(mini, "a", "mini/base")
+    for locate in (locate_tokenizer, locate_config):
+        assert locate("a", PLACES, SILENT) == mini
+        assert locate("mini/base", PLACES, SILENT) == mini
+    (folder / "ramekin.json").unlink()  # as of an adapter that PEFT wrote
+    assert locate_config("a", PLACES, SILENT) == locate_tokenizer("a", PLACES, SILENT) == mini
+    shutil.copy(mini / "tokenizer.json", folder)
+    assert locate_tokenizer("a", PLACES, SILENT) == Path("a"), "its own comes first"
+    assert locate_config("a", PLACES, SILENT) == mini
+    other = make_checkpoint(Path("other"), seed=0)
+    assert locate_config("a", PLACES, SILENT, base="other") == other
+    assert locate_config("other", PLACES, SILENT, base="mini/base") == other, "which is no adapter"

@@ -17,7 +17,7 @@ from ramekin.recipes.evaluations.fan_out import fan_out, is_shared_out
 from ramekin.recipes.evaluations.found import SuiteResult, suite_result
 from ramekin.recipes.evaluations.report import counters, pictures, score_tables
 from ramekin.recipes.evaluations.suite import MAX_INPUT_TOKENS, asked_suite, token_counter
-from ramekin.recipes.models import locate_tokenizer, open_named
+from ramekin.recipes.models import locate_config, locate_tokenizer, open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, cache_root, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress, answering
@@ -51,8 +51,9 @@ def plan(config: EvaluateConfig) -> Outcome:
     """What would be asked: rows, prompts, tokens, cuts and cost; no weights are loaded."""
     places = places_of(config)
     suite = suite_of(config)
-    folders = [locate_tokenizer(name, places, SilentProgress()) for name in config.model_names]
-    tokenizer = _load_tokenizer(folders[0])
+    silent = SilentProgress()
+    tokenizer = _load_tokenizer(locate_tokenizer(config.model_names[0], places, silent, base=config.base))
+    folders = [locate_config(name, places, silent, base=config.base) for name in config.model_names]
     asked, missing = _asked(config, suite, places, token_counter(tokenizer))
     encoded = _encoded(config, asked, tokenizer)
     cost = cost_of(encoded, folders, threads=config.threads)
@@ -101,6 +102,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
             facts.append(found.fact)
             warnings += found.warnings
     results.sort(key=lambda each: config.model_names.index(each.model))
+    facts.sort(key=lambda each: config.model_names.index(each.name))
     differing = differences(earlier, results[0].evaluation, seed=config.seed) if earlier is not None else None
     tables = list(score_tables(results))
     if differing is not None:
@@ -203,7 +205,7 @@ def _by_tokenizer(
 
     found: dict[str, tuple[Path, list[str]]] = {}
     for name in config.model_names:
-        folder = locate_tokenizer(name, places, progress)
+        folder = locate_tokenizer(name, places, progress, base=config.base)
         found.setdefault(sha256_file(vocabulary_file(folder)), (folder, []))[1].append(name)
     for folder, names in found.values():
         yield tuple(names), _load_tokenizer(folder)

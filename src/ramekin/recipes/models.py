@@ -14,7 +14,7 @@ from ramekin.recipes.progress import AbstractProgress
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
-__all__ = ["locate", "locate_base", "locate_tokenizer", "open_named"]
+__all__ = ["locate", "locate_base", "locate_config", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bool = True) -> Path:
@@ -61,20 +61,46 @@ def locate_base(folder: Path, base: str | None, places: Places, progress: Abstra
     return None if base is None else locate(base, places, progress)
 
 
-def locate_tokenizer(name: str, places: Places, progress: AbstractProgress) -> Path:
+def locate_tokenizer(
+    name: str, places: Places, progress: AbstractProgress, *, base: str | None = None
+) -> Path:
     """The folder of a model's tokenizer: its own, or that of an adapter's base; no weights are fetched.
+
+    Args:
+        name: of the model.
+        places: where names are looked up.
+        progress: told when a base is being made.
+        base: for an adapter, the base to use instead of the one it recorded.
 
     Raises:
         WeightsError: there is no such model, or an adapter's base is not found.
     """
     from ramekin.weights.beside import has_tokenizer
-    from ramekin.weights.lineage import read_lineage
 
     folder = locate(name, places, progress, weights=False)
-    lineage = None if has_tokenizer(folder) else read_lineage(folder)
-    if lineage is None or lineage.base is None:
-        return folder
-    return locate(lineage.base, places, progress, weights=False)
+    return folder if has_tokenizer(folder) else _beneath(folder, base, places, progress)
+
+
+def locate_config(name: str, places: Places, progress: AbstractProgress, *, base: str | None = None) -> Path:
+    """The folder of a model's configuration: its own, or an adapter's base's; see `locate_tokenizer`."""
+    from ramekin.weights.layout import is_adapter
+
+    folder = locate(name, places, progress, weights=False)
+    return _beneath(folder, base, places, progress) if is_adapter(folder) else folder
+
+
+def _beneath(folder: Path, base: str | None, places: Places, progress: AbstractProgress) -> Path:
+    """The base's folder, by its name or as it is recorded; where there is no record, the folder itself."""
+    from ramekin.weights.adapter_config import read_adapter_config
+    from ramekin.weights.layout import is_adapter
+    from ramekin.weights.lineage import read_lineage
+
+    lineage = read_lineage(folder)
+    named = base or (None if lineage is None else lineage.base)
+    if named is None and is_adapter(folder):
+        recorded = read_adapter_config(folder).get("base_model_name_or_path")
+        named = str(recorded) if recorded else None
+    return locate(named, places, progress, weights=False) if named else folder
 
 
 def open_named(
