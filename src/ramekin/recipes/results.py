@@ -115,8 +115,9 @@ def counters_of(evaluation: Evaluation) -> tuple[Counter, ...]:
 def caption_of(evaluation: Evaluation) -> str:
     """What a reader of the scores must know: rules where options are ranked, exemplars, label words."""
     told = []
-    if any(mode.ranks for mode in evaluation.modes):
-        told.append(f"Options are ranked by the rules of {rules_text(evaluation)}.")
+    ranked = ", ".join(f"'{mode.name}'" for mode in evaluation.modes if mode.ranks)
+    if ranked:
+        told.append(f"Options are ranked by the rules of {ranked}.")
     shots = sorted({part.shots for part in evaluation.tasks} - {0})
     if shots:
         told.append(f"Exemplars before each question: {', '.join(map(str, shots))}.")
