@@ -31,7 +31,7 @@ COUNTS = {  # tasks, data sets, parts
     "label_generalisation": (5, 5, 2),
     "mgsm": (10, 10, 1),
     "mgsm_cot": (10, 10, 1),
-    "mini": (14, 14, 3),
+    "mini": (15, 15, 3),
     "mmlu": (57, 57, 4),
     "mmlu_cot": (57, 57, 4),
     "paper_qa": (1, 1, 1),

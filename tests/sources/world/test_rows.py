@@ -15,6 +15,7 @@ COLUMNS = {
     "boolq": ["question", "passage", "label", "idx"],
     "chain": ["facts", "question", "choices", "steps", "answer", "idx"],
     "cola": ["sentence", "label", "idx"],
+    "ledger": STEPS,
     "mnli": ["premise", "hypothesis", "label", "idx"],
     "mrpc": ["sentence1", "sentence2", "label", "idx"],
     "multirc": ["paragraph", "question", "answer", "label", "idx"],
@@ -35,7 +36,7 @@ def texts(row: dict[str, object]) -> tuple[str, ...]:
     return tuple(value for value in row.values() if isinstance(value, str))
 
 
-def test_the_tasks_are_eight_of_glue_three_of_reading_and_three_in_steps() -> None:
+def test_the_tasks_are_eight_of_glue_three_of_reading_and_four_in_steps() -> None:
     assert list(COLUMNS) == list(TASKS)
 
 

@@ -72,6 +72,40 @@ def test_tally(seed: int, split: str) -> None:
         assert row["steps"] == f"{has[owner]} {sign} {change} are {row['answer']} ."
 
 
+@settings(max_examples=20)
+@given(ANY_SEED, st.sampled_from(SPLITS))
+def test_ledger(seed: int, split: str) -> None:
+    more = []
+    for row in generate("ledger", split, n=20, seed=seed):
+        has = dict(re.findall(r"the (\w+) has (?:exactly )?(\w+) \w+ \.", row["facts"]))
+        told = re.findall(r"then the (\w+) (gets|loses) (\w+) ", row["facts"])
+        ((owner, *_),) = {(who,) for who, _, _ in told}
+        assert len(has) == 2 and len(told) == 3 and f"the {owner} " in row["question"]
+        changes = sorted((verb == "gets", number) for _, verb, number in told)
+        steps = re.findall(r"(\w+) (and|without) (\w+) are (\w+) \.", row["steps"])
+        assert sorted((sign == "and", number) for _, sign, number, _ in steps) == changes
+        assert " ".join(f"{a} {sign} {b} are {c} ." for a, sign, b, c in steps) == row["steps"]
+        assert [a for a, *_ in steps] == [has[owner], *(after for *_, after in steps[:-1])]
+        assert steps[-1][-1] == row["answer"]
+        for a, sign, b, c in steps:
+            before, by, after = map(NUMBERS.index, (a, b, c))
+            assert after == (before + by if sign == "and" else before - by) and by >= 2 and after >= 1
+        assert NUMBERS.index(row["answer"]) >= 2
+        assert row["answer"] != has[owner]
+        more.append(NUMBERS.index(row["answer"]) > NUMBERS.index(has[owner]))
+    assert all(sum(more[place : place + 2]) == 1 for place in range(0, 20, 2)), "labels are balanced"
+
+
+def test_the_steps_of_a_ledger_are_often_not_in_the_order_of_the_story() -> None:
+    rows = generate("ledger", "train", n=400, seed=0)
+    other = 0
+    for row in rows:
+        told = [number for _, number in re.findall(r"(gets|loses) (\w+) ", row["facts"])]
+        taken = [number for _, number in re.findall(r"(and|without) (\w+) are", row["steps"])]
+        other += told != taken
+    assert 160 < other < 320
+
+
 @pytest.mark.parametrize("task", ["chain", "ranking", "tally"])
 def test_the_answer_is_not_a_matter_of_place(task: str) -> None:
     """Where in the facts the answer's word stands decides nothing: each place has its share."""

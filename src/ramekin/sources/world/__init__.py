@@ -1,4 +1,4 @@
-"""The built-in synthetic world: tasks as GLUE's, BoolQ, MultiRC and SQuAD, three in steps, and plain text.
+"""The built-in synthetic world: tasks as GLUE's, BoolQ, MultiRC and SQuAD, four in steps, and plain text.
 
     meaning -> grammar -> entailment, similarity, judgement, passage, steps (a row each) -> rows (splits)
 

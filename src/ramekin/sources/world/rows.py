@@ -14,7 +14,7 @@ from ramekin.sources.world.entailment import mnli, qnli, rte
 from ramekin.sources.world.judgement import cola, sst2
 from ramekin.sources.world.passage import PARTS, boolq, multirc, squad
 from ramekin.sources.world.similarity import mrpc, qqp, stsb
-from ramekin.sources.world.steps import chain, ranking, tally
+from ramekin.sources.world.steps import chain, ledger, ranking, tally
 
 __all__ = ["SPLITS", "TASKS", "generate", "split_of"]
 
@@ -25,6 +25,7 @@ _MAKERS: Registry[Callable[[Random, int], dict[str, object]]] = Registry(
         ("boolq", boolq),
         ("chain", chain),
         ("cola", cola),
+        ("ledger", ledger),
         ("mnli", mnli),
         ("mrpc", mrpc),
         ("multirc", multirc),
@@ -47,7 +48,7 @@ _IN_VALIDATION = 80  # of 256
 def generate(task: str, split: str, *, n: int, seed: int) -> list[dict[str, object]]:
     """`n` rows with the columns of the GLUE or SuperGLUE task, or of SQuAD, of that name, `idx` included.
 
-    `chain`, `ranking` and `tally` are namesakes of nothing: facts, question, steps and answer.
+    `chain`, `ledger`, `ranking` and `tally` are namesakes of nothing: facts, question, steps and answer.
 
     Rows are the same for the same `task`, `split` and `seed`, and a longer list begins with the shorter.
     Labels are balanced: each block of as many rows as there are labels has every label once (stsb: every

@@ -1,11 +1,13 @@
-"""The tasks that take two steps: chain (which of two), ranking (who is first of three) and tally (how many).
+"""The tasks that take steps: chain (which of two), ranking (who is first of three), tally, ledger (how many).
 
 Each row tells facts, asks what none of them says by itself, and has the steps that lead from the facts to the
 answer, so that chains of thought can be learned and scored without a download. The other tasks of the world
 take one step and have no such column.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, permutations
 from random import Random
 from typing import final
 
@@ -14,9 +16,11 @@ from ramekin.sources.world.grammar import ask, draw_wording, say
 from ramekin.sources.world.lexicon import DIMENSIONS, ENTITIES, NUMBERS, THINGS
 from ramekin.sources.world.meaning import Comparison, Count
 
-__all__ = ["chain", "ranking", "tally"]
+__all__ = ["chain", "ledger", "ranking", "tally"]
 
 _LARGEST = len(NUMBERS) - 1
+_CHANGES = 3
+"""Of a ledger's number."""
 
 
 def chain(rng: Random, label: int) -> dict[str, object]:
@@ -73,6 +77,58 @@ def tally(rng: Random, label: int) -> dict[str, object]:
         "steps": f"{NUMBERS[before]} {step} {NUMBERS[change]} are {NUMBERS[after]} .",
         "answer": NUMBERS[after],
     }
+
+
+def ledger(rng: Random, label: int) -> dict[str, object]:
+    """How many things somebody has after three changes: more (label 1) or fewer (label 0) than at first.
+
+    The steps take the changes in any order in which no number on the way is below one or above nine: three
+    orders a row on average, all of which lead to the same answer.
+    """
+    while True:
+        before = 2 + int(rng.random() * (_LARGEST - 1))
+        changes = [_draw_change(rng) for _ in range(_CHANGES)]
+        after = before + sum(changes)
+        orders = [order for order in permutations(changes) if _stays_within(before, order)]
+        is_so = after > before if label == 1 else after < before
+        if is_so and after >= 2 and tuple(changes) in orders:
+            break
+    owner, other = two_of(rng, ENTITIES)
+    thing = pick(rng, THINGS)
+    beside = Count(other, thing, *2 * (draw_count(rng, exact=1.0).least,))
+    facts = [say(Count(owner, thing, before, before), draw_wording(rng)), say(beside, draw_wording(rng))]
+    if chance(rng, 0.5):
+        facts.reverse()
+    facts += [
+        f"then the {owner} {'gets' if change > 0 else 'loses'} {NUMBERS[abs(change)]} {thing}"
+        for change in changes
+    ]
+    return {
+        "facts": " . ".join(facts) + " .",
+        "question": ask(Count(owner, thing, after, after), "number", draw_wording(rng)),
+        "steps": _reckoned(before, pick(rng, orders)),
+        "answer": NUMBERS[after],
+    }
+
+
+def _draw_change(rng: Random) -> int:
+    """Two to five more, or fewer."""
+    size = 2 + int(rng.random() * 4)
+    return size if chance(rng, 0.5) else -size
+
+
+def _stays_within(before: int, changes: Sequence[int]) -> bool:
+    return all(1 <= number <= _LARGEST for number in accumulate(changes, initial=before))
+
+
+def _reckoned(before: int, changes: Sequence[int]) -> str:
+    """The number after each change in words."""
+    numbers = accumulate(changes, initial=before)
+    return " ".join(
+        f"{NUMBERS[number]} {'and' if change > 0 else 'without'} {NUMBERS[abs(change)]} are "
+        f"{NUMBERS[number + change]} ."
+        for number, change in zip(numbers, changes, strict=False)  # no change is after the last number
+    )
 
 
 @final
