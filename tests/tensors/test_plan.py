@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ramekin.errors import UsageError
-from ramekin.tensors.plan import batches_by_length, micro_batches, padded_tokens, shares
+from ramekin.tensors.plan import (
+    batches_by_length,
+    batches_by_lengths,
+    micro_batches,
+    padded_tokens,
+    shares,
+)
 
 lengths_of = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 12)), max_size=80)
 budgets = st.integers(1, 400)
@@ -103,6 +109,31 @@ def test_inference_batches_are_a_partition_within_the_budget(lengths, budget):
     assert widths == sorted(widths, reverse=True)
     for batch, width in zip(batches, widths, strict=True):
         assert len(batch) == 1 or len(batch) * width <= budget
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)), min_size=1, max_size=8), budgets)
+def test_no_inference_batches_of_the_longest_first_cost_less(lengths, budget):
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i][0], -lengths[i][1], i))
+    ways = []
+    for marks in itertools.product((False, True), repeat=len(order) - 1):
+        ends = [*(place for place, marked in enumerate(marks, start=1) if marked), len(order)]
+        cut = [order[begin:end] for begin, end in itertools.pairwise((0, *ends))]
+        if all(len(batch) == 1 or padded_tokens(lengths, batch) <= budget for batch in cut):
+            ways.append(cost(lengths, cut, budget))
+    found = batches_by_lengths(lengths, max_tokens=budget)
+    assert [index for batch in found for index in batch] == order
+    assert cost(lengths, found, budget) == min(ways)
+
+
+def test_the_first_inference_batch_is_full():
+    """So that what does not fit into memory fails at once."""
+    assert [len(batch) for batch in batches_by_length([10] * 23, max_tokens=100)] == [10, 10, 3]
+
+
+def test_lengths_that_differ_are_not_padded_to_fill_a_batch():
+    lengths = [*[300] * 4, *[40] * 90]
+    batches = batches_by_length(lengths, max_tokens=8192)
+    assert [sorted({lengths[i] for i in batch}) for batch in batches] == [[300], [40]]
 
 
 def test_the_budget_is_positive():
