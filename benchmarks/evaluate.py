@@ -62,7 +62,7 @@ OPTIONS = (2, 4, 8, 16, 32)
 PROMPT_TOKENS, OPTION_TOKENS = 128, 3
 PEER_BATCHES = (4, 8, 16, 32, 64)
 BATCH_TOKENS = (1024, 2048, 4096, 8192)
-LM_EVAL_MODE = Mode(name="lm_eval", direction="rank", input_eos=True, option_eos=False)
+LM_EVAL_MODE = MODES["lm_eval"].changed(also=())  # what the peer is asked: acc
 
 
 class Taken(NamedTuple):
@@ -357,8 +357,7 @@ def _overhead(bench: Bench) -> None:
                         model,
                         bench.tokenizer,
                         encoded,
-                        mode=MODES[name],
-                        journal=bench.temporary / f"{name}-{number}-{place}.jsonl",
+                        journal=bench.temporary / f"{name}-{number}-{place}",
                     )
                 walls.append(time.perf_counter() - started)
             shares.append(1 - sum(spent) / walls[-1])

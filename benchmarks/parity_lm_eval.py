@@ -31,10 +31,10 @@ from evaluate_peers import LM_EVAL, REQUIREMENTS, Peer, environment
 from evaluate_rows import MULTIPLE_CHOICE, read_sets, write_rows
 from transformers import PreTrainedModel
 
+from ramekin.evaluate.runner import evaluate
 from ramekin.evaluate.sets import EvalSet
 from ramekin.infer.rank import rank
 from ramekin.tensors.tokenizer import EOS_ID, load_tokenizer, token_ids
-from ramekin.text.example import Example
 from ramekin.weights.seq2seq import load_model
 
 Values: TypeAlias = list[list[float]]
@@ -156,13 +156,15 @@ def _compare(
     tied = peer.ask("evaluate", rows=files, batch_size=8, mended=False)
     model = load_model(folder)
     for key, each in zip(names, sets, strict=True):
-        yield _compare_set(name, each, _log_probs(model, folder, each), theirs[key], default[key], tied[key])
+        ours = _log_probs(model, folder, each), _decisions(model, folder, each)
+        yield _compare_set(name, each, *ours, theirs[key], default[key], tied[key])
 
 
 def _compare_set(
     name: str,
     each: EvalSet,
     log_probs: tuple[Values, Values],
+    decided: Sequence[Mapping[str, float]],
     theirs: Mapping[str, Any],
     default: Mapping[str, Any],
     tied: Mapping[str, Any],
@@ -170,7 +172,6 @@ def _compare_set(
     """One model's log-likelihoods of one set beside lm-eval's, with and without the workaround."""
     given, alone = log_probs
     ours = [[*a, *b] for a, b in zip(given, alone, strict=True)]
-    decided = [_decisions(*row) for row in zip(each.examples, given, alone, strict=True)]
     metrics = {metric: sum(row[metric] for row in decided) / len(decided) for metric in decided[0]}
     counts = [len(example.options) for example in each.examples]
     return Row(
@@ -202,16 +203,18 @@ def _log_probs(model: PreTrainedModel, folder: Path, each: EvalSet) -> tuple[Val
     return given, rank(model, [[EOS_ID]] * len(inputs), options, batch_tokens=4096)
 
 
-def _decisions(example: Example, given: Sequence[float], alone: Sequence[float]) -> dict[str, float]:
-    """Whether each of the four rules chooses the right option."""
-    scores = {
-        "acc": list(given),
-        "acc_norm": [v / len(o) for v, o in zip(given, example.options, strict=True)],
-        "acc_bytes": [v / len(o.encode()) for v, o in zip(given, example.options, strict=True)],
-        "acc_mutual_info": [v - a for v, a in zip(given, alone, strict=True)],
-    }
-    gold = example.options.index(example.targets)
-    return {name: float(values.index(max(values)) == gold) for name, values in scores.items()}
+def _decisions(model: PreTrainedModel, folder: Path, each: EvalSet) -> list[dict[str, float]]:
+    """Whether each of the four rules chooses the right option of each row, by `mode=lm_eval`."""
+    (part,) = evaluate(
+        model, load_tokenizer(folder), [each], mode="lm_eval", max_input_tokens=MAX_TOKENS
+    ).tasks
+    rows = []
+    for found in part.predictions:
+        chosen = {"none": found.prediction, **found.others}
+        right = (found.target, *found.references)
+        names = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes", "pmi": "acc_mutual_info"}
+        rows.append({name: float(chosen[rule] in right) for rule, name in names.items()})
+    return rows
 
 
 def _apart(ours: Values, theirs: Values) -> float:
