@@ -115,7 +115,7 @@ def test_all_rows_are_written_and_the_largest_swings_shown(ramekin: Run) -> None
         "config.yaml", "diff.jsonl", "report.html", "report.json", "report.md",
     ]  # fmt: skip
     tasks, listed = json.loads(Path("diff/report.json").read_text())["text_tables"]
-    assert [row[0] for row in tasks["rows"]] == ["rte", "mnli", "headline of tasks"]
+    assert [row[0] for row in tasks["rows"]] == ["rte", "mnli", "average"]
     assert [row[0] for row in listed["rows"]] == shown and listed["caption"].startswith("3 of ")
 
 
@@ -140,7 +140,7 @@ def test_json_has_what_the_tests_say_by_hand(ramekin: Run) -> None:
     adjusted = sorted(part["p_value_holm"] for part in told["tasks"])
     assert adjusted == [min(1.0, 2 * small), max(min(1.0, 2 * small), large)]
     mean = sum(part["difference"] for part in told["tasks"]) / 2
-    assert told["whole"]["name"] == "headline of tasks"
+    assert told["whole"]["name"] == "average"
     assert told["whole"]["difference"] == pytest.approx(mean)
     assert len(told["rows"]) == min(20, told["num_rows"]) and not Path("diff").exists()
     code, swapped, _ = ramekin("evaluate", "diff", "b", "a", "--json")
@@ -181,7 +181,7 @@ def test_the_headline_of_a_suite_is_drawn_over_templates(ramekin: Run) -> None:
     assert code == 0, err
     told = json.loads(out)
     headlines = [json.loads(Path(f"suite/{m}/evaluation.json").read_text())["headline"] for m in ("m0", "m1")]
-    assert told["whole"]["name"] == "headline of pair"
+    assert told["whole"]["name"] == "normalised headline of pair"
     assert told["whole"]["difference"] == pytest.approx(headlines[1]["value"] - headlines[0]["value"])
     assert told["whole"]["low"] < told["whole"]["difference"] < told["whole"]["high"]
     code, out, _ = ramekin("evaluate", "diff", "suite/m0", "suite/m1")

@@ -32,6 +32,8 @@ Kind: TypeAlias = Literal["a_right", "b_right", "both_wrong"]
 Prompts: TypeAlias = Literal["same", "any"]
 
 _SHOWN_CHARACTERS = 120
+_NO_SUITE = "tasks"
+"""What the tasks of an evaluation without a suite are called together."""
 
 
 @final
@@ -111,7 +113,7 @@ class EvaluationDiff:
     whole: Comparison | None
     """The suite's headline, or else the plain mean of several tasks; None of one."""
     whole_name: str = ""
-    """What it is: `headline of glue`, or `average`."""
+    """What it is: `headline of glue`, `normalised headline of flan2022`, or `average`."""
     note: str = ""
     """Why there is no headline, where both have one."""
 
@@ -156,7 +158,7 @@ def difference_of(
         return EvaluationDiff(tasks, None)
     if first.suite is not None and first.suite == second.suite:
         found = _headline(first.suite, pairs, seed)
-        return EvaluationDiff(tasks, found, f"headline of {first.suite.name}")
+        return EvaluationDiff(tasks, found, _headline_name(first.suite))
     note = ""
     if first.suite is not None and second.suite is not None:
         note = (
@@ -179,7 +181,7 @@ def right_probability(prediction: Prediction) -> float | None:
     None where options were not ranked, or the right one was not among them.
 
     >>> scores = {"yes": -2.0, "no": -2.0}
-    >>> right_probability(Prediction("r", "?", "no", "yes", False, "yes", option_scores=scores))
+    >>> round(right_probability(Prediction("r", "?", "no", "yes", False, "yes", option_scores=scores)), 6)
     0.5
     """
     if not prediction.option_scores:
@@ -248,6 +250,13 @@ def _rows(first: TaskEvaluation, second: TaskEvaluation) -> Iterator[DifferingRo
         before, after = right_probability(mine), right_probability(other)
         swing = None if before is None or after is None else after - before
         yield DifferingRow(first.name, kind, mine, other, swing)
+
+
+def _headline_name(suite: EarlierSuite) -> str:
+    """The suite's, or that of tasks which no suite names."""
+    if suite.name == _NO_SUITE:
+        return "average"
+    return f"{'normalised ' if suite.normalised else ''}headline of {suite.name}"
 
 
 def _headline(
