@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ramekin.errors import UsageError
-from ramekin.evaluate.fusionbench import fusionbench_report, model_info
+from ramekin.evaluate.fusionbench import fusionbench_report, model_info, report_keys
 from ramekin.evaluate.runner import evaluate
 
 
@@ -45,6 +45,14 @@ def test_two_tasks_of_one_key_are_refused(model, tokenizer, written, eval_set, t
         UsageError, match="two tasks have one key in this layout: mini/rte; fix: evaluate them apart"
     ):
         fusionbench_report(evaluation)
+
+
+def test_a_task_under_several_templates_is_refused():
+    assert report_keys(["glue/rte", "glue/cola"]) == ("rte", "cola")
+    with pytest.raises(
+        UsageError, match="one score a task, and this one was asked in several ways: glue/rte"
+    ):
+        report_keys(["glue/rte", "glue/cola", "glue/rte"])
 
 
 def test_the_seed_pages_model_info():

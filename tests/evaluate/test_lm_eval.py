@@ -265,7 +265,9 @@ def test_several_templates_stand_in_the_names() -> None:
         [("a/b", "x", ""), ("a/b", "y z?", ""), ("a/c", "x", ""), ("a/b", "x", "yes=agree")]
     )
     assert names == ("a_b_x", "a_b_y_z_", "a_c", "a_b_x_yes_agree")
-    with pytest.raises(UsageError, match="two tasks or groups have one name in lm-eval's layout: a_b_c"):
+    with pytest.raises(
+        UsageError, match="two tasks, groups or models have one name in lm-eval's layout: a_b_c"
+    ):
         lm_eval_names([("a/b_c", "x", ""), ("a_b/c", "x", "")])
     with pytest.raises(UsageError, match="toy_rte"):
         results(part(), groups=[LmEvalGroup("toy_rte", "toy_rte", ("toy_rte",))])

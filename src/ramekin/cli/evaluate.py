@@ -14,6 +14,8 @@ evaluate = command(
     """Evaluate a model on tasks; a killed evaluation continues.
 
     Example: ramekin evaluate model=runs/ties tasks=[glue/rte,glue/cola] data_root=DIR output=runs/ties-eval
+
+    formats=[lm_eval,fusionbench] writes the results in those tools' layouts, too.
     """,
     module="evaluate_schema",
 )

@@ -121,7 +121,7 @@ def lm_eval_names(parts: Sequence[PartName]) -> tuple[str, ...]:
 
 
 def refuse_twice(names: Iterable[str]) -> None:
-    """Refuse names of tasks and groups of which two are the same.
+    """Refuse names of tasks and groups, or of models' folders, of which two are the same.
 
     Raises:
         UsageError: two are.
@@ -129,7 +129,9 @@ def refuse_twice(names: Iterable[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise UsageError(
-                "two tasks or groups have one name in lm-eval's layout", where=name, fix="evaluate them apart"
+                "two tasks, groups or models have one name in lm-eval's layout",
+                where=name,
+                fix="evaluate them apart",
             )
 
 

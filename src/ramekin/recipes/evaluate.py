@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from ramekin.catalog import Catalog
 from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.mode import Mode
 from ramekin.recipes.earlier import Differences, differences, read_earlier
@@ -14,6 +15,7 @@ from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
 from ramekin.recipes.evaluations.asking import AskedEntry, CountTokens, Missing
 from ramekin.recipes.evaluations.cost import Cost, cost_of
 from ramekin.recipes.evaluations.fan_out import fan_out, is_shared_out
+from ramekin.recipes.evaluations.formats import check_formats
 from ramekin.recipes.evaluations.found import SuiteResult, suite_result
 from ramekin.recipes.evaluations.report import counters, pictures, score_tables
 from ramekin.recipes.evaluations.suite import MAX_INPUT_TOKENS, asked_suite, token_counter
@@ -50,7 +52,7 @@ _SHOWN_SETS = 6
 def plan(config: EvaluateConfig) -> Outcome:
     """What would be asked: rows, prompts, tokens, cuts and cost; no weights are loaded."""
     places = places_of(config)
-    suite = suite_of(config)
+    suite = _suite(config)
     silent = SilentProgress()
     tokenizer = _load_tokenizer(locate_tokenizer(config.model_names[0], places, silent, base=config.base))
     folders = [locate_config(name, places, silent, base=config.base) for name in config.model_names]
@@ -69,15 +71,22 @@ def plan(config: EvaluateConfig) -> Outcome:
 
 def execute(config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
     """Evaluate and write the report; returns the scores."""
+    suite = _suite(config)
     with run_folder(config.output or fresh_folder("evaluate"), config) as folder:
-        return _evaluate_into(folder, config, progress)
+        return _evaluate_into(folder, suite, config, progress)
 
 
-def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
+def _suite(config: EvaluateConfig) -> Suite:
+    """What is asked, all the layouts that were asked for being able to hold it."""
+    suite = suite_of(config)
+    check_formats(config.formats, suite, Catalog(config.tasks_root), models=config.model_names)
+    return suite
+
+
+def _evaluate_into(folder: Path, suite: Suite, config: EvaluateConfig, progress: AbstractProgress) -> Outcome:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     places = places_of(config)
     set_threads(config.threads)
-    suite = suite_of(config)
     earlier = read_earlier(config.against) if config.against is not None else None
     clock = time.perf_counter()
     results: list[SuiteResult] = []
@@ -135,7 +144,7 @@ def _evaluate_into(folder: Path, config: EvaluateConfig, progress: AbstractProgr
         reliabilities=curves,
     )
     beside = differing.to_json() if differing is not None else {}
-    return finish_evaluations(folder, report, results, beside)
+    return finish_evaluations(folder, report, results, beside, formats=config.formats)
 
 
 @final

@@ -107,6 +107,8 @@ class EvaluateConfig(AbstractTaskVerbConfig):
     """Other words for options, in prompt and answer alike: `words={yes: agree, no: disagree}`."""
     against: UserPath | None = None
     """The folder of an earlier evaluation of the same rows, from which the difference is told, paired."""
+    formats: tuple[Literal["fusionbench", "lm_eval"], ...] = ()
+    """Other tools' layouts in which the results are written too: `formats=[lm_eval,fusionbench]`."""
     missing: Literal["report", "error"] | None = None
     """What a task does whose data is not there; None: in a suite it is reported, else it is an error."""
     limit: PositiveInt | None = None

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections import Counter as Counts
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from ramekin.report.write import write_report
 from ramekin.text.score import Score
 
 if TYPE_CHECKING:
+    from ramekin.recipes.evaluations.formats import Format
     from ramekin.recipes.evaluations.found import SuiteResult
 
 __all__ = [
@@ -179,11 +181,23 @@ def _hashed(text: str) -> str:
 
 
 def finish_evaluations(
-    folder: Path, report: Report, results: "Sequence[SuiteResult]", beside: Mapping[str, Any]
+    folder: Path,
+    report: Report,
+    results: "Sequence[SuiteResult]",
+    beside: Mapping[str, Any],
+    *,
+    formats: "Sequence[Format]" = (),
 ) -> Outcome:
     """Write everything that a suite's evaluations leave, the report last.
 
     Each model's is in the folder itself, or of several models in a folder of the model's name.
+
+    Args:
+        folder: of the run.
+        report: of all models.
+        results: one a model.
+        beside: what else the JSON says.
+        formats: of other tools, in which the results are written too.
     """
     told: dict[str, Any] = {}
     folders = model_folders([each.model for each in results])
@@ -192,6 +206,11 @@ def finish_evaluations(
         found = {**to_json(each.evaluation), **each.to_json(), **beside}
         write_predictions_of(place / "predictions", each.evaluation)
         write_json(place / "evaluation.json", {"model": each.model, **found})
+        if formats:
+            from ramekin.recipes.evaluations.formats import write_formats
+
+            started = datetime.fromisoformat(report.facts.started)
+            write_formats(formats, folder, place, each, started=started)
         told[each.model] = found
     write_report(report, folder)
     values = told[results[0].model] if len(results) == 1 else {"models": told}
