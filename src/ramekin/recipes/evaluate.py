@@ -294,6 +294,7 @@ def _set_lines(each: "EncodedEvalSet", *, shown: bool) -> Iterator[str]:
     yield (
         f"    tokens {sum(lengths) / len(lengths):.0f} on average, {lengths[-1]} at most; "
         f"{each.encoded.truncated_inputs} of {len(source.examples)} prompts cut"
+        + (f", {each.encoded.lost_tokens} tokens lost" if each.encoded.lost_tokens else "")
     )
     if not shown:
         return
@@ -324,6 +325,7 @@ def _set_values(each: "EncodedEvalSet") -> dict[str, Any]:
         "mean_input_tokens": sum(lengths) / len(lengths),
         "max_input_tokens": max(lengths),
         "truncated_inputs": each.encoded.truncated_inputs,
+        "lost_tokens": each.encoded.lost_tokens,
     }
     if each.mode.ranks:
         options = source.examples[0].options

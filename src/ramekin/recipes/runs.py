@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from ramekin.errors import UsageError
+from ramekin.errors import DataError, UsageError
 from ramekin.files import folder_lock, refuse_existing, write_text
 from ramekin.recipes.settings import AbstractVerbConfig
 
@@ -48,6 +48,9 @@ def fresh_folder(verb: str) -> Path:
 def run_folder(folder: Path, config: AbstractVerbConfig) -> Iterator[Path]:
     """Hold a run's folder: a new one, or an unfinished one of the same configuration.
 
+    A run that is refused before it has made anything leaves no configuration, so that the corrected one may
+    have the folder.
+
     Raises:
         UsageError: the folder holds something else, or a finished run and `overwrite` is false.
         LockedError: another process holds it.
@@ -62,7 +65,12 @@ def run_folder(folder: Path, config: AbstractVerbConfig) -> Iterator[Path]:
     with folder_lock(folder):
         if not (folder / _CONFIG).exists():
             write_text(folder / _CONFIG, text)
-        yield folder
+        try:
+            yield folder
+        except (DataError, UsageError):
+            if {path.name for path in folder.iterdir()} <= {_CONFIG, ".lock"}:
+                (folder / _CONFIG).unlink(missing_ok=True)
+            raise
 
 
 def _continues(folder: Path, text: str) -> bool:
