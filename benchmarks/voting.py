@@ -176,7 +176,7 @@ def trained(output: Path, steps: int, seed: int) -> Path:
 
 def voted(part: TaskEvaluation, samples: int, seed: int) -> TaskEvaluation:
     """The same rows, of whose samples the first alone vote."""
-    voting = [_voted(each, samples, part.mode) for each in part.predictions]
+    voting = [_voted(each, samples, part) for each in part.predictions]
     changed = replace(
         part,
         mode=part.mode.changed(num_samples=samples),
@@ -193,9 +193,10 @@ def voted(part: TaskEvaluation, samples: int, seed: int) -> TaskEvaluation:
     return replace(changed, scores=(score_answers("accuracy", changed.answers, seed=seed),))
 
 
-def _voted(each: Prediction, samples: int, mode: Mode) -> tuple[Prediction, bool, int]:
-    read = [read_answer(text, mode, options=each.options) for text in each.samples[:samples]]
-    result = vote(read, form=str if each.options else normalised)
+def _voted(each: Prediction, samples: int, part: TaskEvaluation) -> tuple[Prediction, bool, int]:
+    options = each.options or part.options
+    read = [read_answer(text, part.mode, options=options) for text in each.samples[:samples]]
+    result = vote(read, form=str if options else normalised)
     changed = replace(
         each, prediction=result.answer or "", samples=each.samples[:samples], votes=result.votes
     )
@@ -240,7 +241,10 @@ def _row(part: TaskEvaluation, greedy: TaskEvaluation | None = None) -> Row:
 def _chances(greedy: TaskEvaluation, drawn: TaskEvaluation) -> Chances:
     pairs = list(zip(greedy.predictions, drawn.predictions, strict=True))
     right = [
-        [read_answer(text, drawn.mode, options=each.options) == each.target for text in each.samples]
+        [
+            read_answer(text, drawn.mode, options=each.options or drawn.options) == each.target
+            for text in each.samples
+        ]
         for _, each in pairs
     ]
     wrong = [(one, other) for one, other in pairs if not one.correct]
