@@ -9,7 +9,8 @@ ranking with their steps, too briefly to be perfect. Then it answers validation 
 5, 10, 20 and 40 vote; that fewer samples are the first of more is checked by asking the mode itself for
 fewer. Differences from greedy are paired, by McNemar's exact test. What there is to vote for is told too:
 how good one sample is on average, on how many rows one of the 40 is right, and on how many of those that
-greedy has wrong the vote repeats its answer.
+greedy has wrong the vote repeats its answer; and of mini/ledger, how the vote fares by the number of orders
+that its steps can have.
 
 Needs neither network nor data; one thread. Prints a table and, last, one JSON line; writes a report with
 the curves. Exits 1 where the mode differs from the votes over its first samples on more than one row in a
@@ -20,11 +21,13 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate, permutations
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +45,18 @@ from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.places import Places
 from ramekin.report.values import Cell, CurveLine, Curves, Report, RunFacts
 from ramekin.report.write import write_report
+from ramekin.sources.world.lexicon import NUMBERS
 from ramekin.tensors.tokenizer import load_tokenizer
 from ramekin.text.metrics import score_answers
 from ramekin.text.metrics.squad import normalised
 from ramekin.weights.seq2seq import load_model
 
-TASKS = ("mini/ledger", "mini/tally", "mini/chain", "mini/ranking")
+LEDGER = "mini/ledger"
+TASKS = (LEDGER, "mini/tally", "mini/chain", "mini/ranking")
 TEMPERATURES = (0.5, 0.7, 1.0)
 VOTERS = (1, 5, 10, 20, 40)
+USUAL = 0.7
+"""The mode's own temperature, at which mini/ledger is looked at closely."""
 CHECKED = 5
 """So many samples the mode is asked for itself."""
 MIXTURE = f"""description: The world's tasks in steps, each target the steps and then the answer
@@ -111,6 +118,22 @@ class Chances:
     spoiled: int
 
 
+@dataclass(frozen=True)
+class Orders:
+    """Rows of mini/ledger whose changes can be taken in so many orders."""
+
+    orders: int
+    n: int
+    greedy: float
+    vote: float
+    mended: int
+    spoiled: int
+    repeated: float
+    """Of the rows that greedy has wrong, those on which all samples together come to the same answer."""
+    texts: float
+    """Different texts among a row's samples, on average."""
+
+
 def main() -> int:
     """Train, ask, vote and print."""
     parser = argparse.ArgumentParser(
@@ -132,17 +155,19 @@ def main() -> int:
 
     greedy = asked(MODES["cot"])
     rows = [_row(part) for part in greedy]
-    chances, differing = [], 0
+    chances, differing, by_orders = [], 0, []
     for temperature in TEMPERATURES:
         mode = MODES["self_consistency"].changed(sampling_temperature=temperature, num_samples=max(VOTERS))
         drawn = asked(mode)
         for first, part in zip(greedy, drawn, strict=True):
             rows += [_row(voted(part, n, args.seed), first) for n in VOTERS]
             chances.append(_chances(first, part))
+            if part.task == LEDGER and temperature == USUAL:
+                by_orders = _by_orders(first, part)
         if temperature == TEMPERATURES[0]:
             fewer = asked(mode.changed(num_samples=CHECKED))
             differing = sum(map(_differing, fewer, (voted(part, CHECKED, args.seed) for part in drawn)))
-    print(*_lines(rows, chances), sep="\n")
+    print(*_lines(rows, chances), *_order_lines(by_orders), sep="\n")
     facts = {
         "benchmark": "voting",
         "rows": args.rows,
@@ -155,6 +180,7 @@ def main() -> int:
         "versions": versions(),
         "accuracies": [asdict(row) for row in rows],
         "chances": [asdict(each) for each in chances],
+        "orders": [asdict(each) for each in by_orders],
     }
     write_report(_report(rows, facts, args), args.output / "report")
     print(json.dumps(facts))
@@ -259,6 +285,37 @@ def _chances(greedy: TaskEvaluation, drawn: TaskEvaluation) -> Chances:
     )
 
 
+def orders_of(prompt: str) -> int:
+    """In how many orders the changes that a prompt of mini/ledger tells of lead to the answer."""
+    owned = dict(re.findall(r"the (\w+) has (?:exactly )?(\w+) \w+ \.", prompt))
+    told = re.findall(r"then the (\w+) (gets|loses) (\w+) ", prompt)
+    before = NUMBERS.index(owned[told[0][0]])
+    changes = [NUMBERS.index(number) * (1 if verb == "gets" else -1) for _, verb, number in told]
+    ways = set(permutations(changes))
+    return sum(all(1 <= number <= 9 for number in accumulate(way, initial=before)) for way in ways)
+
+
+def _by_orders(greedy: TaskEvaluation, drawn: TaskEvaluation) -> list[Orders]:
+    pairs: dict[int, list[tuple[Prediction, Prediction]]] = {}
+    for one, other in zip(greedy.predictions, drawn.predictions, strict=True):
+        pairs.setdefault(orders_of(one.inputs), []).append((one, other))
+    return [_of_orders(orders, own) for orders, own in sorted(pairs.items())]
+
+
+def _of_orders(orders: int, pairs: Sequence[tuple[Prediction, Prediction]]) -> Orders:
+    wrong = [(one, other) for one, other in pairs if not one.correct]
+    return Orders(
+        orders,
+        len(pairs),
+        greedy=sum(one.correct for one, _ in pairs) / len(pairs),
+        vote=sum(other.correct for _, other in pairs) / len(pairs),
+        mended=sum(other.correct and not one.correct for one, other in pairs),
+        spoiled=sum(one.correct and not other.correct for one, other in pairs),
+        repeated=sum(one.prediction == other.prediction for one, other in wrong) / max(1, len(wrong)),
+        texts=sum(len(set(other.samples)) for _, other in pairs) / len(pairs),
+    )
+
+
 def _differing(one: TaskEvaluation, other: TaskEvaluation) -> int:
     """Rows on which two evaluations do not say the same."""
     pairs = zip(one.predictions, other.predictions, strict=True)
@@ -281,6 +338,15 @@ def _lines(rows: Sequence[Row], chances: Sequence[Chances]) -> Iterator[str]:
                 f"{100 * each.some_sample:.1f}; of greedy's errors {100 * each.repeated:.0f} % repeated; "
                 f"{each.mended} rows mended, {each.spoiled} spoiled"
             )
+
+
+def _order_lines(found: Sequence[Orders]) -> Iterator[str]:
+    yield f"\n{LEDGER} by orders, T={USUAL:g}: rows, greedy, vote, mended, spoiled, errors repeated, texts"
+    for each in found:
+        yield (
+            f"  {each.orders} {each.n:5} {100 * each.greedy:6.1f} {100 * each.vote:6.1f} {each.mended:4} "
+            f"{each.spoiled:4} {100 * each.repeated:5.0f} % {each.texts:5.1f}"
+        )
 
 
 def _interval(value: float, low: float, high: float) -> str:
