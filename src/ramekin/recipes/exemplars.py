@@ -20,7 +20,7 @@ def read_published(task: Task, places: Places) -> PublishedExemplars:
     """The exemplars that a task's benchmark was published with: a file's, or all rows of a split.
 
     Raises:
-        UsageError: the task has none, or they are in a file and there is no data root.
+        UsageError: the task has none.
         DataError: the file or the split is not there, or cannot be used; see `published_exemplars`.
     """
     exemplars = task.source.exemplars

@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from ramekin.errors import UsageError
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.sweeps.jobs import PointJob
-from ramekin.recipes.sweeps.records import PointRecord, has_begun, read_record, write_begun, write_record
+from ramekin.recipes.sweeps.records import (
+    PointRecord,
+    files_read,
+    has_begun,
+    read_record,
+    write_begun,
+    write_record,
+)
 
 Make = Callable[..., Path]
 VALUES: Mapping[str, object] = {"loss": 1.5}
@@ -115,3 +123,21 @@ def test_an_older_record_is_no_record() -> None:
     write_record(job(), VALUES)
     job().record.write_text(json.dumps({"values": VALUES, "report": None}))
     assert read_record(job()) is None
+
+
+def test_the_files_of_an_evaluation_are_its_suites_and_its_rows_and_exemplars() -> None:
+    for split in ("train", "validation"):
+        path = Path(f"data/glue/rte/{split}.jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    Path("own.yaml").write_text("tasks: [glue/rte, mini/rte]\n")
+
+    def read(**values: object) -> set[str]:
+        config = EvaluateConfig.model_validate({"model": "base", "data_root": "data", **values})
+        return {Path(each["path"]).name for each in files_read(config)}
+
+    assert read(task="glue/rte") == {"validation.jsonl"}
+    assert read(task="glue/rte", split="train") == {"train.jsonl"}
+    assert read(suite="own.yaml") == {"own.yaml", "validation.jsonl"}
+    assert read(suite="own.yaml", shots=1) == {"own.yaml", "validation.jsonl", "train.jsonl"}
+    assert read(suite="mini") == set()

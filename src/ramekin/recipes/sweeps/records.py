@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from ramekin.catalog import Catalog
 from ramekin.errors import UsageError
 from ramekin.files import write_json
 from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
@@ -19,7 +20,7 @@ from ramekin.recipes.places import places_of
 from ramekin.recipes.runs import FREE_KEYS
 from ramekin.recipes.schema import FuseConfig
 from ramekin.recipes.settings import AbstractVerbConfig
-from ramekin.recipes.states import changed_files, kept_files, task_files, weights_state
+from ramekin.recipes.states import changed_files, input_files, kept_files, task_files, weights_state
 from ramekin.recipes.sweeps.jobs import PointJob, composed
 from ramekin.recipes.training.folders import FREE_OF_TRAINING
 from ramekin.recipes.training.inputs import refuse_changed
@@ -83,17 +84,28 @@ def read_record(job: PointJob) -> PointRecord | None:
 
 def files_read(config: AbstractVerbConfig) -> Sequence[Mapping[str, Any]]:
     """The files of what is about to be scored, as they are; a training keeps those of its own."""
+    others: list[Path] = []
     match config:
         case EvaluateConfig():
-            entries = suite_entries(suite_of(config))
-            asked = [(each.task, split) for each in entries for split in each.settings.splits]
+            asked = list(_splits_of(config))
+            others = [Path(config.suite)] if config.suite is not None else []
         case TrialConfig():
             asked = [(name, config.split) for name in config.task_names]
         case FuseConfig():
             asked = [(name, config.taskpool.split) for name in config.taskpool.tasks]
         case _:
             return ()
-    return kept_files(task_files(asked, places_of(config)))
+    return kept_files((*task_files(asked, places_of(config)), *input_files((), looked_for=others)))
+
+
+def _splits_of(config: EvaluateConfig) -> Iterator[tuple[str, str]]:
+    """The tasks of an evaluation with every split that it may read rows or exemplars of."""
+    catalog = Catalog(config.tasks_root)
+    for entry in suite_entries(suite_of(config)):
+        settings = entry.settings
+        yield from ((entry.task, split) for split in settings.splits_of(catalog[entry.task]))
+        if settings.shots and settings.exemplars == "split":
+            yield entry.task, settings.exemplar_split
 
 
 def write_record(
