@@ -108,7 +108,7 @@ class TestWorkers:
         assert code == 0, err
         assert "answer by 2 processes" in err and "jobs" in err
         assert _rows("one") == _rows("two")
-        assert _tasks("one") == _tasks("two") and len(_tasks("one")) == 14
+        assert _tasks("one") == _tasks("two") and len(_tasks("one")) == 15
         for name in ("headline", "parts", "entries"):
             assert _evaluation("one")[name] == _evaluation("two")[name]
         assert sorted(_keys("kept-one")) == sorted(_keys("kept-two"))
