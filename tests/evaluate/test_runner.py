@@ -510,3 +510,24 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(model, 
     (part,) = evaluate(model, tokenizer, sets[:1], mode="perplexity").tasks
     assert part.headline.value == pytest.approx(len(tokenizer), rel=1e-5)
     assert part.headline.normalised == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["rank", "generate", "perplexity"])
+def test_a_row_beyond_the_budget_is_answered_alone_or_cut_and_counted(
+    model, tokenizer, eval_set, toy_task, mode
+):
+    each = eval_set(toy_task(), [0, 1] * 4)
+    long = each.examples[2]._replace(inputs=" ".join([each.examples[2].inputs] * 120))
+    each = dataclasses.replace(each, examples=(*each.examples[:2], long, *each.examples[3:]))
+    (cut,) = evaluate(model, tokenizer, [each], mode=mode, batch_tokens=200).tasks
+    told = []
+    (whole,) = evaluate(
+        model, tokenizer, [each], mode=mode, batch_tokens=200, max_input_tokens=5000, on_progress=told.append
+    ).tasks
+    assert (cut.truncated_inputs, whole.truncated_inputs) == (1, 0)
+    (encoded,) = encode_sets([each], tokenizer, mode=mode, max_input_tokens=5000)
+    assert sorted(encoded.input_lengths)[-2] < 200 < 512 < max(encoded.input_lengths)
+    assert told[0].answered == 1 and told[-1].answered == 8, "the longest row comes first, by itself"
+    for row, (one, other) in enumerate(zip(cut.predictions, whole.predictions, strict=True)):
+        if row != 2:
+            assert one.prediction == other.prediction

@@ -210,3 +210,13 @@ def test_a_call_with_padding_and_truncation_leaves_no_trace():
     before = token_ids(tokenizer, ["the cat sat on the mat", "yes"])
     tokenizer(["the cat"], padding="max_length", max_length=4, truncation=True)
     assert token_ids(tokenizer, ["the cat sat on the mat", "yes"]) == before
+
+
+def test_equal_ids_are_one_object_however_many_texts_there_are():
+    tokenizer = train_tokenizer(TEXTS, vocab_size=460, num_sentinels=400)
+    texts = ["the <extra_id_0> cat <extra_id_50>", "a dog <extra_id_0> <extra_id_7>"]
+    found = token_ids(tokenizer, texts * 700)
+    assert found == [token_ids(tokenizer, [text])[0] for text in texts] * 700
+    objects = {id(number): number for ids in found for number in ids}
+    assert max(objects.values()) > 300  # Python itself has one object for each number up to 256
+    assert len(objects) == len(set(objects.values()))
