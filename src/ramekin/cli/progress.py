@@ -44,6 +44,8 @@ def terminal_progress() -> Iterator[AbstractProgress]:
 class _Bars(AbstractProgress):
     """Rich's progress bars, one a stage."""
 
+    shows_several = True
+
     def __init__(self, bars: "object") -> None:
         self._bars = bars
 

@@ -170,7 +170,8 @@ def _evaluated(
 
     with progress.stage(f"open {name}"):
         opened = open_named(name, places, progress, base=config.base, device=pick_device(config.device))
-    with answering(progress, f"answer by {name}") as on_progress:
+    parts = [(each.source.name, len(each.source.examples)) for each in encoded]
+    with answering(progress, f"answer by {name}", parts) as on_progress:
         evaluation = evaluate_encoded(
             opened.model,
             tokenizer,

@@ -2,9 +2,9 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 if TYPE_CHECKING:
     from ramekin.evaluate.answering import Progress
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["AbstractProgress", "AbstractStage", "SilentProgress", "answering", "reading"]
 
 _SECONDS_BETWEEN = 0.1
+_MAX_PARTS: Final = 16
+"""More bars than these would push the first ones off a screen."""
 
 
 class AbstractStage(ABC):
@@ -24,6 +26,9 @@ class AbstractStage(ABC):
 
 class AbstractProgress(ABC):
     """Stages and sentences for whoever watches a run."""
+
+    shows_several: ClassVar[bool] = False
+    """Whether stages that are under way together stand one below the other."""
 
     @abstractmethod
     def stage(self, title: str, total: int = 1) -> AbstractContextManager[AbstractStage]:
@@ -78,14 +83,24 @@ def reading(progress: AbstractProgress, title: str) -> Iterator[Callable[[int, i
 
 
 @contextmanager
-def answering(progress: AbstractProgress, title: str) -> Iterator[Callable[["Progress"], None]]:
+def answering(
+    progress: AbstractProgress, title: str, parts: Sequence[tuple[str, int]] = ()
+) -> Iterator[Callable[["Progress"], None]]:
     """A stage that puts examples to a model: what it gives is told how far it is, and shows the time left.
 
     The bar is of the work, in tokens, since the longest examples come first.
+
+    Args:
+        progress: where it is told.
+        title: of the stage.
+        parts: the sets by name with their rows: each has a bar of its own with the time left, where several
+            can be shown, or else a sentence when it is done. None: the stage alone.
     """
     started = time.perf_counter()
-    with progress.stage(title, total=100) as stage:
-        shown = 0.0
+    with progress.stage(title, total=100) as stage, ExitStack() as stack:
+        has_bars = progress.shows_several and len(parts) <= _MAX_PARTS
+        bars = [stack.enter_context(progress.stage(f"  {name}", rows)) for name, rows in parts if has_bars]
+        shown, before = 0.0, [0] * len(parts)
 
         def on_progress(now: "Progress") -> None:
             nonlocal shown
@@ -95,5 +110,12 @@ def answering(progress: AbstractProgress, title: str) -> Iterator[Callable[["Pro
             note = f"{now.answered:,} of {now.total:,} rows, {done} of {len(now.sets)} sets{left}"
             stage.advance(100 * now.share - shown, note)
             shown = 100 * now.share
+            for place, (name, rows) in enumerate(parts):
+                answered = now.sets[place][0]
+                if has_bars:
+                    bars[place].advance(answered - before[place])
+                elif before[place] < answered == rows:
+                    progress.say(f"{name}: {rows:,} rows answered")
+                before[place] = answered
 
         yield on_progress

@@ -22,6 +22,7 @@ from ramekin.evaluate.answering import Asked, answered
 from ramekin.evaluate.journal import Request, fingerprint
 from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
 from ramekin.recipes.evaluations.asking import AskedEntry, ask
+from ramekin.recipes.evaluations.suite import MAX_INPUT_TOKENS
 from ramekin.recipes.models import locate, locate_tokenizer, open_named
 from ramekin.recipes.places import pick_device, places_of
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
@@ -39,7 +40,6 @@ _JOBS_EACH = 4
 """A worker gets about so many, so that none is long alone at the end."""
 _JOBS_OF_A_CLUSTER = 64
 """Where it is not known how many workers there are."""
-_MAX_INPUT_TOKENS = 512
 
 
 @final
@@ -276,7 +276,7 @@ def _requests_of_entry(told: str, tokenizer_folder: Path, entry: int) -> tuple[R
 
     config = _config(told)
     tokenizer = load_tokenizer(tokenizer_folder)
-    max_input_tokens = config.max_input_tokens or _MAX_INPUT_TOKENS
+    max_input_tokens = config.max_input_tokens or MAX_INPUT_TOKENS
     (asked,), _ = ask(
         [_entries(told)[entry]],
         places=places_of(config),
