@@ -30,7 +30,7 @@ import torch
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.evaluate.mode import MODES
 from ramekin.evaluate.runner import EvalSet, evaluate, versions
-from ramekin.evaluate.statistics import compare
+from ramekin.evaluate.statistics import average, compare, compare_averages
 from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.places import Places
 from ramekin.tensors.tokenizer import load_tokenizer
@@ -83,12 +83,16 @@ def main() -> int:
     started = time.perf_counter()
     rows: list[Row] = []
     direct: dict[tuple[str, str], TaskEvaluation] = {}
+    averages = []
     for objective in MODE_OF:
         folder = trained(args.output, objective, args.steps, args.seed)
-        for part in _answers(folder, objective, args.rows):
+        parts = _answers(folder, objective, args.rows)
+        for part in parts:
             key = (part.task, "/".join(part.words.values()) or "yes/no")
             rows.append(_row(objective, part, key[1], direct.setdefault(key, part)))
             print(_line(rows[-1]), flush=True)
+        averages.append(_average(objective, parts[: len(TASKS)], list(direct.values())[: len(TASKS)]))
+        print(_line(averages[-1]), flush=True)
     facts = {
         "benchmark": "objectives",
         "rows": args.rows,
@@ -98,6 +102,7 @@ def main() -> int:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "versions": versions(),
         "accuracies": [asdict(row) for row in rows],
+        "averages": [asdict(row) for row in averages],
     }
     print(json.dumps(facts))
     return 0
@@ -157,6 +162,25 @@ def _row(objective: str, part: TaskEvaluation, words: str, direct: TaskEvaluatio
         score.high,
         part.n,
         part.ties,
+        found.difference,
+        found.low,
+        found.high,
+        found.p_value,
+    )
+
+
+def _average(objective: str, parts: Sequence[TaskEvaluation], direct: Sequence[TaskEvaluation]) -> Row:
+    """The mean of the tasks under their own words."""
+    score, found = average(parts), compare_averages(direct, parts)
+    return Row(
+        objective,
+        "average",
+        "yes/no",
+        score.value,
+        score.low,
+        score.high,
+        score.n,
+        sum(part.ties for part in parts),
         found.difference,
         found.low,
         found.high,
