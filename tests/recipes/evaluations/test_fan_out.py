@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,13 @@ from hypothesis import strategies as st
 from ramekin.evaluate.answering import Asked
 from ramekin.evaluate.journal import Request
 from ramekin.infer.decoding import Decoding
+from ramekin.recipes.compose import compose
+from ramekin.recipes.evaluate import execute
+from ramekin.recipes.evaluate_schema import EvaluateConfig
 from ramekin.recipes.evaluations import fan_out
 from ramekin.recipes.evaluations.fan_out import Job, shares_of
+from ramekin.recipes.progress import AbstractProgress, AbstractStage
+from ramekin.recipes.workers import workers
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -106,7 +113,7 @@ class TestWorkers:
         assert ramekin(*words, "output=one", "answers=kept-one")[0] == 0
         code, _, err = ramekin(*words, "output=two", "answers=kept-two", "workers=2")
         assert code == 0, err
-        assert "answer by 2 processes" in err and "jobs" in err
+        assert "answer by 2 processes" in err
         assert _rows("one") == _rows("two")
         assert _tasks("one") == _tasks("two") and len(_tasks("one")) == 15
         for name in ("headline", "parts", "entries"):
@@ -138,6 +145,24 @@ class TestWorkers:
         assert all(one == pytest.approx(two, abs=1e-5) for one, two in pairs)
         keys = _keys("kept-two")
         assert len(keys) == len(set(keys)) and sorted(keys) == sorted(_keys("kept-one"))
+
+    def test_each_job_is_told_with_the_time_left(self, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        words = ("model=base", "tasks=[mini/rte,mini/cola]", "limit=20", "batch_tokens=500", "workers=2")
+        monkeypatch.setattr(fan_out, "workers", lambda count: workers(1))  # in this process, one by one
+        for each in (fan_out._config, fan_out._entries, fan_out._opened, fan_out._requests_of_entry):
+            each.cache_clear()
+        progress = _Recorded()
+        execute(compose("evaluate", EvaluateConfig, [*words, "output=out", "answers=kept"]), progress)
+        told = progress.told["answer by 2 processes"]
+        assert len(told) > 3
+        assert sum(share for share, _ in told) == pytest.approx(100)
+        pattern = r"(\d+) of (\d+) jobs, (\d+) requests(, \d+ s left)?"
+        found = [re.fullmatch(pattern, note) for _, note in told]
+        assert [(int(m[1]), int(m[2])) for m in found if m] == [
+            (n, len(told)) for n in range(1, len(told) + 1)
+        ]
+        assert [bool(m[4]) for m in found if m] == [*(True,) * (len(told) - 1), False]
+        assert found[-1] is not None and int(found[-1][3]) == len(_keys("kept")) > 30
 
     def test_too_little_to_share_is_answered_here(self, base: Path, ramekin: Run) -> None:
         words = ("evaluate", "model=base", "task=mini/rte", "limit=4", "mode=rank", "answers=kept")
@@ -181,6 +206,28 @@ class TestWorkers:
         words = ("evaluate", "model=base", "task=mini/rte", "limit=40", "mode=rank", "batch_tokens=500")
         code, _, err = ramekin(*words, "answers=kept", "workers=2", "device=cuda:77")
         assert code and "cuda:77" in err and not Path("kept").exists()
+
+
+class _Recorded(AbstractProgress):
+    """What was told of each stage."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[float, str]]] = {}
+
+    @contextmanager
+    def stage(self, title: str, total: int = 1) -> Iterator[AbstractStage]:
+        yield _RecordedStage(self.told.setdefault(title, []))
+
+    def say(self, text: str) -> None:
+        pass
+
+
+class _RecordedStage(AbstractStage):
+    def __init__(self, told: list[tuple[float, str]]) -> None:
+        self._told = told
+
+    def advance(self, count: float = 1, note: str = "") -> None:
+        self._told.append((count, note))
 
 
 def _answer_and_die(job: Job) -> int:
