@@ -47,7 +47,7 @@ def test_a_model_that_is_not_asked_what_it_learned_is_reported(ramekin: Run, nam
     code, out, err = ramekin(*TRAIN, f"objective={name}", "adapter=lora", "output=m")
     assert code == 0, err
     assert f"by the rules of '{name}'" in out and "could not be read" not in out
-    told = f"trained by objective={name}: mode={name} asks it what it learned"
+    told = f"m was trained by objective={name}: mode={name} asks it what it learned"
     for mode, others in ((name, 0), ("rank", 1), ("fusionbench", 1)):
         words = ("evaluate", "model=m", "task=mini/rte", "limit=4", f"mode={mode}", f"output={mode}")
         code, out, err = ramekin(*words)

@@ -17,7 +17,7 @@ from ramekin.report.values import (
     ScoreTable,
     TableRow,
 )
-from ramekin.text.score import LOWER_IS_BETTER, normalised_value
+from ramekin.text.score import LOWER_IS_BETTER, Score, normalised_value
 from ramekin.text.suite import SuiteEntry
 
 __all__ = ["counters", "entry_columns", "pictures", "score_tables"]
@@ -85,17 +85,7 @@ def _normalised(
 ) -> ScoreTable:
     rows = []
     for each in results:
-        scores = [each.entries[entry].score for entry in entries]
-        cells = [
-            Cell(
-                s.normalised,
-                normalised_value(s.low, s.chance),
-                normalised_value(s.high, s.chance),
-                n=s.n,
-                chance=0.0,
-            )
-            for s in scores
-        ]
+        cells = [_normalised_cell(each.entries[entry].score) for entry in entries]
         rows.append(TableRow(each.model, (*cells, _cell(each.headline, 0.0))))
     return ScoreTable(
         "Normalised",
@@ -103,6 +93,12 @@ def _normalised(
         tuple(rows),
         caption="100·(x - chance)/(100 - chance) of each task: 0 is what guessing reaches.",
     )
+
+
+def _normalised_cell(score: Score) -> Cell:
+    """On the scale where chance is 0; of a score that is better the lower it is, the ends change sides."""
+    low, high = sorted(normalised_value(end, score.chance) for end in (score.low, score.high))
+    return Cell(score.normalised, low, high, n=score.n, chance=0.0)
 
 
 def _parts(results: Sequence[SuiteResult]) -> ScoreTable:
