@@ -18,6 +18,7 @@ from typing import ClassVar, Final, final
 
 __all__ = [
     "MISSING_DATA",
+    "NO_ROWS",
     "DataError",
     "LockedError",
     "RamekinError",
@@ -29,6 +30,9 @@ __all__ = [
 
 MISSING_DATA: Final = "missing-data"
 """The kind of an error that says that a data set is not there: no file, no network."""
+
+NO_ROWS: Final = "no-rows"
+"""The kind of an error that says that of the rows of a data set none can be used."""
 
 
 class RamekinError(Exception, ABC):

@@ -44,8 +44,6 @@ P3_TEMPLATES = {  # of T0's held-out data sets: evaluation/template_list.py of b
     "winogrande/winogrande_xl": 5, "story_cloze/2016": 5, "super_glue/wic": 10, "hellaswag": 4,
     "super_glue/copa": 12,
 }  # fmt: skip
-TO_COME = {"flan"}
-"""Modes that suites name and that are not there yet."""
 GUIDE = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
 
 
@@ -110,8 +108,8 @@ class TestBuiltIn:
             task, settings = catalog[entry.task], entry.settings
             assert settings.splits_of(task)
             mode = settings.mode_for(task.kind)
-            assert mode in MODES or mode in TO_COME
-            if mode == "flan" or MODES[mode].ranks:
+            assert mode in MODES
+            if MODES[mode].ranks:
                 assert task.kind in ("classification", "multiple_choice")
             assert all(not task.template(each).turned for each in templates(entry, task))
             for words in settings.words:

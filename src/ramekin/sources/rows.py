@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, final, get_args
 
 from ramekin import files
-from ramekin.errors import DataError, UsageError
+from ramekin.errors import NO_ROWS, DataError, UsageError
 from ramekin.text.example import Record
 
 __all__ = ["STRICT", "BadRow", "BadRows", "Records", "RowStream", "gather", "passed_on", "show"]
@@ -136,7 +136,7 @@ def gather(
     good = tuple(islice(_good_rows(rows, bad, origin, bad_rows), limit))
     _deal_with(bad, origin, len(good), bad_rows)
     if not good:
-        raise DataError("there are no rows", where=origin, expected="at least one row")
+        raise DataError("there are no rows", where=origin, expected="at least one row", kind=NO_ROWS)
     return good, len(bad)
 
 

@@ -383,3 +383,32 @@ def test_the_room_of_exemplars_is_without_the_end_mark(root: Path) -> None:
     assert found[0][0].sets[0].eval_set.pruned_exemplars == 2 and counted
     found = asked(entry(shots=1), root=root, max_input_tokens=100, count_tokens=count)
     assert found[0][0].sets[0].eval_set.pruned_exemplars == 0
+
+
+class TestTemplatesThatAskNothing:
+    """Templates of promptsource's leave rows out; one may leave all of them out."""
+
+    @pytest.fixture
+    def clone(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "clone/promptsource/templates/glue/rte"
+        folder.mkdir(parents=True)
+        jinja = {
+            "asks": "{{sentence1}} or not? ||| {{answer_choices[label]}}",
+            "silent": "{% if label > 6 %}x ||| y{% endif %}",
+        }
+        written = "".join(
+            f"  {name}: !Template {{name: {name}, answer_choices: 'yes ||| no', jinja: '{text}', "
+            f"metadata: !TemplateMetadata {{original_task: true}}}}\n"
+            for name, text in jinja.items()
+        )  # fmt: skip
+        (folder / "templates.yaml").write_text(f"dataset: glue\nsubset: rte\ntemplates:\n{written}")
+        return tmp_path / "clone"
+
+    def test_the_others_are_asked(self, root: Path, clone: Path) -> None:
+        places = Places(root, (clone,))
+        found = asked(entry("p3/glue.rte", templates="all", splits=("validation",)), places=places)
+        assert prompts(found) == [[f"{first} or not?" for first, *_ in ASKED]]
+
+    def test_where_none_asks_anything_that_is_an_error(self, root: Path, clone: Path) -> None:
+        with pytest.raises(DataError, match="there are no rows: .*p3/glue.rte#silent"):
+            asked(entry("p3/glue.rte", templates="silent"), places=Places(root, (clone,)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from ramekin.catalog import Catalog
-from ramekin.errors import MISSING_DATA, DataError, UsageError
+from ramekin.errors import MISSING_DATA, NO_ROWS, DataError, UsageError
 from ramekin.evaluate.choices import check_rankable
 from ramekin.evaluate.mode import MODES, Mode
 from ramekin.evaluate.sets import EvalSet
@@ -181,23 +181,28 @@ class _Asking:
             yield self._published(split, rows)
             return
         exemplars = self._exemplars(split)
+        unasked: list[DataError] = []
+        found_any = False
         for words in self.settings.words or ((),):
             style = Style(options=self.settings.options, words=dict(words), mark_fields=True)
             told = ", ".join(f"{option}={word}" for option, word in words)
             several = told if len(self.settings.words) > 1 else ""
             for template in template_names(self.task, self.settings.templates):
-                found = rendered(
-                    self.task,
-                    split,
-                    template,
-                    [template],
-                    rows,
-                    self.places,
-                    self._prepare(split, style, exemplars),
-                    words=style.words,
-                )
+                prepare = self._prepare(split, style, exemplars)
+                try:
+                    found = rendered(
+                        self.task, split, template, [template], rows, self.places, prepare, words=style.words
+                    )
+                except DataError as error:
+                    if error.kind != NO_ROWS:
+                        raise
+                    unasked.append(error)  # a template of P3's may have nothing to ask about any row
+                    continue
+                found_any = True
                 label = ", ".join(filter(None, (self.title, several)))
                 yield AskedSet(found, self.mode, self.settings, label)
+        if not found_any:
+            raise unasked[0]
 
     def _published(self, split: str, rows: TaskRows) -> AskedSet:
         """The question behind the exemplars that its benchmark was published with, in their layout."""
