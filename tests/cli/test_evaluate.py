@@ -188,16 +188,16 @@ def test_a_suite_has_a_headline_parts_and_a_table(base: Path, ramekin: Run) -> N
     assert code == 0, err
     assert "base on mini" in out and "Parts of mini" in out and "Average" in out
     found = told()
-    assert (found["suite"], found["missing"], len(found["tasks"])) == ("mini", [], 14)
+    assert (found["suite"], found["missing"], len(found["tasks"])) == ("mini", [], 15)
     assert list(found["parts"]) == ["GLUE in small", "passages", "steps"]
     assert {part["mode"] for part in found["tasks"]} == {"fusionbench", "generate", "cot"}
     values = [each["value"] for each in found["entries"]]
-    assert [each["share"] for each in found["entries"]] == [pytest.approx(1 / 14)] * 14
+    assert [each["share"] for each in found["entries"]] == [pytest.approx(1 / 15)] * 15
     assert values == [part["scores"][0]["value"] for part in found["tasks"]]
-    assert found["headline"]["value"] == pytest.approx(sum(values) / 14)
-    assert found["headline"]["chance"] == pytest.approx(sum(e["chance"] for e in found["entries"]) / 14)
-    assert found["parts"]["steps"]["value"] == pytest.approx(sum(values[-3:]) / 3)
-    assert [part["n"] for part in found["tasks"]] == [4] * 14
+    assert found["headline"]["value"] == pytest.approx(sum(values) / 15)
+    assert found["headline"]["chance"] == pytest.approx(sum(e["chance"] for e in found["entries"]) / 15)
+    assert found["parts"]["steps"]["value"] == pytest.approx(sum(values[-4:]) / 4)
+    assert [part["n"] for part in found["tasks"]] == [4] * 15
     assert "Partial:" not in Path("eval/report.md").read_text()
 
 
@@ -222,7 +222,7 @@ def test_several_models_share_rows_and_a_table(
         assert found["model"] == name
         assert [cell["value"] for cell in row["cells"][:-1]] == [e["value"] for e in found["entries"]]
         assert row["cells"][-1]["value"] == found["headline"]["value"]
-        assert len(list(Path("both", name, "predictions").iterdir())) == 14
+        assert len(list(Path("both", name, "predictions").iterdir())) == 15
         assert ramekin("evaluate", f"model={name}", *words, f"output=alone/{name}")[0] == 0
         for file in Path("both", name, "predictions").iterdir():
             assert file.read_text() == Path(f"alone/{name}/predictions", file.name).read_text()
@@ -530,17 +530,17 @@ def test_a_dry_run_of_a_suite_tells_tokens_cuts_and_cost(base: Path, ramekin: Ru
     code, out, err = ramekin(*words)
     assert code == 0, err
     assert "evaluate base on mini by the rules of 'fusionbench', 'generate', 'cot':" in out
-    assert "42 requests" in out and "TFLOP: about" in out and "0 of 3 prompts cut\n" in out
+    assert "45 requests" in out and "TFLOP: about" in out and "0 of 3 prompts cut\n" in out
     code, out, _ = ramekin(*words, "--json")
     found = json.loads(out)
     assert (found["suite"], found["models"], found["missing"], len(found["sets"])) == (
         "mini",
         ["base"],
         [],
-        14,
+        15,
     )
     cost = found["cost"]
-    assert (cost["requests"], cost["output_tokens"]) == (42, 3 * (8 * 9 + 3 * 64 + 3 * 256))
+    assert (cost["requests"], cost["output_tokens"]) == (45, 3 * (8 * 9 + 3 * 64 + 4 * 256))
     assert cost["input_tokens"] == pytest.approx(sum(3 * e["mean_input_tokens"] for e in found["sets"]))
     assert {each["lost_tokens"] for each in found["sets"]} == {0}
     code, out, _ = ramekin(*words, "max_input_tokens=60", "--json")

@@ -36,9 +36,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     task = Catalog()["bbh/navigate"]
     with pytest.raises(DataError, match=r"no such file of exemplars: .*navigate.txt.*BIG-Bench-Hard"):
         published_exemplars(task, tmp_path)
-    with pytest.raises(
-        UsageError, match=r"from a data root: bbh/navigate: expected data_root=DIR with DIR/bbh/"
-    ):
+    with pytest.raises(DataError, match=r"a data root: bbh/navigate: expected data_root=DIR with DIR/bbh/"):
         published_exemplars(task, None)
     for name in ("glue/rte", "mgsm/de"):
         with pytest.raises(UsageError, match=f"no file of exemplars was published .*: {name}"):
