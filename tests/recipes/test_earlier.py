@@ -50,6 +50,16 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert read_earlier(folder).tasks == BEFORE.tasks
 
 
+def test_scored_targets_are_written_without_an_answer_and_read_back(tmp_path: Path) -> None:
+    scored = Prediction("toy/wet#ask/v/0", "asked", "yes", "", False, None, log_prob=-1.5, num_tokens=2)
+    whole = dataclasses.replace(part("toy/wet", [1]), predictions=(scored,))
+    write_json(tmp_path / "evaluation.json", to_json(Evaluation((whole,), 0, 64, 512, 0.1, 1, 1, {}, {})))
+    write_predictions_of(tmp_path / "predictions", Evaluation((whole,), 0, 64, 512, 0.1, 1, 1, {}, {}))
+    (file,) = (tmp_path / "predictions").iterdir()
+    assert json.loads(file.read_text()).keys() == {"id", "inputs", "target", "log_prob", "num_tokens"}
+    assert read_earlier(tmp_path).tasks == (whole,)
+
+
 def test_a_file_from_before_standard_errors_is_read_too(folder: Path) -> None:
     path = folder / "evaluation.json"
     told = json.loads(path.read_text())

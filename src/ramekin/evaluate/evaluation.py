@@ -32,7 +32,7 @@ class Prediction:
     """What the answer was compared with, by the mode's rule."""
     prediction: str
     """What the model wrote, special tokens dropped, or the answer that was read out of it; where options are
-    ranked, the one that was chosen."""
+    ranked, the one that was chosen; where the target is scored, nothing."""
     correct: bool
     """Whether it equals the target or another reference, character for character."""
     parsed: str | float | None
@@ -257,7 +257,12 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
 
 def _row(prediction: Prediction) -> dict[str, Any]:
     values = asdict(prediction)
-    return {key: value for key, value in values.items() if value or key not in _OFTEN_EMPTY}
+    absent = _OFTEN_EMPTY if prediction.log_prob is None else (*_OFTEN_EMPTY, *_OF_ANSWERS)
+    return {key: value for key, value in values.items() if value or key not in absent}
+
+
+_OF_ANSWERS = ("prediction", "correct", "parsed")
+"""Of a target that is scored nothing is answered."""
 
 
 _OFTEN_EMPTY = (

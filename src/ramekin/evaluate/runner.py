@@ -170,10 +170,8 @@ def _answers(
     if isinstance(each.encoded, ChoiceSet):
         yield from map(_chosen, each.encoded.items, told)
     elif each.mode.direction == "perplexity":
-        for item, example, (((log_prob,),),) in zip(
-            each.encoded.items, each.source.examples, told, strict=True
-        ):
-            yield Answer(example.targets, log_prob=log_prob, num_tokens=len(item.target_ids))
+        for item, (((log_prob,),),) in zip(each.encoded.items, told, strict=True):
+            yield Answer("", log_prob=log_prob, num_tokens=len(item.target_ids))
     else:
         texts: dict[tuple[float, ...], str] = {}
         for (outputs,) in told:

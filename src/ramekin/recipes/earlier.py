@@ -181,7 +181,8 @@ _DERIVED = ("normalised", "majority", "above_chance")
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:
     lists = {key: tuple(row.get(key, ())) for key in ("references", "options", "samples")}
-    return Prediction(**{**row, **lists})
+    unanswered = {"prediction": "", "correct": False, "parsed": None}
+    return Prediction(**{**unanswered, **row, **lists})
 
 
 def differences(earlier: Earlier, evaluation: Evaluation, *, seed: int = 0) -> Differences:
