@@ -136,6 +136,20 @@ def test_any_metric_has_a_spread_and_a_seed_makes_it():
     assert (found.low, found.high) != (found.mean, found.mean)
 
 
+def test_of_perplexities_the_least_is_the_best():
+    parts = []
+    for name, loss in (("a", 2.0), ("b", 1.0)):
+        predictions = tuple(
+            Prediction(f"toy/wet#{name}/v/{row}", "asked", "a", "", False, None, log_prob=-loss, num_tokens=1)
+            for row in range(4)
+        )
+        part = TaskEvaluation("toy/wet", name, "v", MODES["perplexity"], "toy", (), (), {}, predictions, 0.0)
+        parts.append(dataclasses.replace(part, scores=(score_answers("perplexity", part.answers),)))
+    found = template_spread(parts)
+    assert (found.best_template, found.best) == ("b", pytest.approx(np.e))
+    assert (found.worst_template, found.worst) == ("a", pytest.approx(np.e**2))
+
+
 def test_what_is_no_task_under_its_templates_is_refused():
     one = under("a", [1, 0])
     with pytest.raises(DataError, match="no templates to compare"):

@@ -51,6 +51,14 @@ class TestEntryScore:
             assert score.note == f"{over} of 5 prompts"
             assert score.low < score.value < score.high
 
+    @pytest.mark.parametrize("hits", [0, 10])
+    def test_of_all_wrong_or_all_right_it_is_as_sure_as_its_rows_make_it(self, hits):
+        right = [1] * hits + [0] * (10 - hits)
+        one = under("x", right).headline
+        score = entry_score([under("x", right), under("y", right)]).score
+        assert (score.low, score.value, score.high) == (one.low, one.value, one.high)
+        assert score.high - score.low > 0.2
+
     def test_chance_is_the_mean_of_the_templates_and_the_unread_of_all_are_counted(self):
         parts = [
             under("x", [1, 0, 0, 0], unread=2),

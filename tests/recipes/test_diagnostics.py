@@ -6,12 +6,14 @@ import pytest
 
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
 from ramekin.evaluate.mode import MODES
-from ramekin.recipes.diagnostics import confusion_of, reliability_of, template_spread
+from ramekin.recipes.diagnostics import confusion_of, reliability_of, spread_of
 from ramekin.text.score import Score, wilson_interval
 
 
-def answered(task, predictions=(), *, template="ask", value=0.5, options=("yes", "no")):
-    score = Score("accuracy", value, max(1, len(predictions)), 0.0, 1.0, 0.5, 0.1)
+def answered(
+    task, predictions=(), *, template="ask", value=0.5, options=("yes", "no"), metric="accuracy"
+):
+    score = Score(metric, value, max(1, len(predictions)), 0.0, 1.0, 0.5, 0.1)
     return TaskEvaluation(
         task, template, "validation", MODES["generate"], "toy", options, (score,), {}, tuple(predictions), 1.0
     )
@@ -26,15 +28,16 @@ def ranked(row, target, *log_probs):
 SURE = (math.log(0.9), math.log(0.1))
 
 
-def test_templates_are_gathered_by_task() -> None:
+def test_each_group_of_several_templates_has_a_box() -> None:
     parts = [answered("a/b", template=name, value=value) for name, value in (("x", 0.2), ("y", 0.6))]
-    plot = template_spread([parts[0], answered("c/d", value=0.9), parts[1]], caption="Mode t0.")
+    plot = spread_of({"a/b": parts, "c/d": [answered("c/d", value=0.9)]}, caption="Mode t0.")
     assert plot is not None and plot.caption == "Mode t0."
     (box,) = plot.boxes
     assert (box.label, box.chance) == ("a/b", 0.5)
     assert [(point.name, point.value) for point in box.points] == [("x", 0.2), ("y", 0.6)]
-    assert template_spread([answered("a/b"), answered("c/d")]) is None
-    assert template_spread([]) is None
+    assert spread_of({"a/b": parts[:1]}) is spread_of({}) is None
+    losses = [answered("a/b", template=name, metric="perplexity", value=20.0) for name in "xy"]
+    assert spread_of({"a/b": losses}) is None, "a perplexity is no share"
 
 
 def test_ranked_answers_have_a_reliability() -> None:

@@ -17,6 +17,7 @@ from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
 from ramekin.text.metrics import METRICS
 from ramekin.text.metrics.bootstrap import resampled_counts
 from ramekin.text.metrics.values import drawn_together
+from ramekin.text.score import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,8 @@ def template_spread(
     lower, median, upper = map(float, np.percentile(values, [25, 50, 75]))
     draws = template_draws(parts, seed=seed, resamples=resamples)
     low, high = map(float, np.percentile(draws, [2.5, 97.5]))
-    best, worst = values.index(max(values)), values.index(min(values))
+    ends = values.index(max(values)), values.index(min(values))
+    best, worst = reversed(ends) if parts[0].headline.metric in LOWER_IS_BETTER else ends
     return TemplateSpread(
         task=parts[0].task,
         metric=parts[0].headline.metric,

@@ -70,6 +70,8 @@ def entry_score(parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: i
     low, high = np.percentile(draws, [2.5, 97.5])
     combine = np.mean if over == "mean" else np.median
     headlines = [part.headline for part in parts]
+    if {each.value for each in headlines} <= {0.0, 1.0}:  # drawing all right or all wrong again is sure of it
+        low, high = (combine([getattr(each, end) for each in headlines]) for end in ("low", "high"))
     score = Score(
         metrics[0],
         float(combine([each.value for each in headlines])),

@@ -5,16 +5,16 @@ answered for what. Knows no files.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ramekin.evaluate.calibration import Calibration, Estimate, calibration, has_log_probabilities
 from ramekin.evaluate.confusion import MAX_OPTIONS, confusion
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.report.box_plots import box_plot
 from ramekin.report.values import BoxPlot, Cell, HeatMap, Reliability, ReliabilityBin
-from ramekin.text.score import wilson_interval
+from ramekin.text.score import LOWER_IS_BETTER, wilson_interval
 
-__all__ = ["confusion_of", "reliability_of", "spread_of", "template_spread"]
+__all__ = ["confusion_of", "reliability_of", "spread_of"]
 
 _CONFIDENCE = (
     "Confidence is the softmax over what the options were ranked by: their log-probabilities, divided by "
@@ -52,16 +52,6 @@ def confusion_of(part: TaskEvaluation, *, title: str = "", max_options: int = MA
     )
 
 
-def template_spread(
-    parts: Iterable[TaskEvaluation], *, title: str = "Scores by template", caption: str = ""
-) -> BoxPlot | None:
-    """The headline scores of each task by template; None where no task has two."""
-    found: dict[str, list[TaskEvaluation]] = {}
-    for part in parts:
-        found.setdefault(part.task, []).append(part)
-    return spread_of(found, title=title, caption=caption)
-
-
 def spread_of(
     groups: Mapping[str, Sequence[TaskEvaluation]],
     *,
@@ -69,6 +59,8 @@ def spread_of(
     caption: str = "",
 ) -> BoxPlot | None:
     """The headline scores of each group by template; None where no group has two.
+
+    Groups that are scored by a perplexity are left out: it is no share, and has another scale.
 
     Args:
         groups: by the names of their boxes; a template under several label words stands under each.
@@ -78,7 +70,7 @@ def spread_of(
     several = {
         name: {point: part.headline for point, part in _points(parts)}
         for name, parts in groups.items()
-        if len(parts) > 1
+        if len(parts) > 1 and parts[0].headline.metric not in LOWER_IS_BETTER
     }
     return box_plot(title, several, caption=caption) if several else None
 

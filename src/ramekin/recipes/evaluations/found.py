@@ -85,7 +85,7 @@ class SuiteResult:
                     "over": found.over,
                     **asdict(found.score),
                     "normalised": normalised_value(found.score.value, found.score.chance),
-                    **({"spread": asdict(template_spread(found.parts))} if len(found.parts) > 1 else {}),
+                    **({"spread": _spread(found)} if len(found.parts) > 1 else {}),
                 }
                 for entry, found in self.entries.items()
             ],
@@ -118,6 +118,10 @@ def suite_result(
 def _alone(suite: Suite, part: Any) -> Suite:
     """A part as if it were the suite."""
     return Suite(part.title, (part,), average=suite.average, normalised=suite.normalised)
+
+
+def _spread(found: EntryScore) -> dict[str, Any]:
+    return asdict(template_spread(found.parts, seed=found.seed))
 
 
 def _key(entry: SuiteEntry) -> str:
