@@ -10,9 +10,7 @@ from ramekin.recipes.diagnostics import confusion_of, reliability_of, spread_of
 from ramekin.text.score import Score, wilson_interval
 
 
-def answered(
-    task, predictions=(), *, template="ask", value=0.5, options=("yes", "no"), metric="accuracy"
-):
+def answered(task, predictions=(), *, template="ask", value=0.5, options=("yes", "no"), metric="accuracy"):
     score = Score(metric, value, max(1, len(predictions)), 0.0, 1.0, 0.5, 0.1)
     return TaskEvaluation(
         task, template, "validation", MODES["generate"], "toy", options, (score,), {}, tuple(predictions), 1.0
