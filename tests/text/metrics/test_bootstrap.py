@@ -111,6 +111,17 @@ def test_a_bootstrapped_score_says_its_passages():
     assert (plain.clusters, plain.note, (one.low, one.high)) == (0, "", (plain.low, plain.high))
 
 
+@pytest.mark.parametrize("metric", ["squad_f1", "rougeL"])
+@pytest.mark.parametrize("written", ["Rome", "Oslo"])
+def test_grades_that_are_all_0_or_all_1_are_as_sure_as_a_proportion(metric, written):
+    answers = Answers((written,) * 12, ("Rome",) * 12)
+    score, share = score_answers(metric, answers), score_answers("exact_match", answers)
+    assert (score.value, score.low, score.high) == (share.value, share.low, share.high)
+    assert score.high - score.low > 0.2
+    paired = dataclasses.replace(answers, clusters=tuple(str(row // 3) for row in range(12)))
+    assert score_answers(metric, paired).high - score_answers(metric, paired).low > 0.4, "four passages"
+
+
 def test_the_bootstrap_of_passages_covers_a_mean_that_is_no_proportion():
     """Token F1 of answers whose passage is easy or hard: 100 data sets, 40 passages of 8 rows."""
     rng = np.random.default_rng(8)

@@ -12,7 +12,7 @@ from ramekin.text.metrics.classes import class_codes
 from ramekin.text.metrics.metric import Resampler
 from ramekin.text.metrics.notes import joined, passage_note
 from ramekin.text.metrics.values import Answers
-from ramekin.text.score import Score
+from ramekin.text.score import Score, wilson_interval
 
 if TYPE_CHECKING:
     from ramekin.text.metrics.values import Floats
@@ -88,16 +88,21 @@ def bootstrapped(
     chance: float = 0.0,
     unparsable: int = 0,
     note: str = "",
+    of_grades: bool = False,
 ) -> Score:
     """The score with its 95 % interval and, as its standard error, the standard deviation of the draws.
 
-    `value` is the resampler's on the whole unless it is given.
+    `value` is the resampler's on the whole unless it is given. Of grades from 0 to 1 (`of_grades`: the score
+    is their mean) that are all 0, or all 1, every draw is alike: their interval is Wilson's of a proportion.
     """
     import numpy as np
 
     n = len(answers.targets)
     drawn = draws(resampler, answers, seed=seed)
     low, high = map(float, np.percentile(drawn, [2.5, 97.5]))
+    if of_grades and low == high and low in (0.0, 1.0):
+        units = answers.num_clusters or n
+        low, high = wilson_interval(low * units, units)
     return Score(
         name,
         whole(resampler, n) if value is None else value,
@@ -107,6 +112,8 @@ def bootstrapped(
         chance,
         float(drawn.std(ddof=1)),
         unparsable=unparsable,
-        note=joined(note, _ONE if n == 1 else "", _few(answers.num_clusters), passage_note(answers)),
+        note=joined(
+            note, _ONE if n == 1 and low == high else "", _few(answers.num_clusters), passage_note(answers)
+        ),
         clusters=answers.num_clusters,
     )

@@ -61,6 +61,7 @@ def _rouge(name: str, answers: Answers, seed: int) -> Score:
         seed,
         chance=expected_grade(partial(_grade, name), answers),
         note=joined(text_note(answers), _letters_note(answers)),
+        of_grades=True,
     )
 
 

@@ -53,7 +53,8 @@ def _unparsable(answers: Answers) -> int:
 
 def _squad_f1(answers: Answers, seed: int) -> Score:
     chance, note = expected_grade(_token_f1, answers), text_note(answers)
-    return bootstrapped("squad_f1", answers, _squad_f1_prepare(answers), seed, chance=chance, note=note)
+    resampler = _squad_f1_prepare(answers)
+    return bootstrapped("squad_f1", answers, resampler, seed, chance=chance, note=note, of_grades=True)
 
 
 def _squad_f1_prepare(answers: Answers) -> Resampler:
