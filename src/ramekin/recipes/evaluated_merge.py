@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.evaluate.evaluation import Evaluation
 from ramekin.recipes.data import TaskExamples
-from ramekin.recipes.merge import method_settings
+from ramekin.recipes.merge_schema import method_settings
 from ramekin.recipes.results import columns_of, counters_of, machine, rules_text, score_row
 from ramekin.recipes.runs import command_line
 from ramekin.recipes.states import weights_state

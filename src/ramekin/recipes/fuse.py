@@ -17,7 +17,8 @@ from ramekin.files import refuse_existing, write_json
 from ramekin.recipes.evaluated_merge import EvaluatedMerge, evaluated_merge_report
 from ramekin.recipes.examination import Examination, examine, examined_rows
 from ramekin.recipes.in_place import shared_model
-from ramekin.recipes.merge import method_settings, model_input, plan_text, run_merge
+from ramekin.recipes.merge import model_input, plan_text, run_merge
+from ramekin.recipes.merge_schema import method_settings
 from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, pick_device, places_of, set_threads

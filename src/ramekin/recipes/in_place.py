@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ramekin.errors import WeightsError
-from ramekin.recipes.merge import method_settings
+from ramekin.recipes.merge_schema import method_settings
 from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 from ramekin.recipes.states import weights_state
 from ramekin.weights.dtypes import Floats

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import UsageError
 from ramekin.recipes.adaptation_rows import collects_on_the_way, examples_of_models, learns_on_the_way
-from ramekin.recipes.merge_schema import AbstractModelsConfig, MergeConfig
+from ramekin.recipes.merge_schema import AbstractModelsConfig, MergeConfig, method_settings
 from ramekin.recipes.models import locate, locate_base
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import Places, merging_device, places_of
@@ -25,7 +25,6 @@ __all__ = [
     "adapter_base",
     "execute",
     "merge_inputs",
-    "method_settings",
     "model_input",
     "plan",
     "plan_text",
@@ -158,11 +157,6 @@ def _shortened(value: object) -> str:
     """A setting for people; weights by layer would fill the screen."""
     said = str(value)
     return said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
-
-
-def method_settings(method: Mapping[str, Any]) -> dict[str, Any]:
-    """A configured method without its name."""
-    return {key: value for key, value in method.items() if key != "name"}
 
 
 def plan_text(planned: "MergePlan") -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ramekin.errors import RamekinError, UsageError
-from ramekin.recipes.merge import adapter_base, method_settings
+from ramekin.recipes.merge import adapter_base
 from ramekin.recipes.merge_check_schema import CheckConfig
+from ramekin.recipes.merge_schema import method_settings
 from ramekin.recipes.models import locate
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import places_of

@@ -13,7 +13,7 @@ from ramekin.errors import UsageError
 from ramekin.recipes.adaptation import AdaptationConfig, LearningConfig
 from ramekin.recipes.settings import AbstractVerbConfig, PositiveInt, UserPath, refuse_unknown_tasks
 
-__all__ = ["AbstractMergeConfig", "AbstractModelsConfig", "MergeConfig", "MethodConfig"]
+__all__ = ["AbstractMergeConfig", "AbstractModelsConfig", "MergeConfig", "MethodConfig", "method_settings"]
 
 
 def _known_method(method: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +29,11 @@ def _known_method(method: dict[str, Any]) -> dict[str, Any]:
 
 MethodConfig: TypeAlias = Annotated[dict[str, Any], AfterValidator(_known_method)]
 """A method's name and its settings, `{name: task_arithmetic, scaling_factor: 0.3}`."""
+
+
+def method_settings(method: Mapping[str, Any]) -> dict[str, Any]:
+    """A configured method without its name."""
+    return {key: value for key, value in method.items() if key != "name"}
 
 
 def _is_a_size(text: str | None) -> str | None:

@@ -14,7 +14,8 @@ from ramekin.evaluate.mode import MODES
 from ramekin.recipes.evaluated_merge import EvaluatedMerge, evaluated_merge_report
 from ramekin.recipes.examination import Examination, examine, examined_rows
 from ramekin.recipes.in_place import InPlaceModel, shared_model
-from ramekin.recipes.merge import merge_inputs, method_settings, plan_text
+from ramekin.recipes.merge import merge_inputs, plan_text
+from ramekin.recipes.merge_schema import method_settings
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
