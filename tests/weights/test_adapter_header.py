@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from ramekin.errors import WeightsError
 from ramekin.weights.adapter import IA3Recipe, LoraRecipe, PromptRecipe, attach_adapter, save_adapter
 from ramekin.weights.adapter_folder import read_adapter
-from ramekin.weights.adapter_header import misfit, misfit_error, read_adapter_header, read_recorded_base
+from ramekin.weights.adapter_header import read_adapter_header, read_recorded_base
 from ramekin.weights.checkpoint import Lineage, Parent
 
 RECIPES = {
@@ -68,20 +68,6 @@ def test_it_refuses_what_reading_refuses(tmp_path: Path, tiny: Callable[..., Any
     save_file({"x.lora_A.weight": torch.ones(3, 16)}, folder / "adapter_model.safetensors")
     with pytest.raises(WeightsError, match="not the A or B of a linear layer"):
         read_adapter_header(folder)
-
-
-def test_what_does_not_fit() -> None:
-    shapes = {"a.q.weight": (16, 8)}
-    assert misfit("a.q.weight", (16, None), shapes) is None
-    assert misfit("a.q.weight", (8, 16), shapes) == "adapter-shape"
-    assert misfit("b.q.weight", (16, 8), shapes) == "adapter-target"
-    error = misfit_error("b.q.weight", (16, 8), shapes, folder=Path("ad"), base="base")
-    assert error.kind == "adapter-target" and str(error).endswith("this one has 'a.q.weight'")
-    error = misfit_error("a.q.weight", (None, 7), shapes, folder=Path("ad"), base="base")
-    assert str(error).startswith(
-        "the adapter does not fit its base: ad#a.q.weight: expected [16, 8] as in base"
-    )
-    assert "got [any, 7]" in str(error) and error.kind == "adapter-shape"
 
 
 def test_neither_torch_nor_peft_is_loaded(tmp_path: Path, tiny: Callable[..., Any]) -> None:

@@ -16,9 +16,6 @@ from ramekin.merge.findings import Finding, finding_of
 from ramekin.merge.inputs import ModelInput, embedding_name
 from ramekin.weights.adapter_header import (
     AdapterHeader,
-    Misfit,
-    misfit,
-    misfit_error,
     prompt_error,
     read_adapter_header,
     read_recorded_base,
@@ -27,6 +24,7 @@ from ramekin.weights.config import CONFIG, SUPPORTED, read_plain_config, says_ti
 from ramekin.weights.dtypes import FILE_DTYPES
 from ramekin.weights.layout import HEAD, Layout, open_layout
 from ramekin.weights.reading import dtype_error
+from ramekin.weights.sides import Misfit, misfit, misfit_error
 from ramekin.weights.verify import verify_checkpoint
 
 __all__ = [

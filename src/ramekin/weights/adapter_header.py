@@ -4,45 +4,33 @@ No tensor is read, and neither torch nor PEFT is loaded: so many adapters are ju
 change stands in `adapter_folder`. This module knows no base but by its names and shapes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, cast, final
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.registry import nearest
 from ramekin.weights.adapter_config import read_adapter_config
 from ramekin.weights.header import read_header
 from ramekin.weights.ia3 import check_ia3, ia3_vectors
 from ramekin.weights.layout import ADAPTER_CONFIG, adapter_weights
 from ramekin.weights.lineage import read_lineage
 from ramekin.weights.lowrank import check_lora, lora_layers
+from ramekin.weights.sides import Sides, scaled_sides
 
 __all__ = [
     "AdapterHeader",
     "AdapterKind",
-    "Misfit",
     "OfBase",
     "RecordedBase",
-    "Sides",
     "adapter_kind",
-    "fits",
-    "misfit",
-    "misfit_error",
     "prompt_error",
     "read_adapter_header",
     "read_recorded_base",
-    "scaled_sides",
 ]
 
 AdapterKind: TypeAlias = Literal["lora", "dora", "ia3", "prompt"]
 """The adapters that can be opened; rsLoRA is a `lora`."""
-
-Sides: TypeAlias = tuple[int | None, int | None]
-"""`(out, in)` of a tensor that is changed; None where any length will do."""
-
-Misfit: TypeAlias = Literal["adapter-target", "adapter-shape"]
-"""Why a tensor cannot be changed: the base has none of its name, or it has another shape."""
 
 _KINDS: Mapping[str, AdapterKind] = {"LORA": "lora", "IA3": "ia3", "PROMPT_TUNING": "prompt"}
 
@@ -150,70 +138,6 @@ def adapter_kind(path: Path, config: Mapping[str, object]) -> AdapterKind:
             kind="adapter-kind",
         )
     return "dora" if kind == "LORA" and config.get("use_dora") else _KINDS[kind]
-
-
-def scaled_sides(vector: Sequence[int]) -> Sides:
-    """The sides of a matrix that IA3's vector scales: `(out, 1)` its rows, `(1, in)` its columns.
-
-    >>> scaled_sides((16, 1)), scaled_sides((1, 24))
-    ((16, None), (None, 24))
-    """
-    out, width = vector
-    return (out, None) if width == 1 else (None, width)
-
-
-def fits(sides: Sides, shape: Sequence[int]) -> bool:
-    """Whether what has these sides can change a tensor of this shape.
-
-    >>> fits((16, None), (16, 24)), fits((16, 8), (16, 24)), fits((16, None), (16,))
-    (True, False, False)
-    """
-    return len(shape) == 2 and all(o is None or o == s for o, s in zip(sides, shape, strict=True))
-
-
-def misfit(name: str, sides: Sides, shapes: Mapping[str, Sequence[int]]) -> Misfit | None:
-    """Why an adapter cannot change a tensor of its base; None where it can.
-
-    Args:
-        name: the tensor.
-        sides: of the adapter's change.
-        shapes: of the base's tensors.
-    """
-    if name not in shapes:
-        return "adapter-target"
-    return None if fits(sides, shapes[name]) else "adapter-shape"
-
-
-def misfit_error(
-    name: str, sides: Sides, shapes: Mapping[str, Sequence[int]], *, folder: Path, base: str
-) -> WeightsError:
-    """The error for a tensor that an adapter cannot change; see `misfit`.
-
-    Args:
-        name: the tensor.
-        sides: of the adapter's change.
-        shapes: of the base's tensors.
-        folder: the adapter's.
-        base: where the base is.
-    """
-    fix = "name the base this adapter was trained on"
-    if name not in shapes:
-        near = nearest(name, shapes)
-        return WeightsError(
-            "the adapter changes a tensor its base does not have",
-            where=f"{folder}#{name}",
-            got=f"base {base}",
-            fix=f"{fix}; this one has '{near}'" if near else fix,
-            kind="adapter-target",
-        )
-    return WeightsError(
-        "the adapter does not fit its base",
-        where=f"{folder}#{name}",
-        expected=f"{list(shapes[name])} as in {base}",
-        got=str([side or "any" for side in sides]).replace("'", ""),
-        fix=fix,
-        kind="adapter-shape",
-    )
 
 
 def prompt_error(folder: Path) -> UsageError:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ramekin.weights.adapter_header import fits, scaled_sides
+from ramekin.weights.sides import fits, scaled_sides
 
 __all__ = ["AbstractChange", "Decomposed", "LowRank", "Rescaled"]
 

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ramekin.errors import UsageError, WeightsError
-from ramekin.weights.adapter_header import misfit, misfit_error, prompt_error
+from ramekin.weights.adapter_header import prompt_error
 from ramekin.weights.dtypes import FILE_DTYPES, Floats, narrow, widen
 from ramekin.weights.header import TensorInfo
 from ramekin.weights.layout import Layout, open_layout
+from ramekin.weights.sides import misfit, misfit_error
 
 if TYPE_CHECKING:
     from ramekin.weights.adapter_folder import Adapter
