@@ -59,6 +59,15 @@ class TestEntryScore:
         assert (score.low, score.value, score.high) == (one.low, one.value, one.high)
         assert score.high - score.low > 0.2
 
+    def test_the_best_constant_answer_is_taken_together_as_the_score_is(self):
+        parts = [
+            dataclasses.replace(under(f"t{n}", [1, 0]), majority={"accuracy": level})
+            for n, level in enumerate((0.5, 0.5, 0.8))
+        ]
+        assert entry_score(parts, over="median").majority == 0.5
+        assert entry_score(parts).majority == pytest.approx(0.6)
+        assert entry_score(parts[2:]).majority == 0.8
+
     def test_chance_is_the_mean_of_the_templates_and_the_unread_of_all_are_counted(self):
         parts = [
             under("x", [1, 0, 0, 0], unread=2),

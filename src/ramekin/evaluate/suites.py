@@ -6,6 +6,7 @@ rows are independent. Which share an entry has, `text.suite` knows; this module 
 """
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ class EntryScore:
     over: Over
     score: Score
     seed: int = 0
+
+    @property
+    def majority(self) -> float:
+        """What the best constant answer of each template reaches, taken together as the score is."""
+        levels = [part.majority[part.headline.metric] for part in self.parts]
+        return statistics.mean(levels) if self.over == "mean" else statistics.median(levels)
 
     @cached_property
     def draws(self) -> "NDArray[np.float64]":

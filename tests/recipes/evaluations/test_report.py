@@ -53,7 +53,10 @@ class TestTables:
         assert [row.label for row in table.rows] == ["a", "b"]
         assert values(table.rows[0]) == [0.6, 0.9, 0.4, pytest.approx(1.9 / 3)]
         assert values(table.rows[1]) == [0.2, 0.9, 0.4, pytest.approx(1.5 / 3)]
-        wet, *_, average = table.rows[0].cells
+        wet, _, damp, average = table.rows[0].cells
+        found = first.entries[list(first.entries)[2]]
+        levels = [part.majority["accuracy"] for part in found.parts]
+        assert len(levels) == 2 and damp.majority == pytest.approx(sum(levels) / 2)
         assert (wet.n, wet.chance, wet.metric) == (10, 0.5, "accuracy")
         assert (average.chance, average.low < average.value < average.high) == (0.5, True)
         assert "Options are ranked by the rules of 'rank'." in table.caption

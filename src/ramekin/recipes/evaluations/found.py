@@ -84,6 +84,7 @@ class SuiteResult:
                     "prompts": [part.name for part in found.parts],
                     "over": found.over,
                     **asdict(found.score),
+                    "majority": found.majority,
                     "normalised": normalised_value(found.score.value, found.score.chance),
                     **({"spread": _spread(found)} if len(found.parts) > 1 else {}),
                 }

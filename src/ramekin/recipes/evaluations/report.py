@@ -6,7 +6,7 @@ from ramekin.evaluate.statistics import Average
 from ramekin.evaluate.suites import EntryScore
 from ramekin.recipes.diagnostics import confusion_of, reliability_of, spread_of
 from ramekin.recipes.evaluations.found import SuiteResult
-from ramekin.recipes.results import caption_of, counters_of, score_cell, short_name
+from ramekin.recipes.results import caption_of, counters_of, short_name
 from ramekin.report.values import (
     AVERAGE,
     BoxPlot,
@@ -72,8 +72,8 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
 
 
 def _entry_cell(found: EntryScore) -> Cell:
-    """A task's score; of several prompts the best constant answer is no one level."""
-    return score_cell(found.score, found.parts[0]) if len(found.parts) == 1 else Cell.of(found.score)
+    """A task's score beside what the best constant answer reaches, where such an answer is looked for."""
+    return Cell.of(found.score, majority=found.majority or None)
 
 
 def _names(entries: Sequence[SuiteEntry]) -> str:
