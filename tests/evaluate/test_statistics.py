@@ -1,4 +1,4 @@
-"""Averages and paired comparisons against scipy, hand counts and simulation."""
+"""Paired comparisons against scipy, hand counts and simulation."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
 from ramekin.evaluate.mode import MODES
-from ramekin.evaluate.statistics import average, compare, compare_averages, normalised_average
+from ramekin.evaluate.statistics import compare, compare_averages
 from ramekin.text.metrics import score_answers, score_predictions
 
 
@@ -35,20 +35,12 @@ def in_passages(each, size):
     return dataclasses.replace(placed, scores=(score_answers(each.headline.metric, placed.answers),))
 
 
-def test_the_average_is_the_plain_mean_of_headlines():
-    parts = [with_right([1, 1, 1, 0]), with_right([1, 0] * 20, task="toy/dry")]
-    found = average(parts, seed=1)
-    assert found.value == pytest.approx((0.75 + 0.5) / 2)
-    assert (found.num_tasks, found.n) == (2, 44)
-    assert found.low < found.value < found.high
-    assert found == average(parts, seed=1) != average(parts, seed=2)
-
-
-def test_the_averages_interval_is_that_of_independent_tasks():
+def test_an_averages_interval_is_that_of_independent_tasks():
     """Two tasks of equal size must not be resampled alike: the variance is a half, not the whole."""
-    right = [1, 0] * 100
-    parts = [with_right(right), with_right(right, task="toy/dry")]
-    found = average(parts, seed=0, resamples=4000)
+    first, second = (
+        [with_right(right), with_right(right, task="toy/dry")] for right in ([0] * 200, [1, 0] * 100)
+    )
+    found = compare_averages(first, second, resamples=4000)
     half = 1.96 * np.sqrt(0.25 / 200 / 2)
     assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.006)
 
@@ -125,8 +117,6 @@ def test_what_cannot_be_compared_is_refused():
         compare_averages([one], [with_right([1, 0, 1], task="toy/dry")])
     with pytest.raises(DataError, match="same tasks: expected at least one task, got none"):
         compare_averages([], [])
-    with pytest.raises(DataError, match="nothing to average"):
-        average([])
 
 
 def test_corpus_metrics_are_compared_by_the_paired_bootstrap_with_their_references():
@@ -201,46 +191,9 @@ def test_of_one_passage_alone_its_rows_are_compared():
 def test_averages_draw_passages():
     rng = np.random.default_rng(5)
     parts = [with_right(alike(rng, 30, 10, 0.5)), with_right(alike(rng, 30, 10, 0.7), task="toy/dry")]
-    rows, passages = average(parts), average([in_passages(each, 10) for each in parts])
-    assert rows.value == passages.value
+    none = [with_right([0] * each.n, task=each.task) for each in parts]
+    rows, passages = (compare_averages(none, each) for each in (parts, [in_passages(e, 10) for e in parts]))
+    assert rows.difference == passages.difference
     assert passages.high - passages.low == pytest.approx(10**0.5 * (rows.high - rows.low), rel=0.15)
     found = compare_averages(parts, [in_passages(each, 10) for each in parts])
     assert (found.test, found.difference, found.p_value) == ("paired_cluster_bootstrap", 0.0, 1.0)
-
-
-def with_chance(each, chance):
-    """The same answers, as if guessing reached that much."""
-    return dataclasses.replace(each, scores=(dataclasses.replace(each.headline, chance=chance),))
-
-
-def test_the_normalised_average_is_the_mean_way_from_chance_to_one():
-    parts = [
-        with_chance(with_right([1, 1, 1, 0]), 0.5),
-        with_chance(with_right([1, 0] * 20, task="toy/dry"), 0.25),
-        with_right([0, 1] * 10, task="toy/free"),
-    ]
-    found = normalised_average(parts, seed=1)
-    assert found.value == pytest.approx((0.5 + 1 / 3 + 0.5) / 3)
-    assert (found.num_tasks, found.n) == (3, 64)
-    assert found.low < found.value < found.high
-    assert found == normalised_average(parts, seed=1)
-    percentages = [100 * (75 - 50) / (100 - 50), 100 * (50 - 25) / (100 - 25), 50]
-    assert 100 * found.value == pytest.approx(np.mean(percentages))
-
-
-def test_its_interval_is_the_averages_on_another_scale():
-    """With one chance level for all tasks the two are a straight line apart."""
-    parts = [with_right([1, 0, 1] * 20), with_right([1, 0] * 30, task="toy/dry")]
-    plain = average(parts, seed=2)
-    assert normalised_average(parts, seed=2) == plain
-    half = normalised_average([with_chance(each, 0.5) for each in parts], seed=2)
-    ends = [(end - 0.5) / 0.5 for end in (plain.value, plain.low, plain.high)]
-    assert [half.value, half.low, half.high] == pytest.approx(ends)
-    assert half.low < 0 < half.high, "below chance is below 0"
-
-
-def test_where_chance_is_everything_a_score_counts_as_it_is():
-    parts = [with_chance(with_right([1, 1]), 1.0), with_chance(with_right([1, 0] * 9, task="toy/dry"), 0.5)]
-    assert normalised_average(parts).value == 0.5
-    with pytest.raises(DataError, match="nothing to average"):
-        normalised_average([])

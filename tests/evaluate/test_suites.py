@@ -108,9 +108,16 @@ class TestSuiteAverage:
         found = suite_average(entries, {"a": 0.5, "b": 0.5}, normalised=True)
         assert found.value == pytest.approx(((0.7 - 0.5) / 0.5 + (0.4 - 0.25) / 0.75) / 2)
         plain = suite_average(entries, {"a": 0.5, "b": 0.5})
+        assert (found.chance, plain.chance) == (0.0, pytest.approx((0.5 + 0.25) / 2))
         assert found.high - found.low > plain.high - plain.low, (
             "the scale is stretched, and so is the interval"
         )
+
+    def test_where_chance_is_everything_a_score_counts_as_it_is(self):
+        sure = entry(10)
+        sure = dataclasses.replace(sure, score=dataclasses.replace(sure.score, chance=1.0))
+        entries = {"a": sure, "b": entry(5, task="toy/dry")}
+        assert suite_average(entries, {"a": 0.5, "b": 0.5}, normalised=True).value == 0.5
 
     def test_guessing_is_zero_and_less_than_guessing_below_it(self):
         entries = {"a": entry(5), "b": entry(3, task="toy/dry")}

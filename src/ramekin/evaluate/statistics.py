@@ -1,9 +1,8 @@
-"""How sure an average over tasks is, and whether two models differ on the same examples.
+"""Whether two models differ on the same examples, task by task and on average.
 
-The average is the plain mean of the headline scores, as tables of GLUE print it. Its interval resamples the
-examples within each task (tasks are fixed and independent), whole passages where examples share them. Two
-models are compared paired: McNemar's exact test (1947) for accuracy of independent examples, the paired
-bootstrap, of passages where there are any, for everything else and for averages.
+They are compared paired: McNemar's exact test (1947) for accuracy of independent examples, the paired
+bootstrap, of passages where there are any, for everything else and for averages (the plain mean of the
+headline scores; examples are resampled within each task, tasks being fixed and independent).
 """
 
 import hashlib
@@ -14,38 +13,19 @@ from typing import TYPE_CHECKING, Literal, final
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.text.metrics import Answers, bootstrap_draws
-from ramekin.text.score import normalised_value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "Average",
     "Comparison",
-    "average",
     "bootstrap_comparison",
     "check_paired",
     "compare",
     "compare_averages",
     "holm",
-    "normalised_average",
 ]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Average:
-    """The mean of several tasks' headline scores."""
-
-    value: float
-    low: float
-    """Lower end of the 95 % interval."""
-    high: float
-    """Upper end of the 95 % interval."""
-    num_tasks: int
-    n: int
-    """Examples in all tasks together."""
 
 
 @final
@@ -66,35 +46,6 @@ class Comparison:
     n: int
     test: Literal["mcnemar_exact", "paired_bootstrap", "paired_cluster_bootstrap"]
     """McNemar's is not valid for examples that share passages; then passages are resampled."""
-
-
-def average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 1000) -> Average:
-    """The mean headline score of the tasks, with its 95 % interval.
-
-    Raises:
-        DataError: there are no tasks.
-    """
-    _require_some(parts)
-    value = sum(part.headline.value for part in parts) / len(parts)
-    low, high = _ends(_mean_draws(parts, [part.answers for part in parts], seed, resamples))
-    return Average(value, low, high, len(parts), sum(part.n for part in parts))
-
-
-def normalised_average(parts: Sequence[TaskEvaluation], *, seed: int = 0, resamples: int = 1000) -> Average:
-    """The mean of the tasks' normalised headline scores, with its 95 % interval.
-
-    Flan 2022's normalised average (Chung et al. 2022, arXiv 2210.11416) as a fraction: each task's score on
-    the scale on which chance is 0 and 1 is 1, see `text.score.normalised_value`. A task's chance level stays
-    what it is on all of its examples while these are resampled.
-
-    Raises:
-        DataError: there are no tasks.
-    """
-    _require_some(parts)
-    value = sum(part.headline.normalised for part in parts) / len(parts)
-    answers = [part.answers for part in parts]
-    low, high = _ends(_mean_draws(parts, answers, seed, resamples, normalised=True))
-    return Average(value, low, high, len(parts), sum(part.n for part in parts))
 
 
 def compare(
@@ -184,11 +135,6 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def _require_some(parts: Sequence[TaskEvaluation]) -> None:
-    if not parts:
-        raise DataError("there is nothing to average", expected="at least one task", got="none")
-
-
 def _paired_answers(first: TaskEvaluation, second: TaskEvaluation) -> tuple[Answers, Answers]:
     """The answers of both, in the clusters of one: an older evaluation does not know its passages."""
     mine, others = first.answers, second.answers
@@ -221,22 +167,12 @@ def _mean_draws(
     answers: Sequence[Answers],
     seed: int,
     resamples: int,
-    *,
-    normalised: bool = False,
 ) -> "NDArray[np.float64]":
     import numpy as np
 
     each = [_draws(*pair, seed, resamples) for pair in zip(parts, answers, strict=True)]
-    if normalised:
-        each = [_normalised(draws, part.headline.chance) for draws, part in zip(each, parts, strict=True)]
     mean: NDArray[np.float64] = np.mean(each, axis=0)
     return mean
-
-
-def _normalised(draws: "NDArray[np.float64]", chance: float) -> "NDArray[np.float64]":
-    import numpy as np
-
-    return np.array([normalised_value(draw, chance) for draw in draws.tolist()])
 
 
 def _ends(draws: "NDArray[np.float64]") -> tuple[float, float]:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, final
 from ramekin.errors import DataError
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.evaluate.spread import Over, template_draws
-from ramekin.evaluate.statistics import Average, Comparison, bootstrap_comparison, check_paired
+from ramekin.evaluate.statistics import Comparison, bootstrap_comparison, check_paired
 from ramekin.text.score import Score, normalised_value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EntryScore", "compare_suites", "entry_score", "suite_average"]
+__all__ = ["Average", "EntryScore", "compare_suites", "entry_score", "suite_average"]
 
 
 @final
@@ -46,6 +46,23 @@ class EntryScore:
     def draws(self) -> "NDArray[np.float64]":
         """The score on resampled rows: (1000,)."""
         return template_draws(self.parts, over=self.over, seed=self.seed)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Average:
+    """The score of a suite, or of a part of it."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    """Upper end of the 95 % interval."""
+    chance: float
+    """What guessing reaches."""
+    num_tasks: int
+    n: int
+    """Examples in all tasks together."""
 
 
 def entry_score(parts: Sequence[TaskEvaluation], *, over: Over = "mean", seed: int = 0) -> EntryScore:
@@ -113,19 +130,21 @@ def suite_average(
         DataError: there are no entries, or the shares are of others.
     """
     _check_fit(entries, shares)
-    value = 0.0
+    value = chance = 0.0
     below: dict[tuple[str, str], float] = defaultdict(float)
     above: dict[tuple[str, str], float] = defaultdict(float)
     for name, entry in entries.items():
         low, middle, high = _on_scale(entry.score, normalised=normalised)
         rows = (entry.parts[0].task, entry.parts[0].split)
         value += shares[name] * middle
+        chance += 0.0 if normalised else shares[name] * entry.score.chance
         below[rows] += shares[name] * (middle - low)
         above[rows] += shares[name] * (high - middle)
     return Average(
         value,
         value - math.hypot(*below.values()),
         value + math.hypot(*above.values()),
+        chance,
         len(entries),
         sum(each.score.n for each in entries.values()),
     )

@@ -40,9 +40,9 @@ def test_normalised_it_is_of_the_way_from_chance(toy_suite, result):
     suite = toy_suite(("one", ["toy/wet", "toy/dry"]), normalised=True)
     found = result(suite, RIGHTS)
     assert found.headline.value == pytest.approx((0.2 + 0.8) / 2)
-    assert found.chance == 0.0
+    assert found.headline.chance == 0.0
     assert found.parts["one"].value == found.headline.value
-    assert result(toy_suite(("one", ["toy/wet", "toy/dry"])), RIGHTS).chance == 0.5
+    assert result(toy_suite(("one", ["toy/wet", "toy/dry"])), RIGHTS).headline.chance == 0.5
 
 
 def test_a_tasks_score_is_what_the_suite_says_of_its_templates(suite, result):

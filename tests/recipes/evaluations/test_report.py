@@ -63,6 +63,7 @@ class TestTables:
         assert "A task's score is the mean over its prompts." in table.caption
         assert (parts.title, parts.columns) == ("Parts of toys", ("one", "two", "Average"))
         assert values(parts.rows[1]) == [pytest.approx(0.55), 0.4, pytest.approx(0.5)]
+        assert [cell.chance for cell in parts.rows[0].cells] == [0.5] * 3
 
     def test_one_task_has_no_average_and_tasks_without_a_suite_are_named(self, toy_suite, result):
         suite = dataclasses.replace(toy_suite(("tasks", ["toy/wet"])), name="tasks")

@@ -10,8 +10,7 @@ from typing import Any, final
 
 from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.spread import template_spread
-from ramekin.evaluate.statistics import Average
-from ramekin.evaluate.suites import EntryScore, entry_score, suite_average
+from ramekin.evaluate.suites import Average, EntryScore, entry_score, suite_average
 from ramekin.recipes.evaluations.asking import AskedEntry, Missing
 from ramekin.text.score import normalised_value
 from ramekin.text.suite import Suite, SuiteEntry, suite_shares
@@ -52,14 +51,6 @@ class SuiteResult:
         return suite_average(scores, named, normalised=suite.normalised)
 
     @property
-    def chance(self) -> float:
-        """The headline that guessing reaches."""
-        if self.suite.normalised:
-            return 0.0
-        shares = suite_shares(self.suite, self.entries)
-        return sum(shares[entry] * score.score.chance for entry, score in self.entries.items())
-
-    @property
     def how_partial(self) -> str:
         """How much of the suite is there, in words; empty where all of it is."""
         if not self.missing:
@@ -73,7 +64,7 @@ class SuiteResult:
         shares = suite_shares(self.suite, self.entries)
         return {
             "suite": self.suite.name,
-            "headline": {**asdict(self.headline), "normalised": self.suite.normalised, "chance": self.chance},
+            "headline": {**asdict(self.headline), "normalised": self.suite.normalised},
             "parts": {title: asdict(each) for title, each in self.parts.items()},
             "entries": [
                 {

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ramekin.evaluate.statistics import Average
-from ramekin.evaluate.suites import EntryScore
+from ramekin.evaluate.suites import Average, EntryScore
 from ramekin.recipes.diagnostics import confusion_of, reliability_of, spread_of
 from ramekin.recipes.evaluations.found import SuiteResult
 from ramekin.recipes.results import caption_of, counters_of, short_name
@@ -60,7 +59,7 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
     for each in results:
         cells: list[Cell | None] = [_entry_cell(each.entries[entry]) for entry in entries]
         if several and plain:
-            cells.append(_cell(each.headline, each.chance, metric))
+            cells.append(_cell(each.headline, metric))
         rows.append(TableRow(each.model, tuple(cells)))
     headings = (*columns, AVERAGE) if several and plain else columns
     tables = [ScoreTable(title, headings, tuple(rows), caption=caption)]
@@ -86,7 +85,7 @@ def _normalised(
     rows = []
     for each in results:
         cells = [_normalised_cell(each.entries[entry].score) for entry in entries]
-        rows.append(TableRow(each.model, (*cells, _cell(each.headline, 0.0))))
+        rows.append(TableRow(each.model, (*cells, _cell(each.headline))))
     return ScoreTable(
         "Normalised",
         (*columns, AVERAGE),
@@ -104,8 +103,7 @@ def _normalised_cell(score: Score) -> Cell:
 def _parts(results: Sequence[SuiteResult]) -> ScoreTable:
     first = results[0]
     rows = [
-        TableRow(each.model, (*map(_cell, each.parts.values()), _cell(each.headline, each.chance)))
-        for each in results
+        TableRow(each.model, (*map(_cell, each.parts.values()), _cell(each.headline))) for each in results
     ]
     return ScoreTable(
         f"Parts of {first.suite.name}",
@@ -115,8 +113,8 @@ def _parts(results: Sequence[SuiteResult]) -> ScoreTable:
     )
 
 
-def _cell(average: Average, chance: float | None = None, metric: str = "") -> Cell:
-    return Cell(average.value, average.low, average.high, chance=chance, metric=metric)
+def _cell(average: Average, metric: str = "") -> Cell:
+    return Cell(average.value, average.low, average.high, chance=average.chance, metric=metric)
 
 
 def _prompts(result: SuiteResult) -> str:
