@@ -174,6 +174,13 @@ def test_the_difference_to_an_earlier_evaluation_is_paired(base: Path, ramekin: 
     found = json.loads(Path("after/evaluation.json").read_text())["differences"]
     assert list(found) == ["rte", "mnli", "Average"]
     assert all((each["difference"], each["low"], each["high"]) == (0, 0, 0) for each in found.values())
+    words = ("evaluate", "model=base", "tasks=[mini/rte,mini/mnli]", "mode=perplexity", "limit=4")
+    assert ramekin(*words, "output=loss")[0] == 0
+    code, out, err = ramekin(*words, "against=loss", "output=less")
+    assert code == 0, err
+    table = json.loads(Path("less/report.json").read_text())["tables"][-1]
+    assert {cell["metric"] for cell in table["rows"][0]["cells"]} == {"perplexity"}
+    assert "0.00 ±0.00" in out, "a perplexity is shown as it is"
     code, _, err = ramekin(*words, "against=nowhere", "output=other")
     assert code == 3 and "there is no evaluation to compare with" in err
 

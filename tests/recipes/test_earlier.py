@@ -100,6 +100,24 @@ def test_one_task_has_no_average(folder: Path) -> None:
     assert found.average is None and [each.n for each in found.listed] == [40]
 
 
+def test_a_perplexity_and_a_share_have_no_average(tmp_path: Path) -> None:
+    loss = dataclasses.replace(BEFORE.tasks[1].headline, metric="perplexity", value=2.0, low=1.5, high=2.5)
+    scored = Prediction("toy/dry#ask/v/0", "asked", "yes", "", False, None, log_prob=-1.5, num_tokens=2)
+    both = dataclasses.replace(
+        BEFORE,
+        tasks=(
+            BEFORE.tasks[0],
+            dataclasses.replace(
+                BEFORE.tasks[1], scores=(loss,), predictions=(scored,), majority={"perplexity": 0.0}
+            ),
+        ),
+    )
+    write_json(tmp_path / "evaluation.json", to_json(both))
+    write_predictions_of(tmp_path / "predictions", both)
+    found = differences(read_earlier(tmp_path), both)
+    assert found.average is None and len(found.tasks) == 2
+
+
 def test_other_rules_tasks_or_rows_are_refused(folder: Path) -> None:
     earlier = read_earlier(folder)
     with pytest.raises(DataError, match="different rules.*expected mode=t0, got mode=rank"):

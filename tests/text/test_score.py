@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from ramekin.text.score import Score, binomial_error, normalised_value, wilson_interval
+from ramekin.text.score import Score, binomial_error, have_a_mean, normalised_value, wilson_interval
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -55,6 +55,11 @@ def test_normalised_is_flan_2022s_on_fractions(value, chance):
 
 def test_where_chance_is_everything_the_value_stays():
     assert dataclasses.replace(GOOD, value=1.0, chance=1.0).normalised == 1.0
+
+
+def test_a_perplexity_and_a_share_have_no_mean():
+    assert have_a_mean(["accuracy", "matthews"]) and have_a_mean(["perplexity", "perplexity"])
+    assert not have_a_mean(["accuracy", "perplexity"])
 
 
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

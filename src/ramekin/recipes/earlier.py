@@ -13,7 +13,7 @@ from ramekin.evaluate.spread import Over
 from ramekin.evaluate.statistics import Comparison, compare, compare_averages
 from ramekin.recipes.results import columns_of, predictions_name
 from ramekin.report.values import AVERAGE
-from ramekin.text.score import Z_95, Score
+from ramekin.text.score import Z_95, Score, have_a_mean
 
 __all__ = [
     "Differences",
@@ -71,7 +71,7 @@ class Differences:
     tasks: Mapping[str, Comparison]
     """By the headings of the new evaluation's columns."""
     average: Comparison | None
-    """None where there is one task."""
+    """None where there is one task, or some are scored by a perplexity and some by a share."""
 
     @property
     def listed(self) -> tuple[Comparison, ...]:
@@ -193,11 +193,10 @@ def differences(earlier: Earlier, evaluation: Evaluation, *, seed: int = 0) -> D
     """
     pairs = paired(earlier, evaluation.tasks)
     named = zip(columns_of(evaluation), pairs, strict=False)
+    found = {name: compare(*pair, seed=seed) for name, pair in named}
     firsts, seconds = zip(*pairs, strict=True)
-    return Differences(
-        {name: compare(*pair, seed=seed) for name, pair in named},
-        compare_averages(firsts, seconds, seed=seed) if len(pairs) > 1 else None,
-    )
+    averages = len(pairs) > 1 and have_a_mean({each.metric for each in found.values()})
+    return Differences(found, compare_averages(firsts, seconds, seed=seed) if averages else None)
 
 
 def paired(

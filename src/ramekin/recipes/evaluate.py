@@ -35,6 +35,7 @@ from ramekin.report.values import (
     TableRow,
     Timing,
 )
+from ramekin.text.score import LOWER_IS_BETTER
 from ramekin.text.suite import Suite
 
 if TYPE_CHECKING:
@@ -260,7 +261,19 @@ def _encoded(
 
 def _difference_table(found: Differences, config: EvaluateConfig, evaluation: Evaluation) -> ScoreTable:
     """The differences as cells whose chance level is 0, so that those that include it are marked."""
-    cells = tuple(Cell(each.difference, each.low, each.high, each.n, chance=0.0) for each in found.listed)
+    metrics = {each.metric for each in found.tasks.values()}
+    scale = metrics.pop() if metrics <= LOWER_IS_BETTER else ""
+    cells = tuple(
+        Cell(
+            each.difference,
+            each.low,
+            each.high,
+            each.n,
+            chance=0.0,
+            metric=each.metric if each.metric in LOWER_IS_BETTER else scale,
+        )
+        for each in found.listed
+    )
     return ScoreTable(
         f"{config.model_names[0]} minus {config.against}",
         columns_of(evaluation),

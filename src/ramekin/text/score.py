@@ -4,10 +4,19 @@ It knows how intervals are made, not which metric made the number.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, final
 
-__all__ = ["LOWER_IS_BETTER", "Z_95", "Score", "binomial_error", "normalised_value", "wilson_interval"]
+__all__ = [
+    "LOWER_IS_BETTER",
+    "Z_95",
+    "Score",
+    "binomial_error",
+    "have_a_mean",
+    "normalised_value",
+    "wilson_interval",
+]
 
 Z_95 = 1.959963984540054
 """The normal distribution's 97.5th percentile: half a 95 % interval is so many standard errors."""
@@ -76,6 +85,15 @@ def normalised_value(value: float, chance: float) -> float:
     (0.5, 0.4, 1.0)
     """
     return value if chance == 1 else (value - chance) / (1 - chance)
+
+
+def have_a_mean(metrics: Collection[str]) -> bool:
+    """Whether scores by these metrics have a mean: a perplexity is of another kind than a share.
+
+    >>> have_a_mean({"accuracy", "spearman"}), have_a_mean({"accuracy", "perplexity"})
+    (True, False)
+    """
+    return len(set(metrics)) == 1 or LOWER_IS_BETTER.isdisjoint(metrics)
 
 
 def binomial_error(p: float, n: float) -> float:

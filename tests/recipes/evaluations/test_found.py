@@ -1,5 +1,6 @@
 """What a suite came to, by hand: headline, parts, what is missing, and all of it as JSON."""
 
+import dataclasses
 import json
 
 import pytest
@@ -92,3 +93,17 @@ def test_as_json(suite, result):
     assert (damp["n"], damp["chance"], damp["note"]) == (10, 0.5, "mean of 2 prompts")
     assert told["missing"] == [{"path": ["one"], "name": "toy/dry", "reason": "no file"}]
     assert told["parts"]["two"]["value"] == pytest.approx(0.4)
+
+
+def test_a_perplexity_and_a_share_have_no_headline(toy_suite, result):
+    found = result(toy_suite(("one", ["toy/wet"]), ("two", ["toy/dry"])), RIGHTS)
+    first, _ = found.entries
+    loss = dataclasses.replace(found.entries[first].score, metric="perplexity", value=9.0, high=10.0)
+    scored = {**found.entries, first: dataclasses.replace(found.entries[first], score=loss)}
+    told = dataclasses.replace(found, entries=scored).to_json()
+    ends = ("value", "low", "high", "chance")
+    assert {told["headline"][end] for end in ends} == {None}
+    assert (told["parts"]["one"]["value"], told["parts"]["two"]["value"]) == (9.0, pytest.approx(0.9))
+    normalised = dataclasses.replace(found.suite, normalised=True)
+    told = dataclasses.replace(found, entries=scored, suite=normalised).to_json()
+    assert None not in {told["headline"][end] for end in ends}, "ways from chance to 1 have a mean"

@@ -14,7 +14,7 @@ from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
 from ramekin.evaluate.statistics import Comparison, compare, compare_averages, holm
 from ramekin.evaluate.suites import EntryScore, compare_suites, entry_score
 from ramekin.recipes.earlier import Earlier, EarlierSuite, paired
-from ramekin.text.score import LOWER_IS_BETTER
+from ramekin.text.score import have_a_mean
 
 __all__ = [
     "DifferingRow",
@@ -152,9 +152,7 @@ def difference_of(
         TaskDiff(*pair, comparison, p_value, tuple(_rows(*pair)))
         for pair, comparison, p_value in zip(pairs, comparisons, adjusted, strict=True)
     )
-    metrics = {each.metric for each in comparisons}
-    is_mixed = len(metrics) > 1 and not metrics.isdisjoint(LOWER_IS_BETTER)
-    if task is not None or len(pairs) == 1 or is_mixed:  # no mean of a perplexity and a share
+    if task is not None or len(pairs) == 1 or not have_a_mean({each.metric for each in comparisons}):
         return EvaluationDiff(tasks, None)
     if first.suite is not None and first.suite == second.suite:
         found = _headline(first.suite, pairs, seed)

@@ -31,7 +31,7 @@ from ramekin.evaluate.suites import EntryScore
 from ramekin.files import write_json, write_text
 from ramekin.recipes.data import template_names
 from ramekin.recipes.evaluations.found import SuiteResult
-from ramekin.text.score import LOWER_IS_BETTER, normalised_value
+from ramekin.text.score import have_a_mean, normalised_value
 from ramekin.text.suite import Suite, SuiteEntry, suite_entries, suite_shares
 
 __all__ = ["Format", "Layout", "check_formats", "layout_of", "lm_eval_groups", "write_formats"]
@@ -185,9 +185,8 @@ def _valued(
     normalised: bool,
 ) -> LmEvalGroup:
     """A group with its mean, and the standard error of that, the entries being independent."""
-    metrics = {each.score.metric for each in entries.values()}
-    if len(metrics) > 1 and not metrics.isdisjoint(LOWER_IS_BETTER):
-        return group  # no mean of a perplexity and a share
+    if not have_a_mean({each.score.metric for each in entries.values()}):
+        return group
     is_task = len(entries) == 1 and all(
         len(each.parts) == len(group.members) > 1 for each in entries.values()
     )

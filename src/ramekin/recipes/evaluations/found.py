@@ -12,7 +12,7 @@ from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.spread import template_spread
 from ramekin.evaluate.suites import Average, EntryScore, entry_score, suite_average
 from ramekin.recipes.evaluations.asking import AskedEntry, Missing
-from ramekin.text.score import normalised_value
+from ramekin.text.score import have_a_mean, normalised_value
 from ramekin.text.suite import Suite, SuiteEntry, suite_shares
 
 __all__ = ["SuiteResult", "suite_result"]
@@ -50,6 +50,14 @@ class SuiteResult:
         named = {_key(entry): share for entry, share in shares.items()}
         return suite_average(scores, named, normalised=suite.normalised)
 
+    def _told(self, suite: Suite, average: Average) -> dict[str, Any]:
+        """An average as JSON values; of scores that have no mean it has no value."""
+        metrics = {self.entries[entry].score.metric for entry in suite_shares(suite, self.entries)}
+        values = asdict(average)
+        if suite.normalised or have_a_mean(metrics):
+            return values
+        return {**values, "value": None, "low": None, "high": None, "chance": None}
+
     @property
     def how_partial(self) -> str:
         """How much of the suite is there, in words; empty where all of it is."""
@@ -64,8 +72,12 @@ class SuiteResult:
         shares = suite_shares(self.suite, self.entries)
         return {
             "suite": self.suite.name,
-            "headline": {**asdict(self.headline), "normalised": self.suite.normalised},
-            "parts": {title: asdict(each) for title, each in self.parts.items()},
+            "headline": {**self._told(self.suite, self.headline), "normalised": self.suite.normalised},
+            "parts": {
+                part.title: self._told(_alone(self.suite, part), self.parts[part.title])
+                for part in self.suite.parts
+                if part.title in self.parts
+            },
             "entries": [
                 {
                     "path": list(entry.path),

@@ -16,7 +16,7 @@ from ramekin.report.values import (
     ScoreTable,
     TableRow,
 )
-from ramekin.text.score import LOWER_IS_BETTER, Score, normalised_value
+from ramekin.text.score import LOWER_IS_BETTER, Score, have_a_mean, normalised_value
 from ramekin.text.suite import SuiteEntry
 
 __all__ = ["counters", "entry_columns", "pictures", "score_tables"]
@@ -51,8 +51,7 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
     title = f"{', '.join(each.model for each in results)} on {asked}"
     caption = " ".join(filter(None, (caption_of(first.evaluation), _prompts(first), first.how_partial)))
     metrics = {found.score.metric for found in first.entries.values()}
-    # A perplexity is of another kind than a share: the mean of both would be of none.
-    plain = not first.suite.normalised and (len(metrics) == 1 or not metrics & LOWER_IS_BETTER)
+    plain = not first.suite.normalised and have_a_mean(metrics)
     metric = metrics.pop() if metrics <= LOWER_IS_BETTER else ""
     several = len(columns) > 1
     rows = []
