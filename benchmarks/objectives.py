@@ -30,7 +30,8 @@ import torch
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.evaluate.mode import MODES
 from ramekin.evaluate.runner import EvalSet, evaluate, versions
-from ramekin.evaluate.statistics import average, compare, compare_averages
+from ramekin.evaluate.statistics import compare, compare_averages
+from ramekin.evaluate.suites import entry_score, suite_average
 from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.places import Places
 from ramekin.tensors.tokenizer import load_tokenizer
@@ -171,7 +172,9 @@ def _row(objective: str, part: TaskEvaluation, words: str, direct: TaskEvaluatio
 
 def _average(objective: str, parts: Sequence[TaskEvaluation], direct: Sequence[TaskEvaluation]) -> Row:
     """The mean of the tasks under their own words."""
-    score, found = average(parts), compare_averages(direct, parts)
+    entries = {part.name: entry_score([part]) for part in parts}
+    score = suite_average(entries, dict.fromkeys(entries, 1 / len(entries)))
+    found = compare_averages(direct, parts)
     return Row(
         objective,
         "average",
