@@ -3,6 +3,7 @@
 An error of ours is one line on stderr and its exit code; a traceback is shown only with `--debug`.
 """
 
+import gc
 import os
 import sys
 
@@ -66,8 +67,14 @@ def main() -> None:
     if "--debug" in sys.argv[1:]:
         sys.argv.remove("--debug")
         app()
+    code = 0
     try:
         app()
     except RamekinError as error:
         show_error(error)
-        raise SystemExit(error.exit_code) from None
+        code = error.exit_code
+    # The error is gone here, and with it the frames that held models and connections. Were these to end with
+    # Python, a thread of gloo's that still holds a tensor could abort the process with another exit code.
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        gc.collect()
+    raise SystemExit(code)
