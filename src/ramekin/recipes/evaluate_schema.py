@@ -28,7 +28,7 @@ from ramekin.text.options import OptionsAs
 from ramekin.text.prompting.few_shot import ShotForm
 from ramekin.text.prompting.prompt import Thought
 from ramekin.text.substitution import check_words
-from ramekin.text.suite import Suite, SuitePart, SuiteSettings, SuiteTask, changed, suite_entries
+from ramekin.text.suite import UNNAMED, Suite, SuitePart, SuiteSettings, SuiteTask, changed, suite_entries
 
 __all__ = ["EvaluateConfig", "ModeConfig", "suite_of"]
 
@@ -206,11 +206,11 @@ def suite_of(config: EvaluateConfig) -> Suite:
     suite = None if config.suite is None else load_suite(config.suite, Catalog(config.tasks_root))
     if config.task_names:
         named = tuple((SuiteTask(name, _TASKS),) for name in dict.fromkeys(config.task_names))
-        part = SuitePart("tasks", named)
+        part = SuitePart(UNNAMED, named)
         suite = (
-            Suite("tasks", (part,))
+            Suite(UNNAMED, (part,))
             if suite is None
-            else dataclasses.replace(suite, name=f"{suite.name} and tasks", parts=(*suite.parts, part))
+            else dataclasses.replace(suite, name=f"{suite.name} and {UNNAMED}", parts=(*suite.parts, part))
         )
     assert suite is not None, "a configuration has a task or a suite"
     values = {name: getattr(config, name) for name in _SETTINGS}

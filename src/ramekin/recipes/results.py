@@ -21,7 +21,6 @@ from ramekin.recipes.outcome import Outcome
 from ramekin.report.values import AVERAGE, Cell, Counter, Report, TableRow, average_cell
 from ramekin.report.wording import slug
 from ramekin.report.write import write_report
-from ramekin.text.score import Score
 
 if TYPE_CHECKING:
     from ramekin.recipes.evaluations.formats import Format
@@ -41,7 +40,6 @@ __all__ = [
     "predictions_name",
     "report_text",
     "rules_text",
-    "score_cell",
     "score_row",
     "short_name",
     "write_predictions_of",
@@ -71,16 +69,13 @@ def headings_of(parts: Sequence[TaskEvaluation]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def score_cell(score: Score, part: TaskEvaluation) -> Cell:
-    """A task's score beside what the best constant answer reaches; for correlations and overlaps of texts no
-    such answer is looked for.
-    """
-    return Cell.of(score, majority=part.majority[score.metric] or None)
-
-
 def score_row(label: str, evaluation: Evaluation, *, group: str = "", own: str = "") -> TableRow:
     """One model's row: each task's headline, and their plain mean when there are several."""
-    cells: list[Cell | None] = [score_cell(part.headline, part) for part in evaluation.tasks]
+    cells: list[Cell | None] = [
+        # For correlations and overlaps of texts no best constant answer is looked for: 0.
+        Cell.of(part.headline, majority=part.majority[part.headline.metric] or None)
+        for part in evaluation.tasks
+    ]
     if len(cells) > 1:
         cells.append(average_cell(cells))
     return TableRow(label, tuple(cells), group=group, own=own)

@@ -8,7 +8,7 @@ models, modes, rows or scores.
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from ramekin.errors import UsageError
 from ramekin.registry import unknown_name
@@ -20,6 +20,7 @@ from ramekin.text.prompting.prompt import Thought
 from ramekin.text.task import Kind, Task
 
 __all__ = [
+    "UNNAMED",
     "Average",
     "Suite",
     "SuiteEntry",
@@ -33,6 +34,9 @@ __all__ = [
 
 Average: TypeAlias = Literal["sets", "parts"]
 """What counts once in a suite's headline: each data set of all parts, or each part."""
+
+UNNAMED: Final = "tasks"
+"""What tasks are called together that no suite names."""
 
 _FREE: frozenset[Kind] = frozenset(("text", "number"))
 

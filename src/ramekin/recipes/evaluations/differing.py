@@ -15,6 +15,7 @@ from ramekin.evaluate.statistics import Comparison, compare, compare_averages, h
 from ramekin.evaluate.suites import EntryScore, compare_suites, entry_score
 from ramekin.recipes.earlier import Earlier, EarlierSuite, paired
 from ramekin.text.score import have_a_mean
+from ramekin.text.suite import UNNAMED
 
 __all__ = [
     "DifferingRow",
@@ -32,8 +33,6 @@ Kind: TypeAlias = Literal["a_right", "b_right", "both_wrong"]
 Prompts: TypeAlias = Literal["same", "any"]
 
 _SHOWN_CHARACTERS = 120
-_NO_SUITE = "tasks"
-"""What the tasks of an evaluation without a suite are called together."""
 
 
 @final
@@ -252,7 +251,7 @@ def _rows(first: TaskEvaluation, second: TaskEvaluation) -> Iterator[DifferingRo
 
 def _headline_name(suite: EarlierSuite) -> str:
     """The suite's, or that of tasks which no suite names."""
-    if suite.name == _NO_SUITE:
+    if suite.name == UNNAMED:
         return "average"
     return f"{'normalised ' if suite.normalised else ''}headline of {suite.name}"
 

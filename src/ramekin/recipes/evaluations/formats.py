@@ -32,14 +32,11 @@ from ramekin.files import write_json, write_text
 from ramekin.recipes.data import template_names
 from ramekin.recipes.evaluations.found import SuiteResult
 from ramekin.text.score import have_a_mean, normalised_value
-from ramekin.text.suite import Suite, SuiteEntry, suite_entries, suite_shares
+from ramekin.text.suite import UNNAMED, Suite, SuiteEntry, suite_entries, suite_shares
 
 __all__ = ["Format", "Layout", "check_formats", "layout_of", "lm_eval_groups", "write_formats"]
 
 Format: TypeAlias = Literal["fusionbench", "lm_eval"]
-
-_NO_SUITE = "tasks"
-"""What tasks are called together that no suite names."""
 
 
 @final
@@ -106,7 +103,7 @@ def layout_of(suite: Suite, parts: Mapping[SuiteEntry, Sequence[PartName]]) -> L
             called[entry] = plain_name(entry.task, titles[entry])
             alias = " ".join(filter(None, (entry.task, titles[entry])))
             groups.append((LmEvalGroup(called[entry], alias, own), (entry,)))
-    if suite.name != _NO_SUITE or len(suite.parts) > 1:
+    if suite.name != UNNAMED or len(suite.parts) > 1:
         _gather(suite, (), plain_name(suite.name), suite.name, called, groups)
     refuse_twice((*names, *(group.name for group, _ in groups)))
     return Layout(names, tuple(groups))

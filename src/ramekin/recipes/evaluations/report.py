@@ -17,7 +17,7 @@ from ramekin.report.values import (
     TableRow,
 )
 from ramekin.text.score import LOWER_IS_BETTER, Score, have_a_mean, normalised_value
-from ramekin.text.suite import SuiteEntry
+from ramekin.text.suite import UNNAMED, SuiteEntry
 
 __all__ = ["counters", "entry_columns", "pictures", "score_tables"]
 
@@ -47,7 +47,7 @@ def score_tables(results: Sequence[SuiteResult]) -> tuple[ScoreTable, ...]:
     first = results[0]
     entries = tuple(first.entries)
     columns = entry_columns(entries)
-    asked = first.suite.name if len(entries) > _NAMED or first.suite.name != "tasks" else _names(entries)
+    asked = first.suite.name if len(entries) > _NAMED or first.suite.name != UNNAMED else _names(entries)
     title = f"{', '.join(each.model for each in results)} on {asked}"
     caption = " ".join(filter(None, (caption_of(first.evaluation), _prompts(first), first.how_partial)))
     metrics = {found.score.metric for found in first.entries.values()}
