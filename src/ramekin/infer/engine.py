@@ -1,0 +1,72 @@
+"""An engine takes requests at any time and answers them step by step, many at once.
+
+One interface for two backends: `torch_engine` and `ctranslate_engine`. An engine is used from one thread.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from ramekin.infer.request import Event, Request
+
+__all__ = ["AbstractEngine", "Load"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine has to do at the moment."""
+
+    running: int
+    """Requests that are being answered."""
+    waiting: int
+    """Requests that wait for room."""
+    tokens: int
+    """Tokens that the running ones may take: of inputs, and of all outputs at their longest."""
+
+
+class AbstractEngine(ABC):
+    """A loaded model that writes and ranks.
+
+    What a request is answered does not depend on what else is under way (rounding aside).
+    """
+
+    @abstractmethod
+    def add(self, request: Request, *, streams: bool = False) -> int:
+        """Take a request, which waits until there is room for it; returns its ticket.
+
+        Args:
+            request: what is asked.
+            streams: whether `Wrote` is told as outputs get longer, and not only `Answered` at the end.
+
+        Raises:
+            UsageError: the request asks for what this backend or model cannot do.
+            DataError: its input is empty or has tokens that the model does not know.
+        """
+
+    @abstractmethod
+    def cancel(self, ticket: int) -> None:
+        """Forget a request, whose room is free at once; nothing is told of it any more. Unknown ones are ok."""
+
+    @abstractmethod
+    def step(self) -> list[Event]:
+        """Work on for a moment, a token of all running requests for example, and tell what came of it.
+
+        With nothing to do it returns at once.
+        """
+
+    @abstractmethod
+    def rank(
+        self, inputs: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[float]]:
+        """log p(option | input), the sum over the option's tokens, as `infer.rank.rank`."""
+
+    @property
+    @abstractmethod
+    def load(self) -> Load:
+        """What there is to do."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Forget all requests and let go of the model."""
