@@ -47,7 +47,7 @@ class AbstractEngine(ABC):
 
     @abstractmethod
     def cancel(self, ticket: int) -> None:
-        """Forget a request, whose room is free at once; nothing is told of it any more. Unknown ones are ok."""
+        """Forget a request: its room is free at once, nothing more is told of it. Unknown: ignored."""
 
     @abstractmethod
     def step(self) -> list[Event]:
@@ -60,7 +60,7 @@ class AbstractEngine(ABC):
     def rank(
         self, inputs: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]]
     ) -> list[list[float]]:
-        """log p(option | input), the sum over the option's tokens, as `infer.rank.rank`."""
+        """The log-probability of each option given its input, as `infer.rank.rank` has it."""
 
     @property
     @abstractmethod
