@@ -51,7 +51,7 @@ from ramekin.evaluate.evaluation import Evaluation
 from ramekin.evaluate.mode import MODES, Mode
 from ramekin.evaluate.runner import evaluate, evaluate_encoded
 from ramekin.evaluate.sets import EvalSet, encode_sets
-from ramekin.infer.layers import DecoderLayers
+from ramekin.infer.layers import Layers
 from ramekin.tensors.tokenizer import load_tokenizer
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model, load_model
@@ -401,8 +401,8 @@ def _taken(answer: Mapping[str, Any]) -> Taken:
 def _model_seconds() -> Iterator[list[float]]:
     """The seconds of every call of the encoder, the decoder's layers and the head."""
     spent: list[float] = []
-    names = ("__init__", "forward", "logits")
-    own = {name: getattr(DecoderLayers, name) for name in names}
+    names = ("__init__", "read", "decode", "logits")
+    own = {name: getattr(Layers, name) for name in names}
 
     def timed(method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any) -> Any:
@@ -415,12 +415,12 @@ def _model_seconds() -> Iterator[list[float]]:
         return call
 
     for name, method in own.items():
-        setattr(DecoderLayers, name, timed(method))
+        setattr(Layers, name, timed(method))
     try:
         yield spent
     finally:
         for name, method in own.items():
-            setattr(DecoderLayers, name, method)
+            setattr(Layers, name, method)
 
 
 def _in_turns(rounds: int, peer: Callable[[], Taken], ours: Callable[[], Taken]) -> tuple[Timing, Timing]:

@@ -5,6 +5,8 @@ import random
 import pytest
 import torch
 
+from ramekin.infer import running
+from ramekin.infer.writing import begin
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
 
@@ -42,15 +44,30 @@ def prompts():
     return make
 
 
-class ToyDecoder:
-    """A language in place of a model: the logits after what a row has been fed, as a function of it."""
+class Toy:
+    """A language in place of a model: the logits after what a row has been fed, as a function of it.
+
+    It stands for the layers and for the decoder over them.
+    """
 
     device = torch.device("cpu")
 
-    def __init__(self, num_inputs, language):
-        self.num_inputs, self._language = num_inputs, language
-        self.fed = [(place, ()) for place in range(num_inputs)]
+    def __init__(self, language):
+        self._language = language
+        self.fed, self.inputs = [], 0
         self.rows_of_steps, self.rows_of_heads = [], []
+
+    @property
+    def num_rows(self):
+        return len(self.fed)
+
+    def read(self, input_ids, attention_mask):
+        return input_ids
+
+    def admit(self, groups, *, max_new_tokens):
+        for ids in groups:
+            self.fed += [(self.inputs + place, ()) for place in range(len(ids))]
+            self.inputs += len(ids)
 
     def advance(self, tokens):
         assert len(tokens) == len(self.fed)
@@ -63,10 +80,28 @@ class ToyDecoder:
         return torch.tensor([self._language(*self.fed[row]) for row in hidden[:, 0].tolist()])
 
     def keep(self, rows):
-        self.fed = [self.fed[row] for row in rows.tolist()]
+        self.fed = [self.fed[row] for row in rows]
 
 
 @pytest.fixture
-def toy_decoder():
-    """`toy_decoder(3, lambda place, fed: [...])`: the logits of what follows `fed`, start token included."""
-    return ToyDecoder
+def toy(monkeypatch):
+    """`toy(language, requests)` writes for them: the toy, and the outputs of each.
+
+    A language is `lambda place, fed: [...]`: the logits of what follows `fed`, start token included.
+    """
+
+    def write(language, requests, *, start_id=0, eos_id=1):
+        layers = Toy(language)
+        monkeypatch.setattr(running, "Decoder", lambda layers: layers)
+        state = running.Running(layers, start_id=start_id, pad_id=0)
+        writings = [begin(each, eos_id=eos_id, stops=None, form=None) for each in requests]
+        inputs = [each.input_ids for each in requests]
+        most = max(each.max_new_tokens for each in requests)
+        state.admit(inputs, writings, max_new_tokens=most, batch_tokens=10**6)
+        over = []
+        while state.num_rows:
+            over += state.step()
+        assert sorted(map(id, over)) == sorted(map(id, writings))
+        return layers, [[tuple(line.tokens) for line in each.lines] for each in writings]
+
+    return write

@@ -15,7 +15,7 @@ def test_by_itself_it_is_greedy():
     assert Decoding() == GREEDY
     assert not GREEDY.is_random
     assert GREEDY.num_rows == 1
-    assert dataclasses.astuple(GREEDY) == (1, 1, 0.0, 0, 1.0, 1.0, 0)
+    assert dataclasses.astuple(GREEDY) == (1, 1, 0.0, 0, 1.0, 1.0, 1.0, 0)
 
 
 def test_rows_are_samples_or_beams():
@@ -58,8 +58,8 @@ def test_numbers_out_of_bounds_are_refused(settings, message):
             r"num_beams=4, sampling_temperature=0.7; fix: search with sampling_temperature=0, or sample",
         ),
         (
-            {"num_beams": 4, "num_samples": 4},
-            r"num_beams=4, num_samples=4; fix: beam search gives one output",
+            {"num_beams": 4, "num_samples": 5},
+            r"num_beams=4, num_samples=5; fix: beam search gives as many outputs as it has beams",
         ),
         ({"num_samples": 4}, r"num_samples=4, sampling_temperature=0.0; fix: set sampling_temperature"),
         ({"top_k": 5}, r"top_k=5, sampling_temperature=0.0; fix: set sampling_temperature"),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from ramekin.errors import WeightsError
+from ramekin.infer.choice import Asked, choose
 from ramekin.infer.decoding import Decoding
-from ramekin.infer.sampling import draw, drawing, num_bits, sample_key, token_weights, uniforms
-from ramekin.infer.write import Sample
+from ramekin.infer.sampling import draw, num_bits, sample_key, token_weights, uniforms
 
 
 def random_logits(rows, vocab, *, seed=0, spread=3.0):
@@ -26,8 +26,15 @@ def shares(logits, **settings):
 
 def tokens_of(logits, count, decoding, *, inputs=((5, 1),), position=0):
     """`count` samples of each row, one row an input."""
-    samples = [[Sample(place, number) for number in range(count)] for place in range(len(inputs))]
-    return drawing(inputs, decoding)(logits, samples, position)
+    return chosen(logits, [(ids, range(count), position) for ids in inputs], decoding)
+
+
+def chosen(logits, rows, decoding):
+    """The tokens of (input, samples, position) of each row."""
+    asked = [
+        Asked(decoding, position, samples, sample_key(decoding.seed, ids)) for ids, samples, position in rows
+    ]
+    return [each.tokens for each in choose(logits, asked)]
 
 
 def chi_square_p(tokens, expected):
@@ -97,16 +104,24 @@ class TestWeights:
         assert cold[0].tolist() == [0, 1, 0, 0]
         assert shares(logits, top_p=1e-9)[0].tolist() == [0, 1, 0, 0]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=90, deadline=None)
     @given(
         seed=st.integers(0, 10**6),
         temperature=st.floats(0.05, 5.0),
         top_k=st.sampled_from([0, 1, 2, 7, 90, 500]),
         top_p=st.sampled_from([0.05, 0.3, 0.9, 0.99, 1.0]),
+        typical_p=st.sampled_from([0.05, 0.4, 0.8, 0.99, 1.0]),
         vocab=st.sampled_from([3, 90, 1200]),
     )
-    def test_the_distribution_is_that_of_transformers_filters(self, seed, temperature, top_k, top_p, vocab):
-        from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+    def test_the_distribution_is_that_of_transformers_filters(
+        self, seed, temperature, top_k, top_p, typical_p, vocab
+    ):
+        from transformers import (
+            TemperatureLogitsWarper,
+            TopKLogitsWarper,
+            TopPLogitsWarper,
+            TypicalLogitsWarper,
+        )
 
         logits = random_logits(3, vocab, seed=seed)
         expected = TemperatureLogitsWarper(temperature)(None, logits)
@@ -114,9 +129,21 @@ class TestWeights:
             expected = TopKLogitsWarper(top_k)(None, expected)
         if top_p < 1:
             expected = TopPLogitsWarper(top_p)(None, expected)
+        if typical_p < 1:
+            expected = TypicalLogitsWarper(typical_p)(None, expected)
         expected = torch.softmax(expected.double(), dim=-1)
-        found = shares(logits, sampling_temperature=temperature, top_k=top_k, top_p=top_p)
+        found = shares(
+            logits, sampling_temperature=temperature, top_k=top_k, top_p=top_p, typical_p=typical_p
+        )
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+    def test_typical_tokens_by_hand(self):
+        """Shares 1/2, 1/4, 1/8, 1/8: 1, 2, 3 and 3 bits; the entropy is 1.75, so that 2 bits are the nearest."""
+        logits = torch.tensor([[4.0, 2.0, 1.0, 1.0]]).log()
+        assert shares(logits, typical_p=0.2)[0].tolist() == [0, 1, 0, 0]
+        assert shares(logits, typical_p=0.6)[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+        assert shares(logits, typical_p=0.8)[0].tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7, 0])
+        assert shares(logits, top_k=2, typical_p=0.5)[0].tolist() == [1, 0, 0, 0]
 
     def test_top_p_reaches_beyond_what_is_sorted_first(self):
         """Of 3000 almost equal tokens, the most probable 2700 or so hold nine tenths."""
@@ -231,7 +258,5 @@ class TestDraws:
         whole = tokens_of(logits, 6, decoding, inputs=inputs, position=5)
         backwards = tokens_of(logits.flip(0), 6, decoding, inputs=inputs[::-1], position=5)
         assert backwards[::-1] == whole
-        choose = drawing(inputs, decoding)
-        few = choose(logits[[2, 0, 2]], [[Sample(2, 5)], [], [Sample(2, 1), Sample(2, 0)]], 5)
-        assert few == [[whole[2][5]], [], [whole[2][1], whole[2][0]]]
-        assert choose(logits[:2], [[], []], 5) == [[], []]
+        few = chosen(logits[[2, 0]], [(inputs[2], [5, 1, 0], 5), (inputs[0], [4], 5)], decoding)
+        assert few == [[whole[2][5], whole[2][1], whole[2][0]], [whole[0][4]]]

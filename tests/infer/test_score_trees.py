@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ramekin.infer.score_trees as module
-from ramekin.infer.layers import DecoderLayers
+from ramekin.infer.layers import Layers
 from ramekin.infer.option_tree import option_tree
 from ramekin.infer.score_trees import tree_log_probs
 from ramekin.tensors.collate import collate_inputs
@@ -13,9 +13,9 @@ OPTIONS = ((7, 8, 1), (7, 9, 4, 1), (6, 1), (3,))
 
 
 def log_probs(model, inputs, options, *, start_id=0):
-    layers = DecoderLayers(model, *collate_inputs(inputs))
+    layers = Layers(model)
     trees = [option_tree(each, start_id=start_id) for each in options]
-    return tree_log_probs(layers, trees, pad_id=0, device=torch.device("cpu"))
+    return tree_log_probs(layers, layers.read(*collate_inputs(inputs)), trees, pad_id=0)
 
 
 def test_how_far_back_each_ancestor_lies():
@@ -47,8 +47,8 @@ def test_an_option_is_scored_as_if_alone(tiny, kind):
 def test_rows_with_one_tree_and_rows_with_their_own_are_scored_alike(tiny):
     model, inputs = tiny(sharpness=2.0), [[5, 6, 1], [9, 1]]
     tree = option_tree(OPTIONS, start_id=0)
-    layers = DecoderLayers(model, *collate_inputs(inputs))
-    shared = tree_log_probs(layers, [tree, tree], pad_id=0, device=torch.device("cpu"))
+    layers = Layers(model)
+    shared = tree_log_probs(layers, layers.read(*collate_inputs(inputs)), [tree, tree], pad_id=0)
     apart = log_probs(model, inputs, [OPTIONS, OPTIONS])
     assert shared[0] != shared[1]
     for row, other in zip(shared, apart, strict=True):

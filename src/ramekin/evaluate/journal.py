@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Journal", "Request", "fingerprint"]
 
-_ENGINE: Final = 1
+_ENGINE: Final = 2
 """Counted up whenever `infer` computes something else for the same request."""
 _KEY: Final = re.compile(rb'\{"key": "([0-9a-f]{32})", ')
 

@@ -34,13 +34,16 @@ class Decoding:
     num_beams: int = 1
     """Hypotheses that beam search keeps for an input; 1: no beam search."""
     num_samples: int = 1
-    """Outputs that are drawn for an input."""
+    """Outputs of an input: so many are drawn, or the best so many beams."""
     sampling_temperature: float = 0.0
     """What logits are divided by before they are drawn from; 0: no sampling."""
     top_k: int = 0
     """Only so many of the most probable tokens can be drawn; 0: all."""
     top_p: float = 1.0
     """Only the fewest most probable tokens that have this probability together can be drawn; 1: all."""
+    typical_p: float = 1.0
+    """Of what is left, only the fewest tokens of the most usual information that have this share of it
+    together can be drawn (typical sampling); 1: all."""
     length_penalty: float = 1.0
     """A hypothesis of n tokens scores its log-probability over n to this power."""
     seed: int = 0
@@ -82,6 +85,7 @@ class Decoding:
             (heat != 0 and not warm, "sampling_temperature", f"0, or a number from {_LEAST_TEMPERATURE:g}"),
             (self.top_k < 0, "top_k", ">= 0 (0: no limit)"),
             (not 0 < self.top_p <= 1, "top_p", "above 0 and at most 1 (1: no limit)"),
+            (not 0 < self.typical_p <= 1, "typical_p", "above 0 and at most 1 (1: no limit)"),
             (not math.isfinite(self.length_penalty), "length_penalty", "a number"),
             (self.seed < 0, "seed", ">= 0"),
         )
@@ -92,10 +96,15 @@ class Decoding:
         need_heat = f"set {heat}, 0.7 for example"
         return (
             (beams and drawn, ("num_beams", heat), f"search with {heat}=0, or sample with num_beams=1"),
-            (beams and self.num_samples > 1, ("num_beams", "num_samples"), "beam search gives one output"),
-            (not drawn and self.num_samples > 1, ("num_samples", heat), need_heat),
+            (
+                beams and self.num_samples > self.num_beams,
+                ("num_beams", "num_samples"),
+                "beam search gives as many outputs as it has beams",
+            ),
+            (not beams and not drawn and self.num_samples > 1, ("num_samples", heat), need_heat),
             (not drawn and self.top_k > 0, ("top_k", heat), need_heat),
             (not drawn and self.top_p < 1, ("top_p", heat), need_heat),
+            (not drawn and self.typical_p < 1, ("typical_p", heat), need_heat),
             (not beams and self.length_penalty != 1, ("length_penalty", "num_beams"), "set num_beams"),
         )
 

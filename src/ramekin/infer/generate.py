@@ -10,18 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, final
 
-import torch
-from torch import Tensor
-
 from ramekin.errors import DataError, UsageError
-from ramekin.infer.beams import search_beams
-from ramekin.infer.decoder import Decoder
 from ramekin.infer.decoding import GREEDY, Decoding
-from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, require_finite, start_token
-from ramekin.infer.sampling import drawing
-from ramekin.infer.write import Sample, write
-from ramekin.tensors.collate import collate_inputs
-from ramekin.tensors.plan import batches_by_length
+from ramekin.infer.layers import Layers
+from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, start_token
+from ramekin.infer.request import Request
+from ramekin.infer.running import Running
+from ramekin.infer.writing import begin
+from ramekin.tensors.plan import filled_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -95,10 +91,11 @@ def decode(
         decoding: how tokens are chosen. The checkpoint's own generation settings are not read, but for its
             start token.
         max_new_tokens: at most so many tokens are written, `</s>` among them.
-        batch_tokens: padded tokens in a batch. An input costs its own tokens, once, and `max_new_tokens` for
-            each of its samples or beams; one that alone exceeds it gets a batch of its own. It bounds memory:
-            a token of either kind takes `2 * layers * heads * d_kv` numbers of the caches. Beside them, at
-            most 256 rows have logits at one time, four times over while they are sampled.
+        batch_tokens: tokens in a batch. An input costs its own tokens, once, and `max_new_tokens` for each
+            of its samples or beams; one that alone exceeds it gets a batch of its own. It bounds memory: a
+            token of either kind takes `2 * layers * heads * d_kv` numbers of the caches; inputs are read in
+            parts of little padding, a sixteenth or so on top. Beside them, at most 256 rows have logits at
+            one time, four times over while they are sampled.
         pad_id: of the padding.
         eos_id: the token that ends an output.
         known: answers that are there already, by position in `inputs`; a batch whose every answer is known
@@ -120,22 +117,22 @@ def decode(
     _check_beams(model, decoding)
     distinct = _positions_by_input(inputs)
     rows = list(distinct)
-    costs = [len(row) + decoding.num_rows * max_new_tokens for row in rows]
     answers: dict[int, Outputs] = {i: tuple(map(tuple, own)) for i, own in (known or {}).items()}
     with in_evaluation_mode(model):
-        for batch in batches_by_length(costs, max_tokens=batch_tokens):
+        layers = Layers(model, packs=True)
+        for batch in filled_batches(
+            list(map(len, rows)), more=decoding.num_rows * max_new_tokens, max_tokens=batch_tokens
+        ):
             batch_rows = [rows[position] for position in batch]
             if all(index in answers for row in batch_rows for index in distinct[row]):
                 continue
-            outputs = _decode_batch(
-                model,
-                batch_rows,
-                decoding,
-                max_new_tokens=max_new_tokens,
-                start_id=start_id,
-                pad_id=pad_id,
-                eos_id=eos_id,
-            )
+            running = Running(layers, start_id=start_id, pad_id=pad_id)
+            requests = [Request(row, max_new_tokens, decoding) for row in batch_rows]
+            writings = [begin(each, eos_id=eos_id, stops=None, form=None) for each in requests]
+            running.admit(batch_rows, writings, max_new_tokens=max_new_tokens, batch_tokens=batch_tokens)
+            while running.num_rows:
+                running.step()
+            outputs = [tuple(tuple(line.tokens) for line in each.lines) for each in writings]
             decoded = _spread(batch_rows, outputs, distinct)
             for index, own in zip(decoded.indices, decoded.outputs, strict=True):
                 answers.setdefault(index, own)
@@ -220,46 +217,6 @@ _CHANGES_GREEDY = {
     "sequence_bias",
     "suppress_tokens",
 }
-
-
-@torch.inference_mode()
-def _decode_batch(
-    model: "PreTrainedModel",
-    rows: Sequence[Sequence[int]],
-    decoding: Decoding,
-    *,
-    max_new_tokens: int,
-    start_id: int,
-    pad_id: int,
-    eos_id: int,
-) -> list[Outputs]:
-    """Decode one batch: the outputs of each input."""
-    input_ids, mask = collate_inputs(rows, pad_id=pad_id)
-    device = model.device
-    decoder = Decoder(model, input_ids.to(device), mask.to(device), max_new_tokens=max_new_tokens)
-    if decoding.num_beams > 1:
-        return search_beams(
-            decoder, decoding, max_new_tokens=max_new_tokens, start_id=start_id, eos_id=eos_id
-        )
-    return write(
-        decoder,
-        drawing(rows, decoding) if decoding.is_random else _most_probable,
-        num_samples=decoding.num_samples,
-        max_new_tokens=max_new_tokens,
-        start_id=start_id,
-        eos_id=eos_id,
-    )
-
-
-def _most_probable(logits: Tensor, samples: Sequence[Sequence[Sample]], position: int) -> list[list[int]]:
-    return [[token] * len(own) for token, own in zip(_best(logits).tolist(), samples, strict=True)]
-
-
-def _best(logits: Tensor) -> Tensor:
-    """The most probable token of each row, the smallest id among equals: (rows, vocab) -> (rows,)."""
-    highest, tokens = logits.max(dim=-1)
-    require_finite(highest)
-    return tokens
 
 
 def _spread(

@@ -1,21 +1,21 @@
-"""The decoder of T5 models over one encoded batch, layer by layer.
+"""The encoder and decoder of T5 models, layer by layer, for computing without gradients.
 
-It runs the layers of a T5, mT5 or UMT5 model itself: the encoder once, cross-attention's keys and values
-once, position biases once, since at small sizes most of transformers' time goes into making those anew at
-every call. It calls the model's own modules, so adapters in them keep working. Rows of one input, such as its
-samples, read one copy of its cross-attention's keys and values. How the decoder's tokens see each other is
-the caller's: a step of decoding looks into a cache, a tree of options at its ancestors.
+They are run here, not by transformers, whose time at small sizes goes mostly into making position biases and
+masks anew in every layer and call. Weights stay the model's own, but for those that are laid out anew for
+speed; adapters in a model keep working. How the decoder's tokens see each other is the caller's: a step of
+decoding looks into a cache, a tree of options at its ancestors. What they see of the inputs is `inputs`'s.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from ramekin.errors import WeightsError
-from ramekin.infer.fold import fold_of
+from ramekin.infer.inputs import Inputs, additive_mask
+from ramekin.infer.linear import Map, activation, joined, layer_norm, projection
 from ramekin.weights.config import SUPPORTED
 from ramekin.weights.seq2seq import tie_state
 from ramekin.weights.soft_prompt import covering
@@ -23,116 +23,189 @@ from ramekin.weights.soft_prompt import covering
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["DecoderLayers", "SelfAttend"]
+__all__ = ["CrossAttend", "Layers", "SelfAttend"]
 
 SelfAttend: TypeAlias = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Self-attention of one layer: (layer, queries, keys, values) -> mixed values, each (rows, heads, length,
 d_kv)."""
 
+CrossAttend: TypeAlias = Callable[[int, Tensor], Tensor]
+"""Attention to the inputs in a layer: (layer, queries) -> mixed values, each (rows, heads, length, d_kv)."""
+
 
 @final
-class DecoderLayers:
-    """The decoder over one batch of inputs (T5: Raffel et al. 2020, arXiv 1910.10683).
+class Layers:
+    """The layers of a model (T5: Raffel et al. 2020, arXiv 1910.10683).
 
     Attention is not scaled. In self-attention position enters as a learned bias, of the first layer for all
     (in UMT5 each layer has its own); cross-attention has none.
 
     Args:
         model: an encoder-decoder of the T5 family in evaluation mode, or one wrapped by adapters.
-        input_ids: (batch, input_length)
-        attention_mask: (batch, input_length), 1 where there is a token.
+        packs: whether the decoder's weights are copied into the layout that is fastest for a few rows: worth
+            it before many steps, not before one pass.
 
     Raises:
         WeightsError: the model is not of the T5 family.
     """
 
-    def __init__(self, model: "PreTrainedModel", input_ids: Tensor, attention_mask: Tensor) -> None:
+    def __init__(self, model: "PreTrainedModel", *, packs: bool = False) -> None:
         self._model = seq2seq = _unwrapped(model)
         self._scale = seq2seq.config.d_model**-0.5 if tie_state(seq2seq).scaled else None
-        self._heads: int = seq2seq.config.num_heads
-        hidden = seq2seq.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        self._mask = _additive_mask(covering(attention_mask, hidden), hidden.dtype)
-        self._blocks = [tuple(block.layer) for block in seq2seq.decoder.block]
-        cross = [layers[1].EncDecAttention for layers in self._blocks]
-        self._cross = [(self._split(a.k(hidden)), self._split(a.v(hidden))) for a in cross]
-        self._owners = list(range(len(input_ids)))
-        self._fold = fold_of(self._owners, device=hidden.device)
+        self.heads: int = seq2seq.config.num_heads
+        self.width: int = seq2seq.config.d_kv
+        self.dtype: torch.dtype = seq2seq.dtype
+        self.device: torch.device = seq2seq.device
+        self.vocab_size: int = seq2seq.config.vocab_size
+        self._encoder = [_EncoderBlock(block) for block in seq2seq.encoder.block]
+        self._decoder = [_DecoderBlock(block, packs=packs) for block in seq2seq.decoder.block]
+        self._encoder_norm = layer_norm(seq2seq.encoder.final_layer_norm)
+        self._decoder_norm = layer_norm(seq2seq.decoder.final_layer_norm)
+        self._head = projection(seq2seq.lm_head, packs=packs)
 
     @property
-    def cross_bytes(self) -> int:
-        """The memory that the stored keys and values of cross-attention take, however many rows read them."""
-        storages = [each.untyped_storage() for pair in self._cross for each in pair]
-        return sum({each.data_ptr(): each.nbytes() for each in storages}.values())
+    def num_layers(self) -> int:
+        """Of the decoder."""
+        return len(self._decoder)
 
-    def forward(self, tokens: Tensor, attend: SelfAttend) -> Tensor:
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Inputs:
+        """Run the encoder, and make the decoder's keys and values of what it returns.
+
+        Args:
+            input_ids: (batch, input_length)
+            attention_mask: (batch, input_length), 1 where there is a token.
+        """
+        hidden = self._encode(input_ids, attention_mask)
+        states = hidden.new_empty((self.num_layers, 2, len(hidden), self.heads, hidden.shape[1], self.width))
+        for index, block in enumerate(self._decoder):
+            for kind, f in enumerate((block.cross_key, block.cross_value)):
+                states[index, kind] = self._split(f(hidden))
+        mask = additive_mask(covering(attention_mask, hidden), hidden.dtype)
+        return Inputs(states, mask)
+
+    def decode(self, tokens: Tensor, attend: SelfAttend, cross_attend: CrossAttend) -> Tensor:
         """Run the decoder: tokens (rows, length) -> what its head reads (rows, length, d_model)."""
         hidden: Tensor = self._model.decoder.embed_tokens(tokens)
-        for index, (layer, cross_layer, feed_forward) in enumerate(self._blocks):
-            attention, normed = layer.SelfAttention, layer.layer_norm(hidden)
-            queries, keys, values = (self._split(f(normed)) for f in (attention.q, attention.k, attention.v))
-            hidden = hidden + attention.o(self._join(attend(index, queries, keys, values)))
-            hidden = self._cross_attention(index, cross_layer, hidden)
-            hidden = feed_forward(hidden)
-        hidden = self._model.decoder.final_layer_norm(hidden)
+        for index, block in enumerate(self._decoder):
+            own = block.attention
+            queries, keys, values = map(self._split, own.query_key_value(hidden))
+            hidden = hidden + own.output(self._join(attend(index, queries, keys, values)))
+            queries = self._split(block.cross_query(block.cross_norm(hidden)))
+            hidden = hidden + block.cross_output(self._join(cross_attend(index, queries)))
+            hidden = hidden + block.feed_forward(hidden)
+        hidden = self._decoder_norm(hidden)
         return hidden if self._scale is None else hidden * self._scale
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The head: (…, d_model) -> (…, vocab)."""
-        logits: Tensor = self._model.lm_head(hidden)
-        return logits
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with some of the rows, or several of one: rows (kept,), their places in the present batch.
-
-        An input whose rows are all gone leaves with its keys and values; one that has more rows than before
-        is stored once, as before.
-        """
-        owners = [self._owners[row] for row in rows.tolist()]
-        inputs = list(dict.fromkeys(owners))
-        if inputs != list(range(self._fold.num_inputs)):
-            kept = torch.tensor(inputs, device=rows.device)
-            for index, (keys, values) in enumerate(self._cross):
-                self._cross[index] = keys[kept], values[kept]
-            self._mask = None if self._mask is None else self._mask[kept]
-            number = {owner: place for place, owner in enumerate(inputs)}
-            owners = [number[owner] for owner in owners]
-        if owners != self._owners:
-            self._owners, self._fold = owners, fold_of(owners, device=rows.device)
+        return self._head(hidden)
 
     def distance_biases(self, length: int) -> list[Tensor]:
-        """Self-attention's biases by how far back a token lies: (heads, length) a layer, farthest first.
+        """The decoder's biases by how far back a token lies: (heads, length) a layer, farthest first.
 
         A token with n before it adds the last n + 1 columns to its scores.
         """
         biases: list[Tensor] = []
-        for layer, *_ in self._blocks:
-            attention = layer.SelfAttention
-            if attention.has_relative_attention_bias:
-                biases.append(attention.compute_bias(length, length)[0, :, -1].contiguous())
+        for block in self._decoder:
+            if block.attention.has_bias:
+                biases.append(block.attention.bias(length)[0, :, -1].contiguous())
             else:
                 biases.append(biases[-1])
         return biases
 
-    def empty_caches(self, length: int) -> list[tuple[Tensor, Tensor]]:
-        """Room for keys and values of so many tokens a row: (rows, heads, length, d_kv), a pair a layer."""
-        rows, heads, _, width = self._cross[0][0].shape
-        new = self._cross[0][0].new_empty
-        shape = (rows, heads, length, width)
-        return [(new(shape), new(shape)) for _ in self._blocks]
-
-    def _cross_attention(self, index: int, layer: Any, hidden: Tensor) -> Tensor:
-        attention, (keys, values) = layer.EncDecAttention, self._cross[index]
-        queries = self._fold.fold(self._split(attention.q(layer.layer_norm(hidden))))
-        mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=self._mask, scale=1.0)
-        return hidden + attention.o(self._join(self._fold.unfold(mixed)))  # type: ignore[no-any-return]
+    def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(batch, length) -> (batch, length, d_model), longer by a soft prompt if there is one."""
+        encoder = self._model.encoder
+        if encoder._forward_pre_hooks or encoder._forward_hooks:  # a soft prompt, for one
+            found: Tensor = encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            return found
+        hidden: Tensor = encoder.embed_tokens(input_ids)
+        mask = additive_mask(attention_mask, hidden.dtype)
+        bias = hidden
+        for block in self._encoder:
+            own = block.attention
+            if own.has_bias:
+                bias = own.bias(input_ids.shape[1])
+                bias = bias if mask is None else bias + mask
+            queries, keys, values = map(self._split, own.query_key_value(hidden))
+            mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
+            hidden = hidden + own.output(self._join(mixed))
+            hidden = hidden + block.feed_forward(hidden)
+        return self._encoder_norm(hidden)
 
     def _split(self, x: Tensor) -> Tensor:
         """(rows, length, heads * width) -> (rows, heads, length, width)."""
-        return x.view(*x.shape[:2], self._heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _join(self, x: Tensor) -> Tensor:
         """(rows, heads, length, width) -> (rows, length, heads * width)."""
         return x.transpose(1, 2).flatten(2)
+
+
+@final
+class _SelfAttention:
+    """The parts of a layer of self-attention."""
+
+    def __init__(self, layer: Any, *, packs: bool) -> None:
+        self._attention = attention = layer.SelfAttention
+        self._norm = layer_norm(layer.layer_norm)
+        self._maps = joined([attention.q, attention.k, attention.v], packs=packs)
+        self.output = projection(attention.o, packs=packs)
+        self.has_bias: bool = attention.has_relative_attention_bias
+
+    def query_key_value(self, hidden: Tensor) -> Sequence[Tensor]:
+        """(rows, length, d_model) -> three of (rows, length, heads * d_kv)."""
+        return self._maps(self._norm(hidden))
+
+    def bias(self, length: int) -> Tensor:
+        """Of (1, heads, length, length)."""
+        found: Tensor = self._attention.compute_bias(length, length)
+        return found
+
+
+@final
+class _EncoderBlock:
+    def __init__(self, block: Any) -> None:
+        attention, feed_forward = block.layer
+        self.attention = _SelfAttention(attention, packs=False)
+        self.feed_forward = _feed_forward(feed_forward, packs=False)
+
+
+@final
+class _DecoderBlock:
+    def __init__(self, block: Any, *, packs: bool) -> None:
+        attention, cross_layer, feed_forward = block.layer
+        cross = cross_layer.EncDecAttention
+        self.attention = _SelfAttention(attention, packs=packs)
+        self.cross_norm = layer_norm(cross_layer.layer_norm)
+        self.cross_query = projection(cross.q, packs=packs)
+        self.cross_key = projection(cross.k)
+        self.cross_value = projection(cross.v)
+        self.cross_output = projection(cross.o, packs=packs)
+        self.feed_forward = _feed_forward(feed_forward, packs=packs)
+
+
+def _feed_forward(layer: Any, *, packs: bool) -> Map:
+    """Normalisation and feed-forward network of a layer; what it reads is not added."""
+    dense, norm = layer.DenseReluDense, layer_norm(layer.layer_norm)
+    act, down = activation(dense.act), _in_its_dtype(dense.wo, packs=packs)
+    if isinstance(getattr(dense, "wi_0", None), nn.Module):
+        up = joined([dense.wi_0, dense.wi_1], packs=packs)
+
+        def gated(x: Tensor) -> Tensor:
+            gate, value = up(norm(x))
+            return down(act(gate) * value)
+
+        return gated
+    wide = projection(dense.wi, packs=packs)
+    return lambda x: down(act(wide(norm(x))))
+
+
+def _in_its_dtype(module: nn.Module, *, packs: bool) -> Map:
+    """A linear layer that may be held more precisely than the others."""
+    f, weight = projection(module, packs=packs), getattr(module, "weight", None)
+    dtype = weight.dtype if isinstance(weight, Tensor) else None
+    return lambda x: f(x if dtype is None or x.dtype == dtype else x.to(dtype))
 
 
 def _unwrapped(model: "PreTrainedModel") -> Any:
@@ -145,12 +218,3 @@ def _unwrapped(model: "PreTrainedModel") -> Any:
         where=type(model).__name__,
         expected=f"one of {', '.join(sorted(SUPPORTED.values()))}",
     )
-
-
-def _additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """(batch, length) of 0 and 1 -> (batch, 1, 1, length) of the least number and 0; None if all are 1."""
-    if bool(attention_mask.all()):
-        return None
-    hidden = attention_mask[:, None, None, :] == 0
-    zeros = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
-    return zeros.masked_fill_(hidden, torch.finfo(dtype).min)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 import torch
 
 from ramekin.errors import DataError
-from ramekin.infer.layers import DecoderLayers
+from ramekin.infer.layers import Layers
 from ramekin.infer.option_tree import OptionTree, Tokens, option_trees
 from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, start_token
 from ramekin.infer.score_trees import tree_log_probs
@@ -90,11 +90,12 @@ def rank(
     plan = batches_by_lengths([each.lengths for each in questions], max_tokens=batch_tokens)
     answers: dict[int, list[float]] = {index: list(values) for index, values in (known or {}).items()}
     with in_evaluation_mode(model):
+        layers = Layers(model)
         for batch in plan:
             asked = [questions[place] for place in batch]
             if all(index in answers for each in asked for index in each.places):
                 continue
-            ranked = _spread(asked, _rank_batch(model, asked, pad_id))
+            ranked = _spread(asked, _rank_batch(layers, asked, pad_id))
             for index, values in zip(ranked.indices, ranked.log_probs, strict=True):
                 answers.setdefault(index, list(values))
             if on_batch is not None:
@@ -157,24 +158,22 @@ def _questions(
 
 
 @torch.inference_mode()
-def _rank_batch(
-    model: "PreTrainedModel", asked: Sequence[_Question], pad_id: int
-) -> list[dict[Tokens, float]]:
+def _rank_batch(layers: Layers, asked: Sequence[_Question], pad_id: int) -> list[dict[Tokens, float]]:
     """The log-probability of every option of every question; the encoder runs once."""
-    device = model.device
+    device = layers.device
     input_ids, mask = collate_inputs([each.input_ids for each in asked], pad_id=pad_id)
-    layers = DecoderLayers(model, input_ids.to(device), mask.to(device))
+    read = layers.read(input_ids.to(device), mask.to(device))
     found: list[dict[Tokens, float]] = [{} for _ in asked]
     slots, part = list(range(len(asked))), 0
     while slots:
         trees = [asked[slot].trees[part] for slot in slots]
-        scored = tree_log_probs(layers, trees, pad_id=pad_id, device=device)
+        scored = tree_log_probs(layers, read, trees, pad_id=pad_id)
         for slot, tree, values in zip(slots, trees, scored, strict=True):
             found[slot].update(zip(tree.options, values, strict=True))
         part += 1
         going = [place for place, slot in enumerate(slots) if part < len(asked[slot].trees)]
         if 0 < len(going) < len(slots):
-            layers.keep(torch.tensor(going, device=device))
+            read.keep(going)
         slots = [slots[place] for place in going]
     return found
 

@@ -2,8 +2,8 @@
 
 The draw of token t of sample j of an input is a function of (seed, the input's token ids, j, t) and of the
 logits: never of the batch, the order, or what else is drawn. Filters are applied as in transformers:
-temperature, then top_k, then top_p; nothing is applied that was not asked for. Knows nothing of how a row's
-logits come about.
+temperature, then top_k, then top_p, then typical_p; nothing is applied that was not asked for. Knows nothing
+of how a row's logits come about.
 """
 
 import hashlib
@@ -17,9 +17,8 @@ from torch.nn.functional import pad
 
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.ready import require_finite
-from ramekin.infer.write import Choose, Sample
 
-__all__ = ["draw", "drawing", "num_bits", "sample_key", "token_weights", "uniforms"]
+__all__ = ["draw", "num_bits", "sample_key", "token_weights", "uniforms"]
 
 _TOP = 512
 """So many of the most probable tokens mostly hold top_p; sorting them is cheaper than sorting all."""
@@ -56,7 +55,9 @@ def token_weights(logits: Tensor, decoding: Decoding) -> Tensor:
     Temperature: softmax(logits / temperature). top_k: tokens below the k-th logit are left out, all that
     equal it stay. top_p (Holtzman et al. 2020, arXiv 1904.09751): of what is left, the smallest set of most
     probable tokens whose share is `top_p` or more; among equals the smaller ids (transformers takes those
-    that a sort happens to put last).
+    that a sort happens to put last). typical_p (Meister et al. 2023, arXiv 2202.00666): of what is left then,
+    renormalised, the smallest set of tokens whose information lies nearest to the entropy and whose share is
+    `typical_p` or more; among equals the smaller ids.
 
     Raises:
         WeightsError: the logits are not finite.
@@ -72,7 +73,9 @@ def token_weights(logits: Tensor, decoding: Decoding) -> Tensor:
     if 0 < decoding.top_k < logits.shape[-1]:
         last = logits.topk(decoding.top_k, dim=-1).values[:, -1:]
         weights.masked_fill_(logits < last, 0.0)
-    return _nucleus(weights, decoding.top_p) if decoding.top_p < 1 else weights
+    if decoding.top_p < 1:
+        weights = _nucleus(weights, decoding.top_p)
+    return _typical(weights, decoding.typical_p) if decoding.typical_p < 1 else weights
 
 
 def draw(weights: Tensor, numbers: Tensor) -> Tensor:
@@ -113,23 +116,6 @@ def num_bits(vocab: int) -> int:
     return max(1, (vocab - 1).bit_length())
 
 
-def drawing(inputs: Sequence[Sequence[int]], decoding: Decoding) -> Choose:
-    """Choose tokens by drawing them; the inputs are those of the batch, in its order."""
-    keys = [sample_key(decoding.seed, ids) for ids in inputs]
-
-    def choose(logits: Tensor, samples: Sequence[Sequence[Sample]], position: int) -> list[list[int]]:
-        count = num_bits(logits.shape[-1])
-        numbers = torch.zeros(len(samples), max(1, *map(len, samples)), count, dtype=torch.float64)
-        for row, own in enumerate(samples):
-            if own:
-                asked = [(number, position) for _, number in own]
-                numbers[row, : len(own)] = uniforms(keys[own[0].input], asked, count)
-        tokens: list[list[int]] = draw(token_weights(logits, decoding), numbers.to(logits.device)).tolist()
-        return [row[: len(own)] for row, own in zip(tokens, samples, strict=True)]
-
-    return choose
-
-
 def _nucleus(weights: Tensor, top_p: float) -> Tensor:
     """The weights with 0 for what is not among the fewest that hold `top_p` of them."""
     wanted = top_p * weights.sum(dim=-1, keepdim=True, dtype=torch.float64)
@@ -145,3 +131,15 @@ def _nucleus(weights: Tensor, top_p: float) -> Tensor:
     if bool((equal.sum(dim=-1, keepdim=True) > room).any()):
         weights = weights.masked_fill(equal & (equal.cumsum(dim=-1) > room), 0.0)
     return weights
+
+
+def _typical(weights: Tensor, typical_p: float) -> Tensor:
+    """The weights with 0 for what is not among those nearest to the entropy that hold `typical_p`."""
+    shares = weights / weights.sum(dim=-1, keepdim=True)
+    information = -shares.log()  # infinite for what was left out before
+    entropy = (shares * information).nan_to_num_(0.0).sum(dim=-1, keepdim=True)
+    order = (information - entropy).abs().sort(dim=-1, stable=True).indices
+    sorted_shares = shares.gather(-1, order).double()
+    before = sorted_shares.cumsum(dim=-1) - sorted_shares
+    kept = torch.zeros_like(weights, dtype=torch.bool).scatter_(-1, order, before < typical_p)
+    return weights.masked_fill(~kept, 0.0)

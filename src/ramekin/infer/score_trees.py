@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ramekin.infer.layers import DecoderLayers, SelfAttend
+from ramekin.infer.inputs import Inputs
+from ramekin.infer.layers import Layers, SelfAttend
 from ramekin.infer.option_tree import OptionTree
 from ramekin.infer.ready import require_finite
 
@@ -22,25 +23,26 @@ _HEAD_POSITIONS = 256
 
 
 def tree_log_probs(
-    layers: DecoderLayers, trees: Sequence[OptionTree], *, pad_id: int, device: torch.device
+    layers: Layers, inputs: Inputs, trees: Sequence[OptionTree], *, pad_id: int
 ) -> list[tuple[float, ...]]:
     """The log-probabilities of each row's options, in the order of its tree's.
 
     Args:
-        layers: the decoder over the batch.
+        layers: of the model.
+        inputs: the batch, with a row an input.
         trees: one a row of the batch.
         pad_id: of the padding.
-        device: where the model is.
 
     Raises:
         WeightsError: the logits are not finite.
     """
+    device = layers.device
     tokens = _padded([tree.tokens for tree in trees], pad_id).to(device)
     # Rows of one classification task have one tree: what its nodes look at is laid out once for all.
     distinct = trees[:1] if all(tree is trees[0] for tree in trees) else trees
     back = _steps_back(_padded([tree.parents for tree in distinct], -1)).to(device)
     biases = layers.distance_biases(max(tree.depth for tree in distinct))
-    hidden = layers.forward(tokens, _seeing_ancestors(biases, back))
+    hidden = layers.decode(tokens, _seeing_ancestors(biases, back), inputs.attend)
     nodes = [
         row * tokens.shape[1] + node for row, tree in enumerate(trees) for node in range(len(tree.tokens))
     ]
@@ -53,7 +55,7 @@ def tree_log_probs(
     return found
 
 
-def _edge_log_probs(layers: DecoderLayers, hidden: Tensor, trees: Sequence[OptionTree]) -> list[float]:
+def _edge_log_probs(layers: Layers, hidden: Tensor, trees: Sequence[OptionTree]) -> list[float]:
     """The log-probability of every edge, row after row, in fp32: hidden (all nodes, d_model)."""
     sources, tokens, start = [], [], 0
     for tree in trees:

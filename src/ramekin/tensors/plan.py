@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from ramekin.errors import UsageError
 
-__all__ = ["batches_by_length", "batches_by_lengths", "micro_batches", "padded_tokens", "shares"]
+__all__ = [
+    "batches_by_length",
+    "batches_by_lengths",
+    "filled_batches",
+    "micro_batches",
+    "padded_tokens",
+    "shares",
+]
 
 _Lengths: TypeAlias = NDArray[np.int64]
 
@@ -177,6 +184,33 @@ def batches_by_lengths(lengths: Sequence[tuple[int, int]], *, max_tokens: int) -
     backwards = np.array(order[::-1])  # of cuts that cost the same, the one whose first batch is the fullest
     _, batches = _cheapest_cut(np.array(lengths, dtype=np.int64)[backwards], backwards, max_tokens)
     return tuple(batch[::-1] for batch in batches)
+
+
+def filled_batches(lengths: Sequence[int], *, more: int, max_tokens: int) -> tuple[tuple[int, ...], ...]:
+    """All indices, longest first, in batches that hold as many as fit: for what is decoded side by side.
+
+    Every step of decoding costs as much again for each further batch, and inputs of one batch need not be
+    padded to one length: they are read in batches of their own (`batches_by_length`).
+
+    Args:
+        lengths: tokens of each input.
+        more: tokens that each takes beside them.
+        max_tokens: of a batch; what alone exceeds it gets a batch of its own.
+
+    >>> filled_batches([38, 90, 40, 20], more=10, max_tokens=150)
+    ((1, 2), (0, 3))
+    """
+    _check_positive("max_tokens", max_tokens)
+    batches: list[list[int]] = []
+    room = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        cost = lengths[index] + more
+        if not batches or cost > room:
+            batches.append([])
+            room = max_tokens
+        batches[-1].append(index)
+        room -= cost
+    return tuple(map(tuple, batches))
 
 
 def _by_length(lengths: Sequence[tuple[int, int]], index: int) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ramekin.infer.decoder import Decoder
+from ramekin.infer.layers import Layers
 from ramekin.infer.ready import require_finite, start_token
 from ramekin.tensors.collate import collate_inputs
 from ramekin.tensors.encode import Encoded
@@ -34,7 +35,9 @@ def with_sampled_target(model: Any, item: Encoded, *, seed: int, max_target_toke
     rng = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
     input_ids, mask = collate_inputs([item.input_ids])
     device = model.device
-    decoder = Decoder(model, input_ids.to(device), mask.to(device), max_new_tokens=max_target_tokens)
+    layers = Layers(model)
+    decoder = Decoder(layers)
+    decoder.admit([layers.read(input_ids.to(device), mask.to(device))], max_new_tokens=max_target_tokens)
     target: list[int] = []
     tokens = torch.tensor([start_token(model)], device=device)
     while len(target) < max_target_tokens and target[-1:] != [EOS_ID]:

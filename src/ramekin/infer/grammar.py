@@ -1,0 +1,145 @@
+"""Outputs that match a regular expression or are JSON of a schema, by llguidance.
+
+The library works on the bytes of tokens. A T5 tokenizer writes a space before the first word and drops it
+when it decodes, so a grammar here begins with one. Knows nothing of models.
+"""
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+from ramekin.errors import DataError, UsageError
+from ramekin.infer.forms import AbstractState
+from ramekin.infer.request import Form
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["GrammarState", "grammar_state"]
+
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+@final
+class GrammarState(AbstractState):
+    """A matcher, and what it allows next.
+
+    Args:
+        matcher: llguidance's; it is not changed.
+        device: where the logits are.
+
+    Raises:
+        DataError: nothing can come next: what has to is made of characters that no token has.
+    """
+
+    def __init__(self, matcher: Any, *, device: torch.device | str) -> None:
+        self._matcher, self._device = matcher, device
+        bits = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
+        self._allowed = ((bits[:, None] >> torch.arange(8)) & 1).bool().flatten().to(device)
+        if matcher.is_error() or not bool(self._allowed.any()):
+            raise DataError(
+                "an output cannot go on in its form",
+                expected="a form that can be written in the model's vocabulary",
+                got=_reason(matcher),
+                fix="T5's vocabulary has no braces, backslash, caret or tilde: leave them out of the form",
+            )
+
+    def allowed(self) -> Tensor:  # noqa: D102
+        return self._allowed
+
+    def after(self, token: int) -> "GrammarState":  # noqa: D102
+        matcher = self._matcher.deep_copy()
+        matcher.consume_token(token)
+        return GrammarState(matcher, device=self._device)
+
+
+def grammar_state(
+    form: Form,
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    vocab_size: int,
+    eos_id: int,
+    device: torch.device | str,
+) -> GrammarState:
+    """The state at the beginning of an output; see `forms.form_state`."""
+    try:
+        from llguidance import LLMatcher
+    except ImportError as error:
+        raise UsageError(
+            "regular expressions and JSON schemas need llguidance",
+            fix="pip install 'ramekin[constrain]'",
+        ) from error
+    if form.regex is not None:
+        problem = LLMatcher.validate_grammar(LLMatcher.grammar_from_regex(form.regex))
+        if problem:  # before it is put into parentheses, which could close some of its own
+            raise UsageError("a regular expression cannot be read", where="regex", got=_told(problem))
+        grammar = LLMatcher.grammar_from_regex(f" (?:{form.regex})")
+    else:
+        schema = json.dumps({**(form.json_schema or {}), "x-guidance": {"whitespace_flexible": False}})
+        grammar = LLMatcher.grammar_from_lark(f'start: " " value\nvalue: %json {schema}\n')
+    matcher = LLMatcher(_tokens(tokenizer, vocab_size, eos_id), grammar, log_level=0)
+    if matcher.is_error():
+        raise UsageError(
+            "the form of an output cannot be read",
+            where="regex" if form.regex is not None else "json_schema",
+            got=_reason(matcher),
+        )
+    return GrammarState(matcher, device=device)
+
+
+def _reason(matcher: Any) -> str:
+    """Why a matcher cannot go on."""
+    told = _told(matcher.get_error())
+    forced = re.search(r"forced bytes: got '(.+?)'", told)
+    return f"{forced[1]!r} has to come, which no token writes" if forced else told
+
+
+def _told(problem: str) -> str:
+    return " ".join(problem.split())[:300]
+
+
+def _tokens(tokenizer: "PreTrainedTokenizerFast", vocab_size: int, eos_id: int) -> Any:
+    """The vocabulary as llguidance takes it, made once a tokenizer."""
+    from llguidance import LLTokenizer, TokenizerWrapper
+
+    key = (id(tokenizer), vocab_size)
+    if key not in _MADE:
+        _MADE.clear()
+        _MADE[key] = tokenizer, LLTokenizer(TokenizerWrapper(_Vocabulary(tokenizer, vocab_size, eos_id)))
+    return _MADE[key][1]
+
+
+_MADE: dict[tuple[int, int], tuple[object, Any]] = {}
+"""The vocabulary that was made last, with its tokenizer, so that the id stays its own."""
+
+
+@final
+class _Vocabulary:
+    """The bytes of every token."""
+
+    bos_token_id = None
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast", vocab_size: int, eos_id: int) -> None:
+        self.eos_token_id = eos_id
+        backend = tokenizer.backend_tokenizer
+        special = {id for id, token in backend.get_added_tokens_decoder().items() if token.special}
+        pieces = [backend.id_to_token(id) for id in range(vocab_size)]
+        self.special_token_ids = sorted(special | {id for id, piece in enumerate(pieces) if piece is None})
+        self.tokens = [
+            f"<{id}>".encode() if piece is None else _bytes(piece) for id, piece in enumerate(pieces)
+        ]
+
+        self._model = backend.model
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        """The most probable tokens of a text that stands anywhere, not only at a beginning."""
+        whole = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        return [each.id for each in self._model.tokenize(whole.replace(" ", "▁"))]
+
+
+def _bytes(piece: str) -> bytes:
+    match = _BYTE.fullmatch(piece)
+    return bytes([int(match[1], 16)]) if match else piece.replace("▁", " ").encode()
