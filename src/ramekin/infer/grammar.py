@@ -29,16 +29,18 @@ class GrammarState(AbstractState):
 
     Args:
         matcher: llguidance's; it is not changed.
+        vocab_size: of the model.
         device: where the logits are.
 
     Raises:
         DataError: nothing can come next: what has to is made of characters that no token has.
     """
 
-    def __init__(self, matcher: Any, *, device: torch.device | str) -> None:
-        self._matcher, self._device = matcher, device
+    def __init__(self, matcher: Any, *, vocab_size: int, device: torch.device | str) -> None:
+        self._matcher, self._vocab_size, self._device = matcher, vocab_size, device
         bits = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
-        self._allowed = ((bits[:, None] >> torch.arange(8)) & 1).bool().flatten().to(device)
+        allowed = ((bits[:, None] >> torch.arange(8)) & 1).bool().flatten()
+        self._allowed = allowed[:vocab_size].to(device)
         if matcher.is_error() or not bool(self._allowed.any()):
             raise DataError(
                 "an output cannot go on in its form",
@@ -53,7 +55,7 @@ class GrammarState(AbstractState):
     def after(self, token: int) -> "GrammarState":  # noqa: D102
         matcher = self._matcher.deep_copy()
         matcher.consume_token(token)
-        return GrammarState(matcher, device=self._device)
+        return GrammarState(matcher, vocab_size=self._vocab_size, device=self._device)
 
 
 def grammar_state(
@@ -87,7 +89,7 @@ def grammar_state(
             where="regex" if form.regex is not None else "json_schema",
             got=_reason(matcher),
         )
-    return GrammarState(matcher, device=device)
+    return GrammarState(matcher, vocab_size=vocab_size, device=device)
 
 
 def _reason(matcher: Any) -> str:

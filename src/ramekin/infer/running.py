@@ -10,6 +10,7 @@ from typing import NamedTuple, final
 
 import torch
 
+from ramekin.errors import DataError, RamekinError
 from ramekin.infer.choice import Found, choose
 from ramekin.infer.decoder import Decoder
 from ramekin.infer.inputs import Inputs
@@ -54,6 +55,8 @@ class Running:
         self._start_id, self._pad_id = start_id, pad_id
         self._decoder = Decoder(layers)
         self._rows: list[_Row] = []
+        self.failures: dict[AbstractWriting, RamekinError] = {}
+        """Requests that could not go on, and why; the others do."""
 
     @property
     def num_rows(self) -> int:
@@ -107,7 +110,11 @@ class Running:
             alive = [place for place in places if self._rows[place].is_alive]
             going: Sequence[NextRow] = ()
             if alive:
-                going = writing.take(list(islice(found, len(alive))))
+                own_found = list(islice(found, len(alive)))
+                try:
+                    going = writing.take(own_found)
+                except DataError as error:
+                    self.failures[writing] = error
                 if writing.is_over:
                     over.append(writing)
             own = [_Row(alive[parent], token, writing) for parent, token in going]
