@@ -13,9 +13,10 @@ import torch
 
 from ramekin.errors import DataError, ResourceError, UsageError
 from ramekin.evaluate.evaluation import to_json
-from ramekin.evaluate.journal import Journal, Request, fingerprint
+from ramekin.evaluate.journal import Journal, Request
 from ramekin.evaluate.runner import evaluate, versions
 from ramekin.infer.decoding import Decoding
+from ramekin.infer.kept import fingerprint
 
 SCORED = Request((5, 6, 1), ((7, 1), (8, 1)))
 WRITTEN = Request((5, 6, 1), (), 9, Decoding())
@@ -176,7 +177,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     opened = journal(tmp_path)
-    opened._file = os.open("/dev/full", os.O_WRONLY)
+    opened._kept._file = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(ResourceError, match="cannot write the answers.*No space left on device"):
         opened.add([(WRITTEN, ((2,),))])
 

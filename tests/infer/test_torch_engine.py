@@ -237,7 +237,9 @@ def test_outputs_are_among_the_options(engine, model, tokenizer, decoding):
 
 
 @pytest.mark.parametrize("decoding", [Decoding(), WARM, BEAMS])
-@pytest.mark.parametrize("pattern", [r"(yes|no), [0-9]{2,3} (cat|fish)", r"[0-9 ]{4}", r"\[[0-9]{1,9}\] (a|the)"])
+@pytest.mark.parametrize(
+    "pattern", [r"(yes|no), [0-9]{2,3} (cat|fish)", r"[0-9 ]{4}", r"\[[0-9]{1,9}\] (a|the)"]
+)
 def test_outputs_match_the_regular_expression(engine, tokenizer, decoding, pattern):
     (outputs,) = answered(engine, Request(ids(tokenizer, "sat"), 60, decoding, form=Form(regex=pattern)))
     for output in outputs:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
-from ramekin.evaluate.journal import Found, Journal, Request, fingerprint
+from ramekin.evaluate.journal import Found, Journal, Request
 from ramekin.infer.decoding import Decoding
+from ramekin.infer.kept import fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

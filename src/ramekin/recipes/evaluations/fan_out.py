@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError
 from ramekin.evaluate.answering import Asked, answered
-from ramekin.evaluate.journal import Request, fingerprint
+from ramekin.evaluate.journal import Request
+from ramekin.infer.kept import fingerprint
 from ramekin.recipes.evaluate_schema import EvaluateConfig, suite_of
 from ramekin.recipes.evaluations.asking import AskedEntry, ask
 from ramekin.recipes.evaluations.suite import MAX_INPUT_TOKENS
