@@ -29,9 +29,10 @@ import torch
 
 from ramekin.evaluate.evaluation import TaskEvaluation
 from ramekin.evaluate.mode import MODES
-from ramekin.evaluate.runner import EvalSet, evaluate, versions
+from ramekin.evaluate.runner import EvalSet, evaluate
 from ramekin.evaluate.statistics import compare, compare_averages
 from ramekin.evaluate.suites import entry_score, suite_average
+from ramekin.infer.kept import versions
 from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.places import Places
 from ramekin.tensors.tokenizer import load_tokenizer

@@ -38,9 +38,10 @@ import torch
 from ramekin.evaluate.evaluation import Prediction, TaskEvaluation
 from ramekin.evaluate.mode import MODES, Mode
 from ramekin.evaluate.reading import read_answer
-from ramekin.evaluate.runner import EvalSet, evaluate, versions
+from ramekin.evaluate.runner import EvalSet, evaluate
 from ramekin.evaluate.statistics import compare
 from ramekin.evaluate.voting import vote
+from ramekin.infer.kept import versions
 from ramekin.recipes.data import evaluation_sets
 from ramekin.recipes.places import Places
 from ramekin.report.values import Cell, CurveLine, Curves, Report, RunFacts

@@ -14,9 +14,9 @@ import torch
 from ramekin.errors import DataError, ResourceError, UsageError
 from ramekin.evaluate.evaluation import to_json
 from ramekin.evaluate.journal import Journal, Request
-from ramekin.evaluate.runner import evaluate, versions
+from ramekin.evaluate.runner import evaluate
 from ramekin.infer.decoding import Decoding
-from ramekin.infer.kept import fingerprint
+from ramekin.infer.kept import fingerprint, versions
 
 SCORED = Request((5, 6, 1), ((7, 1), (8, 1)))
 WRITTEN = Request((5, 6, 1), (), 9, Decoding())

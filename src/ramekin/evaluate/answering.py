@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from ramekin.evaluate.journal import Found, Journal, Request
 from ramekin.infer.decoding import Decoding
-from ramekin.infer.kept import fingerprint
+from ramekin.infer.kept import fingerprint, versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Asked", "OnProgress", "Progress", "answered", "versions"]
+__all__ = ["Asked", "OnProgress", "Progress", "answered"]
 
 
 @final
@@ -111,15 +111,6 @@ def answered(
                 answers[place] = found_one
     told = dict(zip(requests, answers, strict=True))
     return [told[each.request] for each in asked], watch.seconds
-
-
-def versions() -> dict[str, str]:
-    """The versions that an answer depends on."""
-    import platform
-    from importlib.metadata import version
-
-    names = ("ramekin", "torch", "transformers", "tokenizers")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 _OnFound: TypeAlias = Callable[[Sequence[int], Sequence[Found]], None]

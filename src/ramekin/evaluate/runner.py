@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ramekin.evaluate.answering import Asked, OnProgress, Progress, answered, versions
+from ramekin.evaluate.answering import Asked, OnProgress, Progress, answered
 from ramekin.evaluate.answers import answers_of
 from ramekin.evaluate.choices import Answer, Choice, ChoiceSet, choose
 from ramekin.evaluate.evaluation import Evaluation, Prediction, TaskEvaluation
@@ -20,6 +20,7 @@ from ramekin.evaluate.mode import Mode
 from ramekin.evaluate.reading import is_turned, read_answer
 from ramekin.evaluate.sets import EncodedEvalSet, EvalSet, encode_sets
 from ramekin.evaluate.voting import vote
+from ramekin.infer.kept import versions
 from ramekin.tensors.tokenizer import decode
 from ramekin.text.answers import parse_number
 from ramekin.text.metrics import METRICS, Answers, score_answers
@@ -40,7 +41,6 @@ __all__ = [
     "evaluate_encoded",
     "metrics_of",
     "requests_of",
-    "versions",
 ]
 
 _TURNED_METRICS = ("rougeL", "chrf")

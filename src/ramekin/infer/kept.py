@@ -22,7 +22,7 @@ from ramekin.errors import DataError, ResourceError, UsageError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["Kept", "KeptAnswers", "damaged_answer", "fingerprint"]
+__all__ = ["Kept", "KeptAnswers", "damaged_answer", "fingerprint", "versions"]
 
 _ENGINE: Final = 2
 """Counted up whenever `infer` computes something else for the same request."""
@@ -52,6 +52,15 @@ def fingerprint(model: "PreTrainedModel") -> str:
         values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(values.numpy().data)
     return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions that an answer depends on."""
+    import platform
+    from importlib.metadata import version
+
+    names = ("ramekin", "torch", "transformers", "tokenizers")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 @final

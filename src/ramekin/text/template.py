@@ -7,7 +7,7 @@ are the template's and which the record's. Knows nothing of tasks or tokens.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, final
 
@@ -222,6 +222,21 @@ class Template:
                 got=f"{separators} in the rendered text",
             )
         return inputs, targets
+
+    def asking(self, target: str) -> "Template":
+        """The template with another target, a fixed text; it asks of records that have no answer yet.
+
+        Raises:
+            DataError: its own separator stands in a branch or a loop, so that no one text is what it asks.
+        """
+        if not self._separates_once:
+            raise DataError(
+                "the template cannot ask without an answer",
+                where=self.place,
+                expected=f"one '{PIPE}', outside every branch and loop",
+                fix="choose another template",
+            )
+        return replace(self, source=f"{self.source.partition(PIPE)[0]}{PIPE} {target}")
 
     @property
     def _where(self) -> str:

@@ -216,6 +216,6 @@ def _about(study: StudyPlan, name: str, found: Sequence[Found]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    from ramekin.evaluate.answering import versions
+    from ramekin.infer.kept import versions
 
     return versions()

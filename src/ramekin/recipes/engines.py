@@ -1,0 +1,71 @@
+"""Engines by the names of models: what `generate` and `serve` write with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, final
+
+from ramekin.infer.engine import AbstractEngine
+from ramekin.recipes.models import locate_tokenizer, open_named
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import AbstractProgress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["Backend", "OpenEngine", "open_engine"]
+
+Backend = Literal["auto", "torch", "ctranslate2"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class OpenEngine:
+    """A model that is ready to write."""
+
+    name: str
+    engine: AbstractEngine
+    tokenizer: "PreTrainedTokenizerFast"
+    backend: str
+    folder: Path
+    weights: str
+    """A fingerprint of the weights and the configuration."""
+    ignored: tuple[str, ...] = ()
+    """Settings of the checkpoint's own generation configuration that are not read."""
+
+
+def open_engine(
+    name: str,
+    places: Places,
+    progress: AbstractProgress,
+    *,
+    base: str | None = None,
+    backend: Backend = "auto",
+    device: str = "cpu",
+    batch_tokens: int,
+) -> OpenEngine:
+    """Open a model to write with.
+
+    Args:
+        name: a folder, a hub id, an adapter, or a base that is made on the spot.
+        places: where names are looked up.
+        progress: told when a base is being made.
+        base: for an adapter, the base to use instead of the one it recorded.
+        backend: `auto` takes what the folder is made for.
+        device: where a torch model goes.
+        batch_tokens: of all running requests together.
+
+    Raises:
+        UsageError: the backend cannot open such a folder.
+        WeightsError: there is no such model, or it cannot be read.
+    """
+    from ramekin.infer.generate import ignored_settings
+    from ramekin.infer.kept import fingerprint
+    from ramekin.infer.torch_engine import TorchEngine
+    from ramekin.tensors.tokenizer import load_tokenizer
+
+    opened = open_named(name, places, progress, base=base, device=device)
+    tokenizer = load_tokenizer(locate_tokenizer(name, places, progress, base=base))
+    ignored = tuple(f"{key}={value}" for key, value in ignored_settings(opened.model).items())
+    weights = fingerprint(opened.model)
+    engine = TorchEngine(opened.model, tokenizer, batch_tokens=batch_tokens)
+    return OpenEngine(name, engine, tokenizer, "torch", opened.folder, weights, ignored)
