@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from ramekin.errors import RamekinError
+from ramekin.errors import DataError, RamekinError
 from ramekin.infer.kept import KeptAnswers
 from ramekin.infer.request import Answered, Failed, Output, Request
 from ramekin.recipes.engines import OpenEngine
@@ -45,6 +45,9 @@ def answers_of(
         requests: what is asked, in order; equal ones are asked once.
         folder: of kept answers.
         versions: of the libraries that compute them.
+
+    Raises:
+        UsageError: the requests ask for what the engine cannot do.
     """
     places: dict[Request, list[int]] = {}
     for index, request in enumerate(requests):
@@ -64,7 +67,7 @@ def answers_of(
                 request = open_requests.popleft()
                 try:
                     tickets[opened.engine.add(request)] = request
-                except RamekinError as error:
+                except DataError as error:  # the prompt's own; settings that are wrong are so for all
                     yield from (Answer(index, (), error) for index in places[request])
             finished = [event for event in opened.engine.step() if isinstance(event, Answered | Failed)]
             written = [
