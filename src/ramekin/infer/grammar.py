@@ -14,6 +14,7 @@ from torch import Tensor
 from ramekin.errors import DataError, UsageError
 from ramekin.infer.forms import AbstractState
 from ramekin.infer.request import Form
+from ramekin.tensors.tokenizer import UNK_ID
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -139,7 +140,8 @@ class _Vocabulary:
     def __call__(self, text: bytes | str) -> list[int]:
         """The most probable tokens of a text that stands anywhere, not only at a beginning."""
         whole = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-        return [each.id for each in self._model.tokenize(whole.replace(" ", "▁"))]
+        ids = [each.id for each in self._model.tokenize(whole.replace(" ", "▁"))]
+        return ids[: ids.index(UNK_ID)] if UNK_ID in ids else ids  # what is unknown cannot be forced
 
 
 def _bytes(piece: str) -> bytes:
