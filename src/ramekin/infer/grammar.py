@@ -39,6 +39,7 @@ class GrammarState(AbstractState):
 
     def __init__(self, matcher: Any, *, vocab_size: int, device: torch.device | str) -> None:
         self._matcher, self._vocab_size, self._device = matcher, vocab_size, device
+        forced = matcher.compute_ff_bytes().decode("utf-8", "replace").strip()
         bits = torch.frombuffer(bytearray(matcher.compute_bitmask()), dtype=torch.uint8)
         allowed = ((bits[:, None] >> torch.arange(8)) & 1).bool().flatten()
         self._allowed = allowed[:vocab_size].to(device)
@@ -46,7 +47,9 @@ class GrammarState(AbstractState):
             raise DataError(
                 "an output cannot go on in its form",
                 expected="a form that can be written in the model's vocabulary",
-                got=_reason(matcher),
+                got=f"{forced!r} has to come, which no token writes"
+                if forced
+                else _told(matcher.get_error()),
                 fix="T5's vocabulary has no braces, backslash, caret or tilde: leave them out of the form",
             )
 
@@ -88,16 +91,9 @@ def grammar_state(
         raise UsageError(
             "the form of an output cannot be read",
             where="regex" if form.regex is not None else "json_schema",
-            got=_reason(matcher),
+            got=_told(matcher.get_error()),
         )
     return GrammarState(matcher, vocab_size=vocab_size, device=device)
-
-
-def _reason(matcher: Any) -> str:
-    """Why a matcher cannot go on."""
-    told = _told(matcher.get_error())
-    forced = re.search(r"forced bytes: got '(.+?)'", told)
-    return f"{forced[1]!r} has to come, which no token writes" if forced else told
 
 
 def _told(problem: str) -> str:
