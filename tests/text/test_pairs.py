@@ -166,6 +166,17 @@ class TestPairs:
                 2,
             )  # 0.18 + 0.5 against 0.45 + 0
 
+    def test_the_same_words_in_another_order_are_another_question(self) -> None:
+        outputs = [
+            Written(f"{each} {MARK} yes", -1.0, 9)
+            for each in ("Does the oven beat the grill?", "Does the grill beat the oven?")
+        ]
+        assert len(read_pairs(outputs, TEXT).pairs) == 2
+
+    def test_questions_without_a_word_are_one_only_if_they_are_equal(self) -> None:
+        outputs = [Written(f"{each} {MARK} yes", -1.0, 9) for each in ("The?", "A?", "Why?")]
+        assert [pair.times for pair in read_pairs(outputs, TEXT).pairs] == [2, 1]
+
     def test_with_1_only_equal_words_are_joined(self) -> None:
         outputs = [Written(f"{question} {MARK} flans", -1.0, 9) for question in ("What is baked in the big hotel?", "what is baked in a hotel", "What is baked in the hotel?")]  # fmt: skip
         assert len(read_pairs(outputs, TEXT, near_duplicate=1).pairs) == 2

@@ -218,9 +218,9 @@ def read_pairs(
     """The pairs of a paper's outputs: complete, each question once, the best first.
 
     Pairs are ranked by `Pair.score`, then by how often they came, then in the order of the outputs. Questions
-    are the same if their words are, or if they share `near_duplicate` of them and have the same question
-    words, numbers and negations; the pair of the best score stays. What is near is judged against pairs that
-    stay, the best first.
+    are the same if their words are, or if they share `near_duplicate` of them, in the same order, and have the
+    same question words, numbers and negations; the pair of the best score stays. What is near is judged
+    against pairs that stay, the best first.
 
     Args:
         outputs: what the model wrote for one paper.
@@ -252,16 +252,16 @@ def read_pairs(
 def _joined(pairs: Sequence[Pair], near_duplicate: float) -> list[Pair]:
     """Each question once, as the first that asks it."""
     kept: list[Pair] = []
-    asked: list[tuple[frozenset[str], frozenset[str]]] = []
+    asked: list[tuple[str, ...]] = []
     for pair in pairs:
-        words, telling = _words_of(pair.question)
-        for place, (theirs, tell) in enumerate(asked):
-            if telling == tell and _overlap(words, theirs) >= near_duplicate:
+        words = _words_of(pair.question)
+        for place, theirs in enumerate(asked):
+            if _are_one(words, theirs, near_duplicate):
                 kept[place] = replace(kept[place], times=kept[place].times + pair.times)
                 break
         else:
             kept.append(pair)
-            asked.append((words, telling))
+            asked.append(words)
     return kept
 
 
@@ -271,15 +271,21 @@ _TELLING = frozenset(
 )
 
 
-def _words_of(question: str) -> tuple[frozenset[str], frozenset[str]]:
-    """A question's words, and those of them that two questions must share to be one."""
-    words = frozenset(word_tokens(unicodedata.normalize("NFKC", question))) - _ARTICLES
-    return words, frozenset(each for each in words if each in _TELLING or is_number(each))
+def _words_of(question: str) -> tuple[str, ...]:
+    """A question's words in their order, articles left aside."""
+    words = word_tokens(unicodedata.normalize("NFKC", question))
+    return tuple(each for each in words if each not in _ARTICLES)
 
 
-def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
-    """Of the words of both, the share that is in each."""
-    return len(one & other) / len(one | other) if one | other else 1.0
+def _are_one(words: tuple[str, ...], theirs: tuple[str, ...], near_duplicate: float) -> bool:
+    """Whether two questions ask the same, as far as words tell."""
+    one, other = frozenset(words), frozenset(theirs)
+    if not one | other or len(one & other) < near_duplicate * len(one | other):
+        return words == theirs
+    if any(each in _TELLING or is_number(each) for each in one ^ other):
+        return False
+    # Who beat whom is told by the order alone.
+    return [each for each in words if each in other] == [each for each in theirs if each in one]
 
 
 def _before_a_mark(part: str) -> tuple[str, str]:
