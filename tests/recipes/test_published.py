@@ -104,7 +104,7 @@ PINNED: dict[str, dict[str, Any]] = {
         "model": "google/flan-t5-large", "epochs": 10, "global_batch": 16, "learning_rate": 1e-4,
         "optimizer": "adamw", "schedule": "linear", "warmup_steps": 184, "seed": 42, "max_input_tokens": 1024,
         "weight_decay": 0.0, "max_grad_norm": 1.0, "eval_with": ("loss",), "eval_every_epochs": 1,
-        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8,
+        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "log_every": 92,
     },
     "relations/flan_t5_large": {"model": "google/flan-t5-large", "mode": "generate", "epochs": 10},
     "natural_instructions/tk_instruct": NI | {"model": "google/t5-xl-lm-adapt", "precision": "bf16"},

@@ -264,7 +264,7 @@ class LossPoint:
     """How many passes over the data the step ends."""
     validation: float
     training: float | None = None
-    """Mean of the steps since the evaluation before; None where none of them was logged."""
+    """Mean of what was logged since the evaluation before, or else that one's; None up to the first line."""
 
     def __post_init__(self) -> None:
         for name in ("epoch", "validation", "training"):

@@ -28,6 +28,13 @@ def test_mini_text_has_been_tuned_on_no_task() -> None:
     assert {name.partition("/")[0] for name in TEXT.tasks} == {"mini"} and len(TEXT.tasks) == 11
 
 
+def test_mini_paper_text_differs_from_mini_text_in_size_and_vocabulary_alone() -> None:
+    papers = world_base_settings("mini/paper_text")
+    assert "mini/papers" in papers.tasks and papers.base.vocabulary_templates == "all"
+    differ = {key for key, value in papers.base.model_dump().items() if value != TEXT.base.model_dump()[key]}
+    assert differ == {"name", "vocab_size", "d_model", "d_ff", "num_heads"} and papers.base.task_rows == 0
+
+
 def test_each_is_kept_by_name_and_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAMEKIN_CACHE", str(tmp_path))
     folders = {world_base_folder(name, seed) for name in WORLD_BASES for seed in (0, 1)}

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ramekin.recipes.training.validation_losses import validation_tables
+from ramekin.report.tables import validation_rows
 from ramekin.train.events import EvalDone
 from ramekin.train.objectives.recipe import ObjectiveRecipe
 
@@ -29,7 +30,21 @@ def test_a_row_has_the_mean_over_the_tokens_since_the_row_above() -> None:
     ]
     (table,) = validation_tables(evals, EVENTS, steps_per_epoch=2)
     found = [(point.step, point.epoch, point.validation, point.training) for point in table.points]
-    assert found == [(2, 1.0, 3.0, pytest.approx(2.5)), (3, 1.5, 2.5, None), (4, 2.0, 2.0, 1.0)]
+    assert found == [(2, 1.0, 3.0, pytest.approx(2.5)), (3, 1.5, 2.5, pytest.approx(2.5)), (4, 2.0, 2.0, 1.0)]
+
+
+def test_the_table_of_the_published_card_comes_back() -> None:
+    """46 steps an epoch and a line of the log every 92, as its numbers tell."""
+    losses = ["29.7732", "7.9911", "0.6152", "0.4811", "0.4721"]
+    validation = [34.6109, 16.5236, 4.6887, 0.5679, 0.4795, 0.4577, 0.4523, 0.4509, 0.4505, 0.4504]
+    events = [step(92 * (i + 1), float(loss), 1000) for i, loss in enumerate(losses)]
+    evals = [EvalDone(46 * (i + 1), {"loss": loss}) for i, loss in enumerate(validation)]
+    (table,) = validation_tables(evals, events, steps_per_epoch=46)
+    header, *rows = validation_rows(table)
+    assert header == ("Training Loss", "Epoch", "Step", "Validation Loss")
+    assert [row[0] for row in rows] == ["No log", *(loss for loss in losses for _ in range(2))][:10]
+    assert [row[1:3] for row in rows] == [(f"{i}.00", str(46 * i)) for i in range(1, 11)]
+    assert [row[3] for row in rows] == [f"{loss:.4f}" for loss in validation]
 
 
 def test_evaluations_by_scores_alone_have_no_table() -> None:

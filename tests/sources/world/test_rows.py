@@ -19,6 +19,7 @@ COLUMNS = {
     "mnli": ["premise", "hypothesis", "label", "idx"],
     "mrpc": ["sentence1", "sentence2", "label", "idx"],
     "multirc": ["paragraph", "question", "answer", "label", "idx"],
+    "papers": ["abstract", "introduction", "question", "answer", "idx"],
     "qnli": ["question", "sentence", "label", "idx"],
     "qqp": ["question1", "question2", "label", "idx"],
     "ranking": STEPS,
@@ -36,7 +37,7 @@ def texts(row: dict[str, object]) -> tuple[str, ...]:
     return tuple(value for value in row.values() if isinstance(value, str))
 
 
-def test_the_tasks_are_eight_of_glue_three_of_reading_and_four_in_steps() -> None:
+def test_the_tasks_are_eight_of_glue_three_of_reading_four_in_steps_and_papers() -> None:
     assert list(COLUMNS) == list(TASKS)
 
 
@@ -46,7 +47,7 @@ def test_columns_and_types_are_those_of_the_namesake(task: str) -> None:
         assert list(row) == COLUMNS[task]
         if task == "squad":
             assert set(row["answers"]) == {"text", "answer_start"}
-        elif "steps" not in row:
+        elif "steps" not in row and task != "papers":
             assert isinstance(row["label"], float if task == "stsb" else int)
         assert all(text == text.strip() and "  " not in text for text in texts(row))
 

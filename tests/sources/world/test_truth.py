@@ -103,6 +103,39 @@ def test_squad(split: str) -> None:
     assert len(asked) == 7 and max(asked.values()) - min(asked.values()) <= 1
 
 
+PAPER = re.compile(
+    r"(?:we study the|this paper is about the|we ask what is known of the|little was known of the|many have asked about the"
+    r"|earlier work has told little of the) (\w+)(?: before this paper)?"
+    r"|we close with what is not known|our paper ends with open questions|we hope that others ask about it"
+)
+
+
+def claims(text: str) -> list[str]:
+    """What a paper says of the world: its sentences without what any paper says, and without who says so."""
+    told = [each for each in reading.sentences(text) if not PAPER.fullmatch(each)]
+    return [each.partition(" that ")[2] for each in told]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_papers(split: str) -> None:
+    asked, places = Counter(), Counter()
+    for row in generate("papers", split, n=N, seed=0):
+        question = reading.question(row["question"])
+        parts = [claims(row["abstract"]), claims(row["introduction"])]
+        assert all(parts) and {
+            answer for part in parts for claim in part for answer in reading.told(f"{claim} .", question)
+        } == {row["answer"]}, row
+        telling = [[claim for claim in part if reading.answered(question, claim)] for part in parts]
+        assert all(row["answer"] in claim for part in telling for claim in part), row
+        assert not set(telling[0]) & set(telling[1]), "what stands in both stands in other words"
+        for one in (told := [*parts[0], *parts[1]]):
+            assert all(reading.verdict(one, other) != "contradiction" for other in told), row
+        asked[question[0]] += 1
+        places[tuple(bool(each) for each in telling)] += 1
+    assert len(asked) == 7 and max(asked.values()) - min(asked.values()) <= 1
+    assert min(places.values()) > 0.15 * N and (False, False) not in places
+
+
 @pytest.mark.parametrize("task", ["boolq", "multirc", "squad"])
 def test_a_passage_does_not_contradict_itself(task: str) -> None:
     column = {"boolq": "passage", "multirc": "paragraph", "squad": "context"}[task]

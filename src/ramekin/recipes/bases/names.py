@@ -7,6 +7,7 @@ __all__ = ["MADE_HERE", "TINY_BASE", "WORLD_BASES"]
 WORLD_BASES: Final[tuple[str, ...]] = (
     "mini/base",
     "mini/text",
+    "mini/paper_text",
     "mini/study_small",
     "mini/study_base",
     "mini/study_large",

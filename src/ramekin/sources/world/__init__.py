@@ -1,6 +1,7 @@
-"""The built-in synthetic world: tasks as GLUE's, BoolQ, MultiRC and SQuAD, four in steps, and plain text.
+"""The built-in synthetic world: tasks as GLUE's, BoolQ, MultiRC and SQuAD, four in steps, papers, plain text.
 
-    meaning -> grammar -> entailment, similarity, judgement, passage, steps (a row each) -> rows (splits)
+    meaning -> grammar -> entailment, similarity, judgement, passage, papers, steps (a row each)
+            -> rows (splits)
 
 It has no end and needs no network.
 

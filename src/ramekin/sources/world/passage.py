@@ -25,7 +25,7 @@ from ramekin.sources.world.meaning import (
     judge,
 )
 
-__all__ = ["PARTS", "boolq", "multirc", "squad"]
+__all__ = ["PARTS", "answer_to", "boolq", "draw_asked", "multirc", "shuffled", "squad", "telling"]
 
 PARTS: tuple[Asked, ...] = ("agent", "patient", "place", "time", "greater", "lesser", "number")
 """What squad's questions ask for, each as often as the others."""
@@ -49,9 +49,9 @@ def boolq(rng: Random, label: int) -> dict[str, object]:
 def multirc(rng: Random, label: int) -> dict[str, object]:
     """A paragraph, a question and an answer to it; label 1 when the paragraph says so, else 0."""
     while True:
-        fact, part = _question(rng, pick(rng, PARTS))
-        facts = _telling(rng, fact, part, others=pick(rng, (1, 1, 2)))
-        right = [_answer(told, part) for told in facts if answers(told, fact, part)]
+        fact, part = draw_asked(rng, pick(rng, PARTS))
+        facts = telling(rng, fact, part, others=pick(rng, (1, 1, 2)))
+        right = [answer_to(told, part) for told in facts if answers(told, fact, part)]
         wrong = sorted(_named(facts, part) - {*right, *_named([fact], part)})
         if wrong:
             break
@@ -65,11 +65,11 @@ def multirc(rng: Random, label: int) -> dict[str, object]:
 
 def squad(rng: Random, label: int) -> dict[str, object]:
     """A passage, a question for part `label` of `PARTS`, and the words of the passage that answer it."""
-    fact, part = _question(rng, PARTS[label])
-    facts = _telling(rng, fact, part, others=pick(rng, (0, 1, 1, 2)))
+    fact, part = draw_asked(rng, PARTS[label])
+    facts = telling(rng, fact, part, others=pick(rng, (0, 1, 1, 2)))
     told, *others = facts
-    facts = _shuffled(rng, [told, *(other for other in others if not answers(other, fact, part))])
-    sentences, answer = [_sentence(rng, each) for each in facts], _answer(told, part)
+    facts = shuffled(rng, [told, *(other for other in others if not answers(other, fact, part))])
+    sentences, answer = [_sentence(rng, each) for each in facts], answer_to(told, part)
     place = facts.index(told)
     before = " ".join([*sentences[:place], ""])
     return {
@@ -90,7 +90,7 @@ def _whether(rng: Random, asked: Fact) -> str:
     return f"is it told that {say(asked, draw_wording(rng))} ?"
 
 
-def _question(rng: Random, part: Asked) -> tuple[Fact, Asked]:
+def draw_asked(rng: Random, part: Asked) -> tuple[Fact, Asked]:
     """A fact as a question for the part shows it."""
     if part in ("greater", "lesser"):
         return draw_comparison(rng), part
@@ -100,7 +100,7 @@ def _question(rng: Random, part: Asked) -> tuple[Fact, Asked]:
     return (replace(event, time=pick(rng, TIMES)) if part == "time" else event), part
 
 
-def _telling(rng: Random, fact: Fact, part: Asked, *, others: int) -> list[Fact]:
+def telling(rng: Random, fact: Fact, part: Asked, *, others: int) -> list[Fact]:
     """The facts of a passage; the first answers the question."""
     told = fact
     if isinstance(fact, Event):
@@ -136,19 +136,20 @@ def _touch(one: Fact, other: Fact) -> bool:
 
 
 def _sentences(rng: Random, facts: list[Fact]) -> list[str]:
-    return [_sentence(rng, fact) for fact in _shuffled(rng, facts)]
+    return [_sentence(rng, fact) for fact in shuffled(rng, facts)]
 
 
 def _sentence(rng: Random, fact: Fact) -> str:
     return f"{say(fact, draw_wording(rng))} ."
 
 
-def _shuffled(rng: Random, facts: list[Fact]) -> list[Fact]:
+def shuffled(rng: Random, facts: list[Fact]) -> list[Fact]:
+    """The facts in random order."""
     left = list(facts)
     return [left.pop(int(rng.random() * len(left))) for _ in facts]
 
 
-def _answer(fact: Fact, part: Asked) -> str:
+def answer_to(fact: Fact, part: Asked) -> str:
     """The words for the part of a fact."""
     if isinstance(fact, Count):
         return NUMBERS[fact.least]
@@ -167,7 +168,7 @@ def _named(facts: list[Fact], part: Asked) -> set[str]:
             if isinstance(fact, Count) and fact.least == fact.most:
                 found.add(NUMBERS[fact.least])
         elif isinstance(fact, Event) and getattr(fact, part) is not None:
-            found.add(_answer(fact, part))
+            found.add(answer_to(fact, part))
     return found
 
 

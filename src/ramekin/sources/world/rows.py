@@ -12,13 +12,19 @@ from ramekin.errors import UsageError
 from ramekin.registry import Registry, unknown_name
 from ramekin.sources.world.entailment import mnli, qnli, rte
 from ramekin.sources.world.judgement import cola, sst2
+from ramekin.sources.world.papers import papers
 from ramekin.sources.world.passage import PARTS, boolq, multirc, squad
 from ramekin.sources.world.similarity import mrpc, qqp, stsb
 from ramekin.sources.world.steps import chain, ledger, ranking, tally
 
 __all__ = ["SPLITS", "TASKS", "generate", "split_of"]
 
-_LEVELS: Mapping[str, int] = {"mnli": 3, "squad": len(PARTS), "stsb": 6}  # the others have two labels
+_LEVELS: Mapping[str, int] = {
+    "mnli": 3,
+    "papers": len(PARTS),
+    "squad": len(PARTS),
+    "stsb": 6,
+}  # the others have two labels
 _MAKERS: Registry[Callable[[Random, int], dict[str, object]]] = Registry(
     "task of the built-in world",
     [
@@ -29,6 +35,7 @@ _MAKERS: Registry[Callable[[Random, int], dict[str, object]]] = Registry(
         ("mnli", mnli),
         ("mrpc", mrpc),
         ("multirc", multirc),
+        ("papers", papers),
         ("qnli", qnli),
         ("qqp", qqp),
         ("ranking", ranking),
@@ -48,11 +55,12 @@ _IN_VALIDATION = 80  # of 256
 def generate(task: str, split: str, *, n: int, seed: int) -> list[dict[str, object]]:
     """`n` rows with the columns of the GLUE or SuperGLUE task, or of SQuAD, of that name, `idx` included.
 
-    `chain`, `ledger`, `ranking` and `tally` are namesakes of nothing: facts, question, steps and answer.
+    `chain`, `ledger`, `ranking` and `tally` are namesakes of nothing: facts, question, steps and answer;
+    `papers`: abstract, introduction, question and answer.
 
     Rows are the same for the same `task`, `split` and `seed`, and a longer list begins with the shorter.
     Labels are balanced: each block of as many rows as there are labels has every label once (stsb: every
-    number of agreeing parts; squad: every part that is asked for).
+    number of agreeing parts; papers and squad: every part that is asked for).
 
     Raises:
         UsageError: the task or the split is unknown, or `n` is negative.
