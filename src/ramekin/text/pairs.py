@@ -218,8 +218,8 @@ def read_pairs(
     """The pairs of a paper's outputs: complete, each question once, the best first.
 
     Pairs are ranked by `Pair.score`, then by how often they came, then in the order of the outputs. Questions
-    are the same if their words are, or if they share `near_duplicate` of them, in the same order, and have the
-    same question words, numbers and negations; the pair of the best score stays. What is near is judged
+    are the same if their words are, or if they share `near_duplicate` of them, in the same order, and have
+    the same question words, numbers and negations; the pair of the best score stays. What is near is judged
     against pairs that stay, the best first.
 
     Args:

@@ -224,6 +224,13 @@ def test_the_process_needs_nothing_of_ramekin() -> None:
     assert b"ramekin" not in done.stderr and b"torch" not in done.stderr
 
 
+def test_a_reader_that_fails_says_so(tmp_path: Path, make_pdf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])  # so that the process finds no pypdf
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DataError, match="the PDF cannot be read: .*got the reader's end, exit code 1"):
+        read_paper(put(tmp_path, make_pdf(FIRST)))
+
+
 def test_without_pypdf_it_says_what_to_install(
     tmp_path: Path, make_pdf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ramekin.errors import DataError
 from ramekin.sources.papers import Limits, read_paper
 from ramekin.sources.papers.read import EXTENSIONS
+from ramekin.sources.papers.sections import MAX_SECTION_CHARS
 
 SEED = Path(__file__).parents[4] / "shared" / "seeds" / "003_9f8d843e824c40fe.txt"
 ABSTRACT, FIRST, SECOND = "We bake flans.", "Flans are good [3].", "Nobody knows why."
@@ -68,7 +69,7 @@ class TestText:
     def test_the_prompt_of_the_published_model(self, tmp_path: Path) -> None:
         prompt = f"Generate Question, Answer pair correspond to the following research paper. [Abstract] {ABSTRACT} [Introduction] {FIRST} {SECOND} Question, Answer:"
         paper = read_paper(put(tmp_path, prompt, "prompt.txt"))
-        assert (paper.abstract, paper.introduction) == (ABSTRACT, f"{FIRST} {SECOND}")
+        assert (paper.title, paper.abstract, paper.introduction) == ("", ABSTRACT, f"{FIRST} {SECOND}")
 
     @pytest.mark.skipif(not SEED.is_file(), reason="needs the shared folder")
     def test_the_published_prompts_are_read_whole(self, tmp_path: Path) -> None:
@@ -103,6 +104,29 @@ class TestText:
     def test_what_is_wrong_is_said(self, tmp_path: Path, content: bytes, told: str) -> None:
         with pytest.raises(DataError, match=told):
             read_paper(put(tmp_path, content, "paper.txt"))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a-\n" * 50_000, "a-" * 112_000, "\n" * 1_100_000, "A\n" * 112_000, "# a" + "#" * 1_100_000 + "x", "**" * 112_000,
+            "1 Introduction\n" * 15_000, "1 Introduction\n2 Ovens\n" * 10_000, "Abstract\n" * 25_000, "." * 1_100_000,
+            "\u00ad " * 75_000, "(" * 1_100_000, "[Abstract] " * 20_000, "1 " * 112_000, "Of Flans.\n\n" * 20_000,
+        ],
+        ids=lambda text: text[:12].strip(),
+    )  # fmt: skip
+    @pytest.mark.parametrize("extension", [".txt", ".md"])
+    def test_a_hostile_text_takes_no_longer_than_another(
+        self, tmp_path: Path, text: str, extension: str
+    ) -> None:
+        """Were any step's time quadratic, this would not end today."""
+        content = f"T\n{text}\nAbstract\n{text}\nIntroduction\n{text}"
+        try:
+            paper = read_paper(
+                put(tmp_path, content, f"paper{extension}"), limits=Limits(max_text_chars=1_900_000)
+            )
+            assert len(paper.text) <= 2 * MAX_SECTION_CHARS + 2
+        except DataError as error:
+            assert error.fix and error.expected
 
     def test_a_long_text_is_looked_at_as_far_as_the_limit(self, tmp_path: Path) -> None:
         long = put(tmp_path, TEXT + "\nmore" * 9000, "paper.txt")

@@ -2,8 +2,8 @@
 
 `mini/base` has read the world's text and a little of eight tasks, as the demo's recipe says; `mini/text` has
 read text alone, so that a task held out from its fine-tuning is one that it has never seen; `mini/paper_text`
-is such a base with the words for papers; `mini/study_*` are such bases of three sizes with one vocabulary. A folder's name hashes everything that its base depends on;
-where that changes, the base is made again.
+is such a base with the words for papers; `mini/study_*` are such bases of three sizes with one vocabulary. A
+folder's name hashes everything that its base depends on; where that changes, the base is made again.
 """
 
 import hashlib

@@ -16,6 +16,8 @@ _CODES = re.compile("[\x0b-\x0f\x1b-\x1f](?=[a-z])|(?<=[a-z])[\x0b-\x0f\x1b-\x1f
 _SPACES = re.compile(r"[^\S\n]+")
 _UNSEEN = re.compile("[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WORD = re.compile(r"\w+(?:-\w+)*")
+_LONGEST_WORD = 80
+"""Looking no farther keeps the time in proportion to the text, whatever it is."""
 _BROKEN = re.compile(r"(?P<left>[^\W\d_][\w-]*)-$")
 _BEGUN = re.compile(r"[^\W_][\w-]*")
 
@@ -47,7 +49,7 @@ def words_of(lines: Iterable[str]) -> frozenset[str]:
     is_broken = False
     for line in filter(None, lines):
         words = _WORD.findall(line)
-        begin, is_broken = int(is_broken), _BROKEN.search(line) is not None
+        begin, is_broken = int(is_broken), _BROKEN.search(line[-_LONGEST_WORD:]) is not None
         found.update(word.lower() for word in words[begin : len(words) - is_broken])
     return frozenset(found)
 
@@ -79,8 +81,8 @@ def flow(lines: Iterable[str], *, known: Set[str] = frozenset()) -> str:
     """
     parts: list[str] = []
     for line in (each.strip() for each in lines):
-        broken = _BROKEN.search(parts[-1]) if parts else None
-        begun = _BEGUN.match(line)
+        broken = _BROKEN.search(parts[-1][-_LONGEST_WORD:]) if parts else None
+        begun = _BEGUN.match(line[:_LONGEST_WORD])
         if not line:
             continue
         if broken is None or begun is None:

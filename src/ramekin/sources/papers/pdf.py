@@ -38,8 +38,10 @@ class PDFPage(NamedTuple):
 class OpenedPDF:
     """A PDF that is being read: what its head says, and its pages as they come."""
 
-    def __init__(self, path: Path, said: Iterator[dict[str, Any]], limits: Limits) -> None:
-        self._path, self._said, self._limits = path, said, limits
+    def __init__(
+        self, path: Path, process: "subprocess.Popen[bytes]", said: Iterator[dict[str, Any]], limits: Limits
+    ) -> None:
+        self._path, self._process, self._said, self._limits = path, process, said, limits
         head = self._next()
         self.num_pages: int = head["pages"]
         self.is_encrypted: bool = head["encrypted"]
@@ -58,8 +60,11 @@ class OpenedPDF:
 
     def _next(self) -> dict[str, Any]:
         said = next(self._said, None)
-        if said is None:  # killed by the system, for memory or processor time
-            raise self._too_much("memory")
+        if said is None:
+            code = self._process.wait()
+            if code < 0:  # killed by the system, as a rule for memory
+                raise self._too_much("memory")
+            raise self._failure("damaged", f"the reader's end, exit code {code}")
         if "error" in said:
             raise self._failure(said["error"], said.get("got"))
         return said
@@ -113,7 +118,7 @@ def open_pdf(path: Path, limits: Limits) -> Iterator[OpenedPDF]:
     with path.open("rb") as file, _started(file, limits) as process:
         assert process.stdout is not None
         deadline = time.monotonic() + limits.timeout_seconds
-        yield OpenedPDF(path, _said(process.stdout, deadline, path, limits), limits)
+        yield OpenedPDF(path, process, _said(process.stdout, deadline, path, limits), limits)
 
 
 @contextmanager

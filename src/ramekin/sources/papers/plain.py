@@ -18,7 +18,8 @@ _ATX = re.compile(r"(?P<marks>#{1,6})\s+(?P<text>\S.*?)\s*#*")
 _BOLD = re.compile(r"(?P<marks>\*\*|__)(?P<text>[^*_]+)(?P=marks)(?P<rest>.*)")
 _SETEXT = {"=": 1, "-": 2}
 _PROMPT_MARK = re.compile(r"\[(Abstract|Introduction)\]")
-_PROMPT_END = re.compile(r"\s*\bQuestion, Answer:\s*$")
+_PROMPT_END = "Question, Answer:"
+_LONGEST_HEADING = 300
 
 
 def read_utf8(path: Path, *, max_chars: int | None = None) -> tuple[str, bool]:
@@ -60,7 +61,7 @@ def lines_of_text(text: str, *, markdown: bool = False) -> list[Line]:
     r"""The lines of a text.
 
     The marks of the prompt of the published paper-to-question model, `[Abstract]` and `[Introduction]`, are
-    headings, and its last words are none of the paper's.
+    headings; what stands before them, and its last words, are none of the paper's.
 
     Args:
         text: the whole file.
@@ -69,8 +70,10 @@ def lines_of_text(text: str, *, markdown: bool = False) -> list[Line]:
     >>> lines_of_text("# Flan\n\nIt is baked.", markdown=True)[0]
     Line(text='Flan', page=0, level=1)
     """
-    text = _PROMPT_END.sub("", _PROMPT_MARK.sub(r"\n\n\1\n", plain_text(text)))
-    lines = text.split("\n")
+    text = plain_text(text).strip()
+    if "[Abstract]" in text:
+        text = text[text.index("[Abstract]") :].removesuffix(_PROMPT_END).rstrip()
+    lines = _PROMPT_MARK.sub(r"\n\n\1\n", text).split("\n")
     return list(_marked(lines)) if markdown else [Line(line) for line in lines]
 
 
@@ -80,8 +83,8 @@ def _marked(lines: list[str]) -> Iterator[Line]:
         after = lines[at + 1] if at + 1 < len(lines) else ""
         if line.startswith(("```", "~~~")):
             is_code = not is_code
-        elif is_code:
-            yield Line(line)
+        elif is_code or len(line) > _LONGEST_HEADING:
+            yield Line(_without_bold(line))
         elif match := _ATX.fullmatch(line):
             yield Line(_without_bold(match["text"]), level=len(match["marks"]))
         elif line and re.fullmatch(r"={3,}|-{3,}", after):

@@ -112,7 +112,7 @@ def _read_pdf(path: Path, limits: Limits) -> Paper:
         pages, found = _read_pages(pdf.pages(), pdf.num_pages)
     _refuse_scanned(path, pages)
     remarks = list(found.remarks)
-    title = plain_text(pdf.title).strip()
+    title = " ".join(plain_text(pdf.title).split())
     if _is_a_title(title):
         remarks = [each for each in remarks if not each.startswith("the title")]
     else:

@@ -162,8 +162,8 @@ def find_sections(lines: Sequence[Line]) -> Sections:
 def _cut(text: str, name: str) -> tuple[str, list[str]]:
     if len(text) <= MAX_SECTION_CHARS:
         return text, []
-    kept = text[:MAX_SECTION_CHARS].rpartition(" ")[0]
-    return kept, [f"the {name} is cut after {len(kept):,} of {len(text):,} characters: nothing ended it"]
+    kept = text[:MAX_SECTION_CHARS].rpartition(" ")[0] or text[:MAX_SECTION_CHARS]
+    return kept, [f"the {name} is cut after {len(kept):,} characters: nothing had ended it"]
 
 
 # -- the abstract
@@ -178,7 +178,7 @@ def _abstract(
         return end, None, []
     remarks = ["where the abstract begins is guessed: its heading is not set apart"] if found.is_guess else []
     body = [found.rest] if found.rest else []
-    page, in_footnotes = lines[found.at].page, False
+    page, in_footnotes, size = lines[found.at].page, False, len(found.rest)
     for line in lines[found.at + 1 : end]:
         if line.level and (not found.level or line.level <= found.level):
             break
@@ -192,6 +192,9 @@ def _abstract(
             remarks.append(_FOOTNOTES)
         if not in_footnotes:
             body.append(line.text)
+            size += len(line.text)
+        if size > MAX_SECTION_CHARS:
+            break
     while has_introduction and body and _NUMBER_ALONE.fullmatch(body[-1]):
         body.pop()  # of the introduction, on a line of its own
     return found.at, (body if any(body) else None), remarks
@@ -333,10 +336,10 @@ def _is_subsection(lines: Sequence[Line], at: int) -> bool:
 def _looks_like_heading(lines: Sequence[Line], at: int) -> bool:
     """A short line of capitalised words between a sentence's end and a sentence's beginning."""
     text = lines[at].text
-    after = next((line.text for line in lines[at + 1 :] if line.text), "")
+    after = next((line.text for line in lines[at + 1 : at + 4] if line.text), "")
     return (
-        2 <= len(text.split()) <= 8
-        and _is_title(text)
+        _is_title(text)
+        and 2 <= len(text.split()) <= 8
         and _is_in_title_case(text)
         and not re.match(r"(?:figure|fig\.|table|algorithm|equation)\b", text, re.I)
         and _after_a_sentence(lines, at)
