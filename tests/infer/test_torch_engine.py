@@ -274,7 +274,7 @@ def test_a_form_that_cannot_be_written_fails_alone(engine, tokenizer):
     assert type(told[good]) is Answered
     assert type(told[never]) is Failed
     assert "an output cannot go on in its form" in str(told[never].error)
-    assert "got '~' has to come, which no token writes" in str(told[never].error)
+    assert "got '~a' has to come, which no token writes" in str(told[never].error)
     assert type(told[stuck]) is Failed or "~" not in told[stuck].outputs[0].text
 
 
