@@ -57,7 +57,7 @@ def generate(
         return
     with terminal_progress() as progress:
         result = recipe.execute(settings, progress, None if as_json else _print)
-    if as_json or settings.output is not None:
+    if as_json or result.text():
         emit(result.to_json(), result.text(), as_json=as_json)
 
 

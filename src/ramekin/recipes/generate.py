@@ -12,13 +12,14 @@ from ramekin.infer.decoding import Decoding
 from ramekin.infer.request import Form, Request
 from ramekin.recipes.generate_schema import GenerateConfig
 from ramekin.recipes.generating.answering import Answer, answers_of
+from ramekin.recipes.generating.papers import MAX_PAPER_TOKENS, paper_cards
 from ramekin.recipes.generating.prompts import Prompt, Prompts, read_prompts
 from ramekin.recipes.generating.shown import answer_lines, json_line, table_text
 from ramekin.recipes.models import locate_tokenizer
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import cache_root, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.runs import command_line, run_folder
+from ramekin.recipes.runs import command_line, fresh_folder, run_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -59,7 +60,7 @@ def plan(config: GenerateConfig) -> Outcome:
         f"{len(prompts.items)} prompts from {prompts.origin}, {values['mean_input_tokens']:.0f} tokens on "
         f"average, {lengths[-1]} at most",
         *prompts.notes,
-        *_losses(encoded, len(prompts.items), config),
+        *_losses(encoded, len(prompts.items)),
         f"settings: {values['settings']}",
         f"the first: {first.example.inputs}",
     ]
@@ -75,9 +76,12 @@ def execute(config: GenerateConfig, progress: AbstractProgress, on_lines: OnLine
         on_lines: told the answers' lines in their order as they come; without it they are the outcome's text.
     """
     prompts = read_prompts(config)
-    if config.output is None:
+    output = config.output
+    if output is None and prompts.papers:
+        output = fresh_folder("generate")  # pairs are files: for people, for programs, for Anki
+    if output is None:
         return _written(config, prompts, progress, on_lines, None)
-    with run_folder(config.output, config) as folder:
+    with run_folder(output, config) as folder:
         return _written(config, prompts, progress, on_lines, folder)
 
 
@@ -94,9 +98,10 @@ def _written(
     for note in prompts.notes:
         progress.say(note)
     encoded = encoded_prompts(prompts, opened.tokenizer, config)
-    for note in _losses(encoded, len(prompts.items), config):
+    for note in _losses(encoded, len(prompts.items)):
         progress.say(note)
-    requests = [request_of(each.input_ids, config, opened.tokenizer) for each in encoded.items]
+    asked = config.with_values(log_probs=True) if prompts.papers else config
+    requests = [request_of(each.input_ids, asked, opened.tokenizer) for each in encoded.items]
     started = time.perf_counter()
     answers: dict[int, Answer] = {}
     lines: list[str] = []
@@ -124,6 +129,8 @@ def _written(
         raise ordered[0].error
     if folder is not None:
         lines = list(_files(folder, config, prompts, ordered, values))
+    if folder is not None and prompts.papers:
+        lines = [*_pair_files(folder, config, prompts, answers, values), *lines]
     failed = values["failed"]
     if failed:
         progress.say(f"{failed} of {count} prompts could not be answered; the reasons stand in their places")
@@ -226,8 +233,9 @@ def encoded_prompts(
     from ramekin.tensors.encode import encode
 
     examples = [prompt.example._replace(targets=".") for prompt in prompts.items]
-    encoded = encode(examples, tokenizer, max_input_tokens=config.max_input_tokens or _MOST_INPUT_TOKENS)
-    if config.max_input_tokens is None and encoded.truncated_inputs:
+    limit = config.max_input_tokens or (MAX_PAPER_TOKENS if prompts.papers else None)
+    encoded = encode(examples, tokenizer, max_input_tokens=limit or _MOST_INPUT_TOKENS)
+    if limit is None and encoded.truncated_inputs:
         longest = max(prompts.items, key=lambda prompt: len(prompt.example.inputs))
         raise DataError(
             "a prompt is too long",
@@ -239,11 +247,12 @@ def encoded_prompts(
     return encoded
 
 
-def _losses(encoded: "EncodedSet", count: int, config: GenerateConfig) -> Iterator[str]:
+def _losses(encoded: "EncodedSet", count: int) -> Iterator[str]:
     """What the model will not see of the prompts."""
     if encoded.truncated_inputs:
+        longest = max(len(each.input_ids) for each in encoded.items)
         yield (
-            f"{encoded.truncated_inputs} of {count} prompts were cut to {config.max_input_tokens} tokens: "
+            f"{encoded.truncated_inputs} of {count} prompts were cut to {longest} tokens: "
             f"{encoded.lost_tokens} tokens lost"
         )
     if encoded.unknown_inputs:
@@ -288,6 +297,22 @@ def _values(
         "tokens_per_second": round(sum(len(each.tokens) for each in written) / max(seconds, 1e-9), 1),
         "versions": versions(),
     }
+
+
+def _pair_files(
+    folder: Path,
+    config: GenerateConfig,
+    prompts: Prompts,
+    answers: Mapping[int, Answer],
+    values: Mapping[str, Any],
+) -> Iterator[str]:
+    """Write the pairs as JSON, Markdown and CSV; gives them to read."""
+    from ramekin.report.cards import cards_markdown, write_cards
+
+    cards = paper_cards(prompts.papers, answers, support_weight=config.support_weight)
+    settings = {key: values[key] for key in ("model", "settings")} | {"task": config.task or "own/template"}
+    write_cards(cards, folder, settings=settings)
+    yield cards_markdown(cards)
 
 
 def _files(

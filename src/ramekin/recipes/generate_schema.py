@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal, Self, final
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ramekin.errors import RamekinError
 from ramekin.infer.decoding import Decoding
@@ -25,13 +25,19 @@ class GenerateConfig(AbstractVerbConfig):
     prompts: tuple[str, ...] = ()
     file: UserPath | None = None
     """A file of prompts or of records: .txt (a line each), .jsonl, .csv, .tsv or .parquet; `-` reads lines
-    from standard input."""
+    from standard input. With a template that shows parts of papers: a paper (.pdf, .txt, .md, .json), or a
+    folder of them."""
     column: str | None = None
     """Of a table: the column that holds the prompts; by default `inputs`, `prompt` or `text`."""
     task: str | None = None
     """Puts the records of the file into the words of a task's template."""
     template: str | None = None
     """The template's name, or a template of one's own: `template='Translate: {{ text }}'`."""
+    pairs: bool | None = None
+    """Whether outputs on papers are pairs, `question [SEP] answer`, which are split, joined and ranked; by
+    default where the task's are."""
+    support_weight: float = Field(0.5, ge=0, le=1)
+    """In the ranking of pairs: what an answer's support in the paper counts beside its probability."""
     limit: PositiveInt | None = None
     """Only the first so many prompts."""
     n: PositiveInt = 1

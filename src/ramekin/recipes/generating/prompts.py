@@ -5,15 +5,17 @@ Knows nothing of models.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 from ramekin.errors import DataError, UsageError
 from ramekin.recipes.generate_schema import GenerateConfig
+from ramekin.recipes.generating.papers import asks_for_pairs, asks_of_papers, papers_in, record_of
 from ramekin.recipes.places import Places, places_of
 from ramekin.registry import nearest
 from ramekin.sources.local import EXTENSIONS, read_file
+from ramekin.sources.papers import Paper
 from ramekin.sources.plain import read_plain
 from ramekin.text.asking import asking_task, template_of_text
 from ramekin.text.example import Example, Provenance, Record
@@ -47,6 +49,8 @@ class Prompts:
     origin: str
     notes: tuple[str, ...] = ()
     """What was left out, for people."""
+    papers: tuple[Paper, ...] = ()
+    """The papers whose outputs are pairs of question and answer; one a prompt."""
 
 
 def read_prompts(config: GenerateConfig) -> Prompts:
@@ -66,16 +70,9 @@ def read_prompts(config: GenerateConfig) -> Prompts:
         found = lines_of(config.prompts, "prompt")
     elif config.file == STANDARD_INPUT:
         found = lines_of(sys.stdin.read().splitlines(), "standard input")
-    elif config.file.suffix in EXTENSIONS:
-        found = _of_table(config, config.file, places)
+    elif config.asks or config.file.suffix in EXTENSIONS:
+        found = _of_records(config, config.file, places)
     else:
-        if config.asks:
-            raise DataError(
-                "a template reads the columns of a table",
-                where=str(config.file),
-                expected=", ".join(EXTENSIONS),
-                got=config.file.suffix or "no extension",
-            )
         plain = read_plain(config.file)
         left_out = (f"{plain.blank} blank lines were left out",) if plain.blank else ()
         prompts = [_prompt(text, f"{config.file}:{number}", number) for number, text in plain.lines]
@@ -83,7 +80,7 @@ def read_prompts(config: GenerateConfig) -> Prompts:
     items = found.items[: config.limit]
     if not items:
         raise DataError("there are no prompts", where=found.origin, expected="one at least")
-    return Prompts(items, found.origin, found.notes)
+    return replace(found, items=items, papers=found.papers[: config.limit])
 
 
 def lines_of(texts: Sequence[str], origin: str) -> Prompts:
@@ -107,14 +104,35 @@ def _prompt(text: str, where: str, row: int) -> Prompt:
     return Prompt(Example(text, "", (), Provenance("prompt", "none", "given", row)), where)
 
 
-def _of_table(config: GenerateConfig, path: Path, places: Places) -> Prompts:
+def _of_records(config: GenerateConfig, path: Path, places: Places) -> Prompts:
+    """The prompts that the rows of a table, or papers, come to."""
     task = _task(config)
+    style = Style(mark_fields=True, seed=config.seed)
+    if task is not None and asks_of_papers(task, path):
+        papers = papers_in(path)[: config.limit]
+        items = tuple(
+            Prompt(
+                render(task, record_of(paper), split=path.stem, row=row, style=style),
+                paper.where,
+                record_of(paper),
+            )
+            for row, paper in enumerate(papers)
+        )
+        remarks = tuple(f"{paper.where}: {remark}" for paper in papers for remark in paper.remarks)
+        return Prompts(items, str(path), remarks, papers if _wants_pairs(config) else ())
+    if task is not None and path.suffix not in EXTENSIONS:
+        raise DataError(
+            "a template reads the columns of a table",
+            where=str(path),
+            expected=", ".join(EXTENSIONS),
+            got=path.suffix or "no extension",
+            fix="for a paper (.pdf, .txt, .md, .json) take a template that shows abstract and introduction",
+        )
     columns = {} if task is None else task.columns
     records = read_file(path, columns, limit=config.limit, bad_rows=places.bad_rows)
     if task is None:
         items = tuple(_by_column(config.column, records.rows, path))
     else:
-        style = Style(mark_fields=True, seed=config.seed)
         items = tuple(
             Prompt(
                 render(task, record, split=path.stem, row=row, style=style), f"{path}, row {row + 1}", record
@@ -123,6 +141,15 @@ def _of_table(config: GenerateConfig, path: Path, places: Places) -> Prompts:
         )
     skipped = records.skipped
     return Prompts(items, str(path), (f"{skipped} bad rows were left out",) if skipped else ())
+
+
+def _wants_pairs(config: GenerateConfig) -> bool:
+    """Whether outputs are pairs: where that is not said, as the task has it."""
+    from ramekin.catalog import load_task
+
+    if config.pairs is not None:
+        return config.pairs
+    return config.task is not None and asks_for_pairs(load_task(config.task, tasks_root=config.tasks_root))
 
 
 def _task(config: GenerateConfig) -> Task | None:
