@@ -291,3 +291,122 @@ def test_csv_with_commas_and_quotes(generate: Any) -> None:
         csv.writer(file).writerows([["text"], ['the "cat", sat']])
     out, _ = generate("file=rows.csv", "format=jsonl")
     assert json.loads(out)["prompt"] == 'the "cat", sat'
+
+
+PAPER = """Of Flans and Ovens
+
+Abstract
+We study how flans set. A flan of 12 eggs sets in 40 minutes.
+
+1 Introduction
+Flans have been baked for a long time. We ask how many eggs are needed.
+
+2 Related work
+None.
+"""
+
+
+class Parrot:
+    """An engine in place of a model's, whose outputs are given."""
+
+    def __init__(self, texts: list[tuple[str, float, str]]) -> None:
+        self.texts, self.tickets, self.asked = texts, [], []
+
+    @property
+    def load(self) -> Any:
+        from ramekin.infer.engine import Load
+
+        return Load(0, 0, 0)
+
+    def add(self, request: Any, *, streams: bool = False) -> int:
+        self.asked.append(request)
+        self.tickets.append(len(self.asked))
+        return len(self.asked)
+
+    def step(self) -> list[Any]:
+        from ramekin.infer.request import Answered, Output
+
+        outputs = tuple(Output(text, (5, 1), ending, (p, 0.0)) for text, p, ending in self.texts)  # type: ignore[arg-type]
+        tickets, self.tickets = self.tickets, []
+        return [Answered(ticket, outputs) for ticket in tickets]
+
+
+@pytest.fixture
+def parrot(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Parrot]:
+    def put(*texts: tuple[str, float, str]) -> Parrot:
+        import dataclasses
+
+        from ramekin.recipes import engines
+
+        open_engine, engine = engines.open_engine, Parrot(list(texts))
+        monkeypatch.setattr(
+            engines, "open_engine", lambda *a, **k: dataclasses.replace(open_engine(*a, **k), engine=engine)
+        )
+        return engine
+
+    return put
+
+
+def test_papers_become_questions_and_answers(generate: Any, parrot: Any) -> None:
+    """The seed's command, on text and JSON: split, joined, ranked, and written in three forms."""
+    Path("flan.txt").write_text(PAPER)
+    engine = parrot(
+        ("How many eggs are needed? [SEP] 12 eggs", -0.5, "end"),
+        ("how many eggs are needed ?[SEP]12 eggs", -2.0, "end"),
+        ("What is baked? [SEP] a spaceship", -0.1, "end"),
+        ("no mark here", -0.1, "end"),
+        ("What sets? [SEP] flans that are not", -0.1, "length"),
+    )
+    words = ("task=papers/question_answer", "n=5", "sampling_top_p=0.95", "max_target_tokens=100")
+    out, err = generate(*words, "file=flan.txt", "output=run")
+    (request,) = engine.asked
+    assert (request.decoding.num_samples, request.decoding.top_p, request.decoding.top_k) == (5, 0.95, 0)
+    assert request.log_probs and request.max_new_tokens == 100
+    assert "## Of Flans and Ovens" in out and "2 pairs of 5 outputs" in out
+    found = json.loads(Path("run/pairs.json").read_text())
+    (paper,) = found["papers"]
+    best, other = paper["pairs"]
+    assert (best["question"], best["answer"], best["times"]) == ("How many eggs are needed?", "12 eggs", 2)
+    assert best["support"] == 1.0 and best["log_prob"] == -0.5
+    assert other["support"] == 0.0
+    assert {each["reason"] for each in paper["dropped"]} == {"no mark", "cut off"}
+    assert Path("run/pairs.csv").read_text().startswith("#separator:Comma\n#html:false\n#columns:Question")
+    assert "**How many eggs are needed?**" in Path("run/pairs.md").read_text()
+    rows = [json.loads(line) for line in Path("run/outputs.jsonl").read_text().splitlines()]
+    assert len(rows[0]["outputs"]) == 5 and "A flan of 12 eggs" in rows[0]["prompt"]
+    assert "the title is guessed" in err
+
+
+def test_a_folder_of_papers_and_an_own_template(generate: Any, parrot: Any) -> None:
+    Path("papers").mkdir()
+    Path("papers/a.txt").write_text(PAPER)
+    document = {"title": "B", "abstract": "We bake.", "introduction": "Ovens are hot."}
+    Path("papers/b.json").write_text(json.dumps(document))
+    engine = parrot(("What is hot? [SEP] Ovens", -0.5, "end"))
+    out, _ = generate("task=papers/question_answer", "file=papers", "max_target_tokens=60")
+    assert len(engine.asked) == 2
+    assert "## Of Flans and Ovens" in out and "## B" in out
+    (folder,) = Path("outputs/generate").iterdir()
+    assert len(json.loads((folder / "pairs.json").read_text())["papers"]) == 2
+    own = "template='Summarise: {{ abstract }}'"
+    out, _ = generate(own, "file=papers/b.json")
+    assert out == "What is hot? [SEP] Ovens\n"
+    out, _ = generate(own, "file=papers/b.json", "pairs=true", "output=own")
+    assert "1 pairs of 1 outputs" in out
+    with_pairs = "task=papers/question_answer", "file=papers/b.json", "pairs=false", "max_target_tokens=60"
+    assert generate(*with_pairs)[0] == "What is hot? [SEP] Ovens\n"
+
+
+def test_papers_that_cannot_be_read_say_why(generate: Any) -> None:
+    Path("none").mkdir()
+    _, err = generate("task=papers/question_answer", "file=none", code=3)
+    assert "the folder has no papers" in err
+    Path("bad.pdf").write_bytes(b"not a pdf")
+    _, err = generate("task=papers/question_answer", "file=bad.pdf", code=3)
+    assert "bad.pdf" in err
+    Path("rows.xyz").write_text("x")
+    _, err = generate("task=papers/question_answer", "file=rows.xyz", code=3)
+    assert "a template reads the columns of a table: rows.xyz" in err
+    Path("cut.txt").write_text(PAPER.replace("None.", "") + "")
+    _, err = generate("task=papers/question_answer", "file=cut.txt", "max_input_tokens=20", "limit=1")
+    assert "1 of 1 prompts were cut to 20 tokens" in err
