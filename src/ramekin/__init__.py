@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Adjustments": "ramekin.text.mixing.adjustments:Adjustments",
     "Catalog": "ramekin.catalog:Catalog",
-    "Encoded": "ramekin.tensors.encode:Encoded",
     "Decoding": "ramekin.infer.decoding:Decoding",
+    "Encoded": "ramekin.tensors.encode:Encoded",
     "EvalSet": "ramekin.evaluate.sets:EvalSet",
     "Example": "ramekin.text.example:Example",
     "Form": "ramekin.infer.request:Form",
@@ -57,8 +57,8 @@ _HOMES = {
 __all__ = [
     "Adjustments",
     "Catalog",
-    "Encoded",
     "Decoding",
+    "Encoded",
     "EvalSet",
     "Example",
     "Form",
