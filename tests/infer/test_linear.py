@@ -97,3 +97,11 @@ def test_the_normalisation_is_t5s():
 def test_activations_are_those_of_the_model(name):
     module, x = ACT2FN[name], randn(5, 40) * 4
     torch.testing.assert_close(activation(module)(x), module(x), atol=1e-6, rtol=1e-5)
+
+
+def test_a_normalisation_of_another_kind_is_called():
+    class Norm(nn.Module):
+        pass
+
+    module = Norm()
+    assert layer_norm(module) is module

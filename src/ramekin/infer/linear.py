@@ -18,6 +18,8 @@ __all__ = ["Map", "activation", "joined", "layer_norm", "projection"]
 Map: TypeAlias = Callable[[Tensor], Tensor]
 """(…, in) -> (…, out)"""
 
+_NORMS: Final = frozenset({"MT5LayerNorm", "T5LayerNorm", "UMT5LayerNorm"})
+"""Those of transformers; a model that is trained has others."""
 _FEW_ROWS: Final = 16
 """Weights are laid out for about so many rows; for thousands the layout is as good as any."""
 
@@ -51,8 +53,10 @@ def joined(modules: Sequence[nn.Module], *, packs: bool = False) -> Callable[[Te
 
 def layer_norm(module: Any) -> Map:
     """What T5's normalisation does: x over its root mean square, times the weights."""
+    if type(module).__name__ not in _NORMS or _has_hooks(module):
+        return module  # type: ignore[no-any-return]
     weight, epsilon = module.weight.detach(), module.variance_epsilon
-    if weight.dtype != torch.float32 or _has_hooks(module):
+    if weight.dtype != torch.float32:
         return module  # type: ignore[no-any-return]
     return lambda x: rms_norm(x, weight.shape, weight, epsilon)
 
