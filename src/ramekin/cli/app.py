@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ramekin.cli import demo, evaluate, fuse, generate, merge, mix, run, study, sweep, tasks, train
+from ramekin.cli import demo, evaluate, export, fuse, generate, merge, mix, run, study, sweep, tasks, train
 from ramekin.cli.heap import keep_freed_memory
 from ramekin.cli.stopping import StoppableVerbs
 from ramekin.cli.words import show_error
@@ -44,6 +44,7 @@ app.command(name="evaluate")(evaluate.evaluate)
 app.command(name="evaluate diff")(evaluate.diff)
 app.command(name="fuse")(fuse.fuse)
 app.command(name="generate")(generate.generate)
+app.command(name="export")(export.export)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="study")(study.study)
 app.command(name="run")(run.run)

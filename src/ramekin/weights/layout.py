@@ -22,11 +22,14 @@ __all__ = [
     "HEAD",
     "INDEX",
     "SHARED",
+    "TRANSLATOR",
     "UNUSED_KEYS",
+    "VOCABULARY",
     "WEIGHTS",
     "Layout",
     "adapter_weights",
     "is_adapter",
+    "is_translator",
     "open_layout",
     "read_json",
 ]
@@ -35,6 +38,10 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+TRANSLATOR = "model.bin"
+"""The weights of a CTranslate2 model; no pickle."""
+VOCABULARY = "shared_vocabulary.json"
+"""The names of a CTranslate2 model's tokens."""
 
 SHARED = "shared.weight"
 """The embedding of both stacks."""
@@ -77,6 +84,13 @@ def is_adapter(folder: Path) -> bool:
     folder = Path(folder)
     whole = _has(folder, WEIGHTS) or _has(folder, INDEX)
     return _has(folder, ADAPTER_CONFIG) and not whole
+
+
+def is_translator(folder: Path) -> bool:
+    """Whether a folder holds a CTranslate2 model, of one vocabulary, and no checkpoint."""
+    folder = Path(folder)
+    whole = _has(folder, WEIGHTS) or _has(folder, INDEX)
+    return _has(folder, TRANSLATOR) and _has(folder, VOCABULARY) and not whole
 
 
 def _has(folder: Path, name: str) -> bool:
@@ -244,6 +258,13 @@ def _no_weights(folder: Path) -> WeightsError:
             where=str(folder),
             kind="no-folder",
             fix="name a folder that is there",
+        )
+    if is_translator(folder):
+        return WeightsError(
+            "this folder holds a CTranslate2 model, not a checkpoint",
+            where=str(folder),
+            fix="use it with backend=ctranslate2, or name the checkpoint that it was exported from",
+            kind="translator",
         )
     pickles = _pickles(path.name for path in folder.iterdir())
     if pickles:

@@ -64,8 +64,8 @@ def current_versions() -> dict[str, str]:
 class Lineage:
     """How a checkpoint came to be."""
 
-    kind: Literal["dense", "adapter"]
-    """Whole weights, or an adapter to be opened on its base."""
+    kind: Literal["dense", "adapter", "export"]
+    """Whole weights, an adapter to be opened on its base, or a model in another program's format."""
     operation: str
     """What made it, such as `finetune` or `merge/ties_merging`."""
     base: str | None = None
@@ -234,7 +234,7 @@ def _joined(hashes: Sequence[str]) -> str:
 
 
 def _lineage_of(raw: Any) -> Lineage:
-    if raw["kind"] not in ("dense", "adapter"):
+    if raw["kind"] not in ("dense", "adapter", "export"):
         raise ValueError(f"kind {raw['kind']!r}")
     return Lineage(
         kind=raw["kind"],

@@ -13,7 +13,7 @@ from ramekin.weights.header import read_header
 from ramekin.weights.layout import adapter_weights, is_adapter, open_layout
 from ramekin.weights.lineage import MANIFEST, FileRecord, Manifest, read_manifest
 
-__all__ = ["check_digest", "verify_checkpoint", "verify_small_files"]
+__all__ = ["check_digest", "check_files", "verify_checkpoint", "verify_small_files"]
 
 _AGAIN = "copy, download or make the checkpoint again"
 _HARMLESS = (".md",)  # a card or a licence may be added to a finished checkpoint
@@ -81,13 +81,23 @@ def _check_structure(folder: Path) -> Manifest | None:
             kind="no-folder",
             fix="name a folder that is there",
         )
-    manifest = read_manifest(folder)
-    if manifest is not None:
-        _check_files(folder, manifest)
+    manifest = check_files(folder)
     if is_adapter(folder):
         read_header(adapter_weights(folder))
     else:
         open_layout(folder)
+    return manifest
+
+
+def check_files(folder: Path) -> Manifest | None:
+    """Compare the names and sizes of a folder's files with its manifest, if it has one; returns that.
+
+    Raises:
+        WeightsError: a file is missing, foreign or of another size, or the manifest is damaged.
+    """
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        _check_files(folder, manifest)
     return manifest
 
 
