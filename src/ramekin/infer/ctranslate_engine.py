@@ -19,10 +19,12 @@ ended, and so may find another text than the torch engine's, which looks on whil
 Ranking encodes an input once for each of its options.
 """
 
+import atexit
 import dataclasses
 import hashlib
 import queue
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +57,16 @@ _ONLY_BEST: Final = 1e-6
 """A share of probability that the most probable token has."""
 _seeding = threading.Lock()
 """The library's seed is one for the process: held from setting it until a thread has taken it."""
+
+
+_open_engines: "weakref.WeakSet[CTranslateEngine]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_engines() -> None:
+    """Let go of all models while Python still runs: the library aborts the process when it has to itself."""
+    for engine in list(_open_engines):
+        engine.close()
 
 
 @final
@@ -104,6 +116,7 @@ class CTranslateEngine(AbstractEngine):
         self._call: threading.Thread | None = None
         self._told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._next_ticket = 0
+        _open_engines.add(self)
 
     @property
     def model(self) -> TranslatorFolder:

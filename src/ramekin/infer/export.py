@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from ramekin.errors import WeightsError
 from ramekin.files import atomic_directory, sha256_file
 from ramekin.infer.ctranslate_check import SelfTest, self_test
 from ramekin.tensors.tokenizer import load_tokenizer
@@ -130,6 +131,17 @@ def _written(
     """Write the model's files into a folder, and compare what CTranslate2 computes from them with it."""
     write_spec(translator_spec(model, vocabulary), folder, quantization)
     translator = open_translator(folder, threads=settings["threads"])
-    return self_test(
-        model, translator, vocabulary, tokenizer, is_exact=quantization == "float32", seed=settings["seed"]
-    )
+    try:
+        return self_test(
+            model,
+            translator,
+            vocabulary,
+            tokenizer,
+            is_exact=quantization == "float32",
+            seed=settings["seed"],
+        )
+    except WeightsError as error:
+        # Its frames would hold the translator, which aborts the process if it is still there at the end.
+        raise error.with_traceback(None) from None
+    finally:
+        del translator
