@@ -153,18 +153,14 @@ class CTranslateEngine(AbstractEngine):
             job.is_cancelled = True
 
     def step(self) -> list[Event]:
-        """Start a call if none is under way, and tell what has been written until now."""
-        if self._call is None and self._waiting:
-            self._start(self._next_jobs())
-        if self._call is None:
-            return []
+        """Tell what has been written until now; a call is always under way while a request waits."""
+        self._go_on()
         found: list[Event] = []
         for event in self._happened():
             if event is None:
-                self._call.join()
-                self._call = None
-                break
-            if event.ticket in self._running:
+                self._end_call()
+                self._go_on()
+            elif event.ticket in self._running:
                 found.append(event)
                 if not isinstance(event, Wrote):
                     del self._running[event.ticket]
@@ -212,9 +208,7 @@ class CTranslateEngine(AbstractEngine):
         self._waiting.clear()
         for ticket in list(self._running):
             self.cancel(ticket)
-        if self._call is not None:
-            self._call.join()
-            self._call = None
+        self._end_call()
         self._translator = None
 
     def _check(self, request: Request) -> None:
@@ -275,6 +269,15 @@ class CTranslateEngine(AbstractEngine):
         self._waiting = left
         return chosen
 
+    def _go_on(self) -> None:
+        if self._call is None and self._waiting:
+            self._start(self._next_jobs())
+
+    def _end_call(self) -> None:
+        if self._call is not None:
+            self._call.join()
+            self._call = None
+
     def _start(self, jobs: Sequence["_Job"]) -> None:
         self._running.update((job.ticket, job) for job in jobs)
         self._call = threading.Thread(target=self._run, args=(jobs,), name="ctranslate2", daemon=True)
@@ -282,6 +285,8 @@ class CTranslateEngine(AbstractEngine):
 
     def _happened(self) -> Iterator[Event | None]:
         """What was told since the last step; waits a moment for the first."""
+        if self._call is None:
+            return
         try:
             yield self._told.get(timeout=_PATIENCE_SECONDS)
             while True:
