@@ -56,9 +56,7 @@ def engine(folder):
 
 def prompts(count, size, *, longest=30, seed=0):
     rng = random.Random(seed)
-    return [
-        (*(rng.randrange(3, size) for _ in range(rng.randrange(1, longest))), 1) for _ in range(count)
-    ]
+    return [(*(rng.randrange(3, size) for _ in range(rng.randrange(1, longest))), 1) for _ in range(count)]
 
 
 def ask(engine, *requests, streams=False):
@@ -79,7 +77,9 @@ def ask(engine, *requests, streams=False):
 @torch.inference_mode()
 def log_probs(model, source, target):
     """(positions, vocabulary) of the whole target at once."""
-    logits = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([[0, *target[:-1]]])).logits
+    logits = model(
+        input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([[0, *target[:-1]]])
+    ).logits
     return logits[0].double().log_softmax(-1)
 
 
@@ -309,7 +309,12 @@ def test_requests_of_the_same_settings_share_a_call(engine, tokenizer, monkeypat
     start = engine._start
     monkeypatch.setattr(engine, "_start", lambda jobs: (calls.append(len(jobs)), start(jobs)))
     sources = prompts(7, len(tokenizer), seed=16)
-    ask(engine, *(Request(source, 5) for source in sources), Request(sources[0], 6), Request(sources[0], 5, DRAWN))
+    ask(
+        engine,
+        *(Request(source, 5) for source in sources),
+        Request(sources[0], 6),
+        Request(sources[0], 5, DRAWN),
+    )
     assert calls == [7, 1, 1]
     calls.clear()
     monkeypatch.setattr(engine, "_batch_tokens", 40)

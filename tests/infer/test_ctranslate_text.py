@@ -16,10 +16,11 @@ def tokenizer(tokenizer_folder):
 def grown(tokenizer, ids, stop=(), **more):
     """The pieces, the text, and how many tokens were taken before it stopped."""
     text, pieces = GrowingText(tokenizer, stop, **more), []
-    for count, token in enumerate(ids, start=1):
+    for token in ids:
         pieces.append(text.add(token))
         if text.is_stopped:
             break
+    count = len(pieces)
     pieces.append(text.finish())
     assert "".join(pieces) == text.text
     return pieces, text, count

@@ -13,7 +13,7 @@ export = command(
 
     quantization=float32, bfloat16, int8 or int8_bfloat16. Before the folder is put in place, its
     log-probabilities are compared with torch's on inputs of up to 1,101 tokens; a model that differs is not
-    kept. Needs pip install 'ramekin[fast]'.
+    kept. A quantised one may lose max_loss=0.25 nats a token on average. Needs pip install 'ramekin[fast]'.
     """,
     module="export_schema",
 )

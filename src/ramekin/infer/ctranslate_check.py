@@ -33,8 +33,9 @@ with another GELU, another reach of the position biases or a thousandth too much
 WORST: Final = 1e-3
 """How far any may be apart, of any token at any position. Sound models were within 2e-4, the others not."""
 LOSS: Final = 0.25
-"""How far a quantised model's log-probabilities of the written tokens may be off on average, in nats.
-Sound models lost 0.01 to 0.1, damaged ones more than 1."""
+"""How far a quantised model's log-probabilities of the written tokens may be off on average, in nats, unless
+told otherwise. In int8 sound models lost 0.03 to 0.11, the same with outliers that the scale of a row cannot
+hold 0.30 to 0.41, with one feed-forward layer gone 0.6, and with two layers swapped more than 2."""
 
 _LENGTHS = (1, 5, 40, 600, 1100)
 """Drawn tokens of the inputs, before `</s>`: two are longer than T5's 512, one than CTranslate2's 1,024."""
@@ -113,6 +114,7 @@ def self_test(
     *,
     is_exact: bool,
     seed: int = 0,
+    max_loss: float = LOSS,
 ) -> SelfTest:
     """Compare a CTranslate2 model with the model that it was made from.
 
@@ -126,6 +128,7 @@ def self_test(
         tokenizer: of both.
         is_exact: whether the CTranslate2 model is in fp32 too, and not quantised.
         seed: decides the inputs.
+        max_loss: of a quantised model: what its written tokens' log-probabilities may be off on average.
 
     Raises:
         WeightsError: they differ; the message names the worst input and token, what torch says and what
@@ -146,8 +149,8 @@ def self_test(
     if not _is_within(found, bounds):
         raise _differs(found, bounds, vocabulary)
     result = _summary(found, str(translator.compute_type), seed)
-    if not is_exact and result.mean_difference > LOSS:
-        raise _loses_too_much(found, result, vocabulary)
+    if not is_exact and result.mean_difference > max_loss:
+        raise _loses_too_much(found, result, vocabulary, max_loss)
     return result
 
 
@@ -304,15 +307,15 @@ def _differs(
 
 
 def _loses_too_much(
-    found: Sequence[_Difference], result: SelfTest, vocabulary: Sequence[str]
+    found: Sequence[_Difference], result: SelfTest, vocabulary: Sequence[str], max_loss: float
 ) -> WeightsError:
     where, expected, got = _worst(found, vocabulary)
     return WeightsError(
         "quantised, the model's log-probabilities are too far off, and it is not kept",
         where=f"{result.mean_difference:.3f} nats on average; worst at {where}",
-        expected=f"{expected}, and {LOSS} nats on average at most",
+        expected=f"{expected}, and {max_loss:g} nats on average at most",
         got=got,
-        fix="quantization=float32",
+        fix="quantization=float32, or max_loss=NATS where that is good enough",
         kind="self-test",
     )
 

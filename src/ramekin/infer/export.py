@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import WeightsError
 from ramekin.files import atomic_directory, sha256_file
-from ramekin.infer.ctranslate_check import SelfTest, self_test
+from ramekin.infer.ctranslate_check import LOSS, SelfTest, self_test
 from ramekin.tensors.tokenizer import load_tokenizer
 from ramekin.weights.beside import copy_tokenizer
 from ramekin.weights.ctranslate2_folder import EXPORT, Quantization
@@ -23,7 +23,7 @@ from ramekin.weights.lineage import Lineage, Parent, current_versions, write_man
 from ramekin.weights.seq2seq import config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -62,6 +62,7 @@ def export_model(
     base: str | None = None,
     threads: int = 0,
     seed: int = 0,
+    max_loss: float = LOSS,
     overwrite: bool = False,
 ) -> Exported:
     """Write a model as a CTranslate2 folder, atomically, if it computes what the model does.
@@ -75,6 +76,7 @@ def export_model(
         base: the base of an adapter, for the lineage.
         threads: of CTranslate2 in the self-test; 0: its own choice.
         seed: of the self-test's inputs.
+        max_loss: how far a quantised model's log-probabilities may be off on average, in nats.
         overwrite: replace an existing folder.
 
     Raises:
@@ -90,13 +92,12 @@ def export_model(
     with atomic_directory(Path(output), overwrite=overwrite) as folder:
         whole = folder if is_exact else folder / "float32"
         whole.mkdir(exist_ok=True)
-        exact = _written(model, whole, "float32", vocabulary, tokenizer, threads=threads, seed=seed)
+        settings = {"threads": threads, "seed": seed, "max_loss": max_loss}
+        exact = _written(model, whole, "float32", vocabulary, tokenizer, settings)
         quantised = None
         if not is_exact:
             shutil.rmtree(whole)
-            quantised = _written(
-                model, folder, quantization, vocabulary, tokenizer, threads=threads, seed=seed
-            )
+            quantised = _written(model, folder, quantization, vocabulary, tokenizer, settings)
         copy_tokenizer(Path(tokenizer_folder), folder)
         sha256 = sha256_file(folder / TRANSLATOR)
         exported = Exported(
@@ -110,6 +111,7 @@ def export_model(
             settings={
                 "format": "ctranslate2",
                 "quantization": quantization,
+                "max_loss": None if is_exact else max_loss,
                 "self_test": exported.self_test.to_json(),
                 "self_test_in_float32": exact.to_json(),
             },
@@ -126,7 +128,7 @@ def _written(
     quantization: Quantization,
     vocabulary: "Sequence[str]",
     tokenizer: "PreTrainedTokenizerFast",
-    **settings: Any,
+    settings: "Mapping[str, Any]",
 ) -> SelfTest:
     """Write the model's files into a folder, and compare what CTranslate2 computes from them with it."""
     write_spec(translator_spec(model, vocabulary), folder, quantization)
@@ -139,6 +141,7 @@ def _written(
             tokenizer,
             is_exact=quantization == "float32",
             seed=settings["seed"],
+            max_loss=settings["max_loss"],
         )
     except WeightsError as error:
         # Its frames would hold the translator, which aborts the process if it is still there at the end.

@@ -63,6 +63,7 @@ def plan(config: ExportConfig) -> Outcome:
 
 def execute(config: ExportConfig, progress: AbstractProgress) -> Outcome:
     """Convert, compare, and put the folder in place."""
+    from ramekin.infer.ctranslate_check import LOSS
     from ramekin.infer.export import export_model
     from ramekin.weights.ctranslate2_library import load_library
     from ramekin.weights.lineage import weight_files
@@ -83,6 +84,7 @@ def execute(config: ExportConfig, progress: AbstractProgress) -> Outcome:
             base=None if opened.base_folder is None else _base_name(config, opened),
             threads=config.threads,
             seed=config.seed,
+            max_loss=config.max_loss or LOSS,
             overwrite=config.overwrite,
         )
         stage.advance(1)
