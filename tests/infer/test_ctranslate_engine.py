@@ -159,6 +159,29 @@ def test_beam_search_finds_no_less_than_greedy_and_tells_its_log_probs(engine, m
         assert output.ending == ("end" if output.tokens[-1] == 1 else "length")
 
 
+@torch.inference_mode()
+def by_beams(model, source, most, beams):
+    """By the book, without any early end: all that `beams` hypotheses come to in `most` steps."""
+    alive, ended = [((), 0.0)], []
+    for _ in range(most):
+        more = []
+        for tokens, score in alive:
+            best = log_probs(model, source, [*tokens, 0])[-1].topk(2 * beams)
+            more += [((*tokens, t), score + v) for v, t in zip(best.values.tolist(), best.indices.tolist(), strict=True)]  # fmt: skip
+        more.sort(key=lambda each: -each[1])
+        ended += [(tokens, score / len(tokens)) for tokens, score in more[:beams] if tokens[-1] == 1]
+        alive = [each for each in more if each[0][-1] != 1][:beams]
+    ended += [(tokens, score / len(tokens)) for tokens, score in alive]
+    return max(ended, key=lambda each: each[1])[0]
+
+
+def test_beam_search_goes_on_while_longer_ones_may_be_better(engine, model, tokenizer):
+    sources = prompts(20, len(tokenizer), seed=19)
+    found, _ = ask(engine, *(Request(source, 10, Decoding(num_beams=2)) for source in sources))
+    same = [out[0].tokens == by_beams(model, s, 10, 2) for s, out in zip(sources, found, strict=True)]
+    assert sum(same) >= 19, sum(same)
+
+
 def test_beam_search_does_not_depend_on_prefixes_of_others(engine, tokenizer):
     sources = prompts(6, len(tokenizer), seed=6)
     beams = Decoding(num_beams=3)

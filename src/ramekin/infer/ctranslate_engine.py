@@ -14,8 +14,9 @@ that in int8, and their memory once more. With `seeding="none"` random requests 
 and their seeds are not kept: `keeps_seeds` says so. Not tried on a GPU.
 
 What the library cannot do is refused, with `backend=torch` as the way out: forms, alternatives, inputs of
-special tokens alone (it answers nothing to them). Its beam search ends when as many hypotheses as beams have
-ended, and so may find another text than the torch engine's, which looks on while a better one is possible.
+special tokens alone (it answers nothing to them). Its beam search ends by a count: here when four times as
+many hypotheses as beams have ended. The torch engine looks on while a better one is to be expected; where
+that takes long their texts can part (59 of 60 were the same, and 38 when it ended with as many as beams).
 Ranking encodes an input once for each of its options.
 """
 
@@ -51,6 +52,8 @@ _PATIENCE_SECONDS: Final = 0.05
 _KNOWN_SETTINGS = frozenset(
     {"num_beams", "num_samples", "sampling_temperature", "top_k", "top_p", "length_penalty", "seed"}
 )
+_PATIENCE: Final = 4.0
+"""How many hypotheses end for each beam before a search ends, where the longer of two can be the better."""
 _UNSEEDED: Final = 0xFFFFFFFF
 """What the library takes as no seed."""
 _ONLY_BEST: Final = 1e-6
@@ -350,6 +353,7 @@ class CTranslateEngine(AbstractEngine):
             self._prefixes(jobs),
             beam_size=request.decoding.num_beams,
             length_penalty=request.decoding.length_penalty,
+            patience=_PATIENCE if request.decoding.length_penalty > 0 else 1.0,
             **_limits(request),
         )
         names = [answer.hypotheses[0] for answer in answers]
