@@ -13,7 +13,8 @@ from ramekin.infer.ctranslate_engine import CTranslateEngine
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.export import export_model
 from ramekin.infer.request import Answered, Failed, Form, Request, Wrote
-from ramekin.tensors.tokenizer import decode, load_tokenizer
+from ramekin.tensors.tokenizer import load_tokenizer
+from ramekin.tensors.written import written_text
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
 
@@ -102,7 +103,7 @@ def test_greedy_tokens_and_endings_are_the_models(engine, model, tokenizer):
     for source, (output,) in zip(sources, answers, strict=True):
         assert output.tokens == greedily(model, source, 9)
         assert output.ending == ("end" if output.tokens[-1] == 1 else "length")
-        assert output.text == decode(tokenizer, output.tokens)
+        assert output.text == written_text(tokenizer, output.tokens)
         assert np.abs(own(model, source, output.tokens) - output.log_probs).max() < 1e-4
         assert output.log_prob == pytest.approx(sum(output.log_probs))
         endings.add(output.ending)
@@ -135,7 +136,7 @@ def test_a_prefix_begins_each_output_and_counts(engine, model, tokenizer, decodi
         assert len(outputs) == decoding.num_samples
         for output in outputs:
             assert output.tokens[:3] == prefix and len(output.tokens) <= 7
-            assert output.text.startswith(decode(tokenizer, prefix))
+            assert output.text.startswith(written_text(tokenizer, prefix))
             assert np.abs(own(model, each, output.tokens) - output.log_probs).max() < 1e-4
     if decoding == Decoding():
         assert answers[0][0].tokens == greedily(model, source, 7, prefix)
@@ -288,8 +289,8 @@ def test_a_stop_string_ends_an_output_before_it(engine, tokenizer, decoding):
             assert told == output.text
             if output.ending == "stop":
                 stopped += 1
-                assert stop in decode(tokenizer, output.tokens)
-                assert stop not in decode(tokenizer, output.tokens[:-1])
+                assert stop in written_text(tokenizer, output.tokens)
+                assert stop not in written_text(tokenizer, output.tokens[:-1])
         assert outputs[0].ending == "stop" and outputs[0].tokens == plain[0].tokens[: len(outputs[0].tokens)]
     assert stopped > 4
 

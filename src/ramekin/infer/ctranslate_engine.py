@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
 from ramekin.errors import DataError, RamekinError, ResourceError, UsageError, WeightsError
-from ramekin.infer.ctranslate_text import GrowingText
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.engine import AbstractEngine, Load
 from ramekin.infer.request import Answered, Event, Failed, Output, Request, Wrote
 from ramekin.tensors.tokenizer import EOS_ID, PAD_ID, load_tokenizer
+from ramekin.tensors.written import TextStream
 from ramekin.weights.ctranslate2_folder import TranslatorFolder, check_translator
 from ramekin.weights.ctranslate2_library import load_library, open_translator
 
@@ -142,7 +142,7 @@ class CTranslateEngine(AbstractEngine):
         ticket = self._next_ticket
         self._next_ticket += 1
         writers = [
-            _Writer(ticket, number, GrowingText(self._tokenizer, request.stop, is_told=streams))
+            _Writer(ticket, number, TextStream(self._tokenizer, request.stop))
             for number in range(request.decoding.num_samples)
         ]
         self._waiting.append(_Job(ticket, request, streams, writers))
@@ -399,7 +399,7 @@ class CTranslateEngine(AbstractEngine):
 class _Writer:
     """One output while it is written."""
 
-    def __init__(self, ticket: int, number: int, text: GrowingText) -> None:
+    def __init__(self, ticket: int, number: int, text: TextStream) -> None:
         self._ticket, self._number, self._text = ticket, number, text
         self.tokens: list[int] = []
         self._log_probs: list[float] = []
@@ -411,9 +411,8 @@ class _Writer:
         self.tokens.append(token)
         own = () if log_prob is None else (log_prob,)
         self._log_probs += own
-        piece = self._text.add(token)
+        piece = self._text.add([token], is_last=is_last)
         if is_last or self._text.is_stopped:
-            piece += self._text.finish()
             self.output = Output(
                 self._text.text,
                 tuple(self.tokens),

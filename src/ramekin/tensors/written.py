@@ -48,7 +48,7 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> str | None:
 
 @final
 class TextStream:
-    """The text of an output as it gets longer.
+    """The text of an output as it gets longer, token by token.
 
     What may still change is held back: the beginning of a stop string, bytes that are no character yet. All
     pieces together are the text that the output has in the end.
@@ -59,30 +59,51 @@ class TextStream:
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerFast", stops: Sequence[str] = ()) -> None:
-        self._tokenizer, self._stops = tokenizer, stops
+        self._tokenizer, self._stops = tokenizer, tuple(stops)
         self._ids: list[int] = []
+        self._window, self._read = 0, 0
         self._told = 0
+        self.text = ""
+        """What there is."""
+        self.is_stopped = False
+        """Whether a stop string came up."""
 
     def add(self, ids: Sequence[int], *, is_last: bool = False) -> str:
-        """Take the next tokens; returns the text that is certain now and was not before.
+        """Take the next tokens; returns the text that is certain now and was not told before.
 
         Args:
             ids: at least one token unless it is the last call.
             is_last: whether no more tokens come, so that nothing is held back.
         """
-        self._ids += ids
-        text = written_text(self._tokenizer, self._ids)
-        cut = cut_at_stop(text, self._stops)
-        if cut is not None:
-            text = cut
-        elif not is_last:
-            text = text.rstrip(_BROKEN)
-            text = text[: len(text) - max((_overlap(text, stop) for stop in self._stops), default=0)]
-        piece = text[self._told :]
+        for token in ids:
+            if not self.is_stopped:
+                self._ids.append(token)
+                self._read_on(is_last=False)
+        if is_last and not self.is_stopped:
+            self._read_on(is_last=True)
+        held = 0 if is_last or self.is_stopped else max(map(self._overlap, self._stops), default=0)
+        piece = self.text[self._told : len(self.text) - held]
         self._told += len(piece)
         return piece
 
+    def _read_on(self, *, is_last: bool) -> None:
+        """Take what the last tokens bring, if it is whole.
 
-def _overlap(text: str, stop: str) -> int:
-    """How much of a stop string's beginning the text ends with."""
-    return next((size for size in range(min(len(stop), len(text)), 0, -1) if text.endswith(stop[:size])), 0)
+        They are decoded with the tokens before them that brought text: a token decoded alone would lose the
+        space before it.
+        """
+        before = written_text(self._tokenizer, self._ids[self._window : self._read])
+        now = written_text(self._tokenizer, self._ids[self._window :])
+        if len(now) <= len(before) or (now.endswith(_BROKEN) and not is_last):
+            return
+        self._window, self._read = self._read, len(self._ids)
+        start = max(0, len(self.text) - max(map(len, self._stops), default=0) + 1)
+        self.text += now[len(before) :]
+        cut = cut_at_stop(self.text[start:], self._stops)
+        if cut is not None:
+            self.text, self.is_stopped = self.text[:start] + cut, True
+
+    def _overlap(self, stop: str) -> int:
+        """How much of a stop string's beginning the text ends with."""
+        sizes = range(min(len(stop), len(self.text)), 0, -1)
+        return next((size for size in sizes if self.text.endswith(stop[:size])), 0)
