@@ -8,7 +8,7 @@ import pytest
 
 LAYERS = (
     "errors", "registry", "files", "text", "catalog", "sources", "tensors", "weights", "merge", "infer", "train",
-    "evaluate", "report", "recipes", "cli", "__main__",
+    "evaluate", "report", "serve", "recipes", "cli", "__main__",
 )  # fmt: skip
 MERGE_MAY_USE = {"errors", "registry", "files", "weights", "merge"}
 APART = {"train": "evaluate", "evaluate": "train"}

@@ -9,7 +9,21 @@ import sys
 
 import typer
 
-from ramekin.cli import demo, evaluate, export, fuse, generate, merge, mix, run, study, sweep, tasks, train
+from ramekin.cli import (
+    demo,
+    evaluate,
+    export,
+    fuse,
+    generate,
+    merge,
+    mix,
+    run,
+    serve,
+    study,
+    sweep,
+    tasks,
+    train,
+)
 from ramekin.cli.heap import keep_freed_memory
 from ramekin.cli.stopping import StoppableVerbs
 from ramekin.cli.words import show_error
@@ -48,6 +62,7 @@ app.command(name="export")(export.export)
 app.command(name="sweep")(sweep.sweep)
 app.command(name="study")(study.study)
 app.command(name="run")(run.run)
+app.command(name="serve")(serve.serve)
 
 
 @app.callback(invoke_without_command=True)

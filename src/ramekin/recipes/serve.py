@@ -1,0 +1,176 @@
+"""The recipe behind `ramekin serve`: models by name, an application around them, and their end."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, final
+
+from ramekin.errors import UsageError
+from ramekin.recipes.models import locate_config, open_named
+from ramekin.recipes.outcome import Outcome
+from ramekin.recipes.places import pick_device, places_of, set_threads
+from ramekin.recipes.progress import AbstractProgress, SilentProgress
+from ramekin.recipes.serve_schema import ServeConfig, served_names, token_of
+
+if TYPE_CHECKING:
+    import socket
+
+    from transformers import PreTrainedTokenizerFast
+
+    from ramekin.infer.engine import AbstractEngine
+    from ramekin.serve.security import Access
+    from ramekin.serve.service import Model, Service
+    from ramekin.weights.opening import Opened
+
+__all__ = ["Ready", "plan", "prepare", "serve"]
+
+
+@final
+@dataclass(frozen=True)
+class Ready:
+    """All that is needed to serve."""
+
+    service: "Service"
+    access: "Access"
+    listening: "socket.socket"
+
+    def outcome(self) -> Outcome:
+        """The address and the models."""
+        from ramekin.serve.server import address
+
+        url, names = address(self.listening), list(self.service.models)
+        return Outcome(
+            {"url": url, "models": names, "token": self.access.token is not None},
+            f"serving {', '.join(names)} at {url}/v1 (Ctrl-C stops)",
+        )
+
+
+def plan(config: ServeConfig) -> Outcome:
+    """What would be served, and the limits; no weights are loaded, and nothing listens."""
+    places, silent = places_of(config), SilentProgress()
+    access = _access(config)
+    folders = {
+        served: locate_config(name, places, silent, base=config.base)
+        for served, name in zip(served_names(config), config.model_names, strict=True)
+    }
+    limits = asdict(config.limits)
+    values: dict[str, Any] = {
+        "models": [{"name": name, "folder": str(folder)} for name, folder in folders.items()],
+        "host": config.host,
+        "port": config.port,
+        "token": access.token is not None,
+        "hosts": None if access.hosts is None else sorted(access.hosts),
+        "origins": sorted(access.origins),
+        "limits": limits,
+    }
+    told = "any" if access.hosts is None else ", ".join(sorted(access.hosts))
+    lines = [
+        f"would serve at http://{config.host}:{config.port}/v1:",
+        *(f"  {name}: {folder}" for name, folder in folders.items()),
+        f"a token is {'needed' if access.token is not None else 'not needed'}; it answers to: {told}",
+        "limits:",
+        *(f"  {name} = {value:g}" if isinstance(value, float) else f"  {name} = {value}"
+          for name, value in limits.items()),
+    ]  # fmt: skip
+    return Outcome(values, "\n".join(lines))
+
+
+def prepare(config: ServeConfig, progress: AbstractProgress) -> Ready:
+    """Load the models; the address is taken first, so that one that is in use is told at once.
+
+    Raises:
+        UsageError: other machines could reach the server, and there is no token.
+        ResourceError: the address is in use.
+        WeightsError: a model cannot be loaded.
+    """
+    from ramekin.serve.server import bind
+    from ramekin.serve.service import Service
+
+    access = _access(config)
+    listening = bind(config.host, config.port)
+    try:
+        set_threads(config.threads)
+        return Ready(Service(_models(config, progress), config.limits), access, listening)
+    except BaseException:
+        listening.close()
+        raise
+
+
+def serve(
+    ready: Ready,
+    *,
+    on_ready: Callable[[], None],
+    on_line: Callable[[str], None],
+    access_log: bool = True,
+) -> Outcome:
+    """Serve until a signal comes.
+
+    Args:
+        ready: what is served.
+        on_ready: called when requests are taken.
+        on_line: told of each request, and of the end.
+        access_log: whether it is told of each request.
+    """
+    from ramekin.serve.app import create_app
+    from ramekin.serve.server import Server
+
+    app = create_app(ready.service, ready.access, on_access=on_line if access_log else None)
+
+    def stopping(count: int) -> None:
+        grace = f"{ready.service.limits.grace_seconds:g} s"
+        on_line(f"stopping: {count} open requests have {grace} to end; another signal stops at once")
+
+    ended = Server(app, ready.service, ready.listening, on_ready=on_ready, on_stopping=stopping).run()
+    left = f", {ended.given_up} given up" if ended.given_up else ""
+    return Outcome(
+        {"requests": ended.requests, "given_up": ended.given_up},
+        f"stopped: {ended.requests} requests answered{left}",
+    )
+
+
+def _access(config: ServeConfig) -> "Access":
+    """Who may ask, by the configuration.
+
+    Raises:
+        UsageError: the extra is not installed, the token is refused, or there is none where one is needed.
+    """
+    missing = [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"serving needs {', '.join(missing)}", fix="pip install 'ramekin[serve]'")
+    from ramekin.serve.security import Access, check_token
+
+    found = token_of(config)
+    token = None if found is None else check_token(found[0], where=found[1])
+    return Access.of_bind(config.host, hosts=config.hosts, origins=config.origins, token=token)
+
+
+def _models(config: ServeConfig, progress: AbstractProgress) -> "list[Model]":
+    """The models by their names, each with an engine; what adapters leave of their base is there once."""
+    from ramekin.serve.service import Model
+    from ramekin.tensors.tokenizer import load_tokenizer
+    from ramekin.weights.sharing import share_equal_tensors
+
+    places, opened = places_of(config), []
+    for name in config.model_names:
+        with progress.stage(f"open {name}"):
+            opened.append(
+                open_named(name, places, progress, base=config.base, device=pick_device(config.device))
+            )
+            share_equal_tensors([each.model for each in opened])
+    return [
+        Model(
+            name,
+            _engine(each, load_tokenizer(each.tokenizer_folder), config),
+            load_tokenizer(each.tokenizer_folder),
+            input_eos=config.input_eos,
+            parent=None if each.lineage is None else each.lineage.base,
+        )
+        for name, each in zip(served_names(config), opened, strict=True)
+    ]
+
+
+def _engine(opened: "Opened", tokenizer: "PreTrainedTokenizerFast", config: ServeConfig) -> "AbstractEngine":
+    """The engine of a model: here another backend plugs in."""
+    from ramekin.recipes.interim_engine import InterimEngine
+
+    return InterimEngine(opened.model, tokenizer, batch_tokens=config.batch_tokens)

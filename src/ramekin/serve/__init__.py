@@ -1,0 +1,1 @@
+"""HTTP: completions and rankings over engines, with bounds on everything a stranger can send."""
