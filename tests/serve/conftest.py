@@ -137,7 +137,8 @@ class FakeEngine(AbstractEngine):
         ]
         tokens = [*tokens, EOS_ID][: request.max_new_tokens]
         ending = "end" if tokens[-1] == EOS_ID else "length"
-        for length in range(1, len(tokens) + 1):
+        text = decode(self.tokenizer, tokens)
+        for length in range(1, len(tokens) + 1) if request.stop else ():
             text = decode(self.tokenizer, tokens[:length])
             places = [text.find(stop) for stop in request.stop if stop in text]
             if places:
