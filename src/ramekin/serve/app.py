@@ -89,6 +89,7 @@ def create_app(
     _add_ranking(app, service)
     _add_models(app, service)
     _add_health(app, service)
+    app.openapi = _described(app.openapi)  # type: ignore[method-assign]
     app.add_exception_handler(RefusalError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _other)
@@ -112,6 +113,21 @@ def _answers(model: Any, *statuses: int, media_type: str | None = None) -> dict[
     if media_type is not None:
         good["content"] = {media_type: {"schema": {"type": "string"}}}
     return {200: good, **{status: {"model": ErrorAnswer} for status in (*_ALWAYS, *statuses)}}
+
+
+def _described(original: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """The description without the library's own refusal, 422, which never comes: ours is 400."""
+
+    def describe() -> dict[str, Any]:
+        found = original()
+        for operations in found["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            found["components"]["schemas"].pop(name, None)
+        return found
+
+    return describe
 
 
 def _add_completions(app: FastAPI, service: Service) -> None:
