@@ -53,7 +53,7 @@ _EXPECTED: Final = {
     "options": "texts, or for a ranking such a list for each input",
 }
 """What is said of fields of several types, where the library would list what each misses."""
-_ALWAYS: Final = (400, 401, 403, 408, 413, 415, 429, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 408, 413, 415, 429, 431, 500, 503)
 
 
 def create_app(

@@ -179,7 +179,8 @@ class _Uvicorn(uvicorn.Server):
             self.given_up += self._service.give_up()
 
     async def _drain(self) -> None:
-        self.given_up += await self._service.drain()
+        given_up = await self._service.drain()
+        self.given_up += given_up
         self.should_exit = True
 
 

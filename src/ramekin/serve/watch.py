@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ramekin.serve.bodies import ClientLeftError
 from ramekin.serve.log import LOG, one_line
-from ramekin.serve.refusals import CODE_KEY, failed, refusal_response, refuse
+from ramekin.serve.refusals import CODE_KEY, RefusalError, failed, refusal_response, refuse
 from ramekin.serve.service import Service
 
 __all__ = ["NOTE_KEY", "PATHS", "Watch"]
@@ -53,11 +53,11 @@ class Watch:
         service = self._service
         service.open_requests += 1
         try:
-            if service.open_requests > service.limits.connections:
-                refusal = refuse(429, "too many requests are open", code="too_many_requests", retry_after=1)
-                await refusal_response(refusal, scope)(scope, exchange.receive, exchange.send)
-            else:
+            refusal = self._refusal(scope)
+            if refusal is None:
                 await self._app(scope, exchange.receive, exchange.send)
+            else:
+                await refusal_response(refusal, scope)(scope, exchange.receive, exchange.send)
         except ClientLeftError:
             service.metrics.cancelled.labels("client_left").inc()
         except Exception as error:
@@ -67,6 +67,19 @@ class Watch:
         finally:
             service.open_requests -= 1
             self._count(scope, exchange)
+
+    def _refusal(self, scope: Scope) -> RefusalError | None:
+        """Why a request is not even looked at."""
+        limits = self._service.limits
+        if self._service.open_requests > limits.connections:
+            return refuse(429, "too many requests are open", code="too_many_requests", retry_after=1)
+        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > limits.header_bytes:
+            # Where they come in one piece, the server's own bound has not seen them.
+            expected = f"at most {limits.header_bytes:,} bytes"
+            return refuse(431, "the headers are too large", expected=expected, code="headers_too_large")
+        return None
 
     def _count(self, scope: Scope, exchange: "_Exchange") -> None:
         metrics = self._service.metrics
