@@ -1,11 +1,16 @@
 """An engine that writes words of its own, and servers around it, in this process and on a port."""
 
 import contextlib
+import json
+import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -259,3 +264,58 @@ def serve(make_service) -> Iterator[Callable[..., Running]]:
             served.model.engine.may_step.set()
         each.stop()
         each.join()
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import FakeEngine
+from ramekin.serve.app import create_app
+from ramekin.serve.limits import Limits
+from ramekin.serve.security import Access
+from ramekin.serve.server import Server, bind
+from ramekin.serve.service import Model, Service
+from ramekin.tensors.tokenizer import load_tokenizer
+folder, engine, limits = Path(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
+service = Service(
+    [Model("fake", FakeEngine(load_tokenizer(folder), **engine), load_tokenizer(folder))], Limits(**limits)
+)
+listening = bind("127.0.0.1", 0)
+app = create_app(service, Access.of_bind("127.0.0.1"))
+ready = lambda: print(listening.getsockname()[1], flush=True)
+print(Server(app, service, listening, on_ready=ready).run(), flush=True)
+"""
+
+
+class Apart:
+    """A server in a process of its own."""
+
+    def __init__(self, folder: Path, engine: dict, limits: dict) -> None:
+        here = str(Path(__file__).parent)
+        command = [sys.executable, "-c", PROGRAM, here, str(folder), json.dumps(engine), json.dumps(limits)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def rss(self) -> int:
+        """Bytes of memory."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def num_files(self) -> int:
+        """Open files and sockets."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+
+@pytest.fixture
+def serve_apart(tokenizer_folder) -> Iterator[Callable[..., Apart]]:
+    """`serve_apart({"slots": 4}, queue=8)`: the same in a process of its own."""
+    running: list[Apart] = []
+
+    def start(engine: dict | None = None, **limits) -> Apart:
+        running.append(Apart(tokenizer_folder, engine or {}, limits))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.process.kill()
+        each.process.communicate()

@@ -82,7 +82,10 @@ def test_a_dead_engine_is_not_healthy(client, engine):
 
 def test_what_comes_while_it_stops_is_refused(client):
     client.service.is_stopping = True
-    for path, body in (("/v1/completions", BODY), ("/v1/rank", {"model": "fake", "inputs": "a", "options": ["b"]})):
+    for path, body in (
+        ("/v1/completions", BODY),
+        ("/v1/rank", {"model": "fake", "inputs": "a", "options": ["b"]}),
+    ):
         answer = client.post(path, json=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "stopping")
         assert int(answer.headers["retry-after"]) >= 1
@@ -123,7 +126,10 @@ def test_a_full_queue_says_when_to_come_again(make_client, make_engine):
     engine.may_step.clear()
     waiting = [in_background(lambda: client.post("/v1/completions", json=BODY)) for _ in range(2)]
     until(lambda: client.service.models["fake"].worker.waiting == 2)
-    for path, body in (("/v1/completions", BODY), ("/v1/rank", {"model": "fake", "inputs": "a", "options": ["b"]})):
+    for path, body in (
+        ("/v1/completions", BODY),
+        ("/v1/rank", {"model": "fake", "inputs": "a", "options": ["b"]}),
+    ):
         answer = client.post(path, json=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "queue_full")
         assert 1 <= int(answer.headers["retry-after"]) <= 60
@@ -238,7 +244,9 @@ def test_what_is_counted(client, engine):
     found = counts(client)
     asked = engine.added[0]
     written = len(engine.written(asked, 0).tokens)
-    rank_input = len(client.post("/v1/completions", json={**BODY, "prompt": "a"}).json()) and len(engine.added[-1].input_ids)
+    rank_input = len(client.post("/v1/completions", json={**BODY, "prompt": "a"}).json()) and len(
+        engine.added[-1].input_ids
+    )
     assert found["ramekin_requests_total", "/v1/completions", "200", "POST"] == 2
     assert found["ramekin_requests_total", "/v1/completions", "400", "POST"] == 1
     assert found["ramekin_requests_total", "404", "GET", "other"] == 2
@@ -277,10 +285,10 @@ def test_each_request_is_told_in_one_line(make_client, engine):
     client = make_client(engine, on_access=lines.append)
     client.post("/v1/completions", json=BODY)
     client.get("/nothing%0d%0a12:00:00 forged/" + "x" * 500)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \S+ POST /v1/completions 200 \d+ ms fake \d+\+\d+ tokens", lines[0])
     assert re.fullmatch(
-        r"\d\d:\d\d:\d\d \S+ POST /v1/completions 200 \d+ ms fake \d+\+\d+ tokens", lines[0]
+        r"\d\d:\d\d:\d\d \S+ GET /nothing\\r\\n12:00:00%20forged/x+ 404 \d+ ms not_found", lines[1]
     )
-    assert re.fullmatch(r"\d\d:\d\d:\d\d \S+ GET /nothing\\r\\n12:00:00%20forged/x+ 404 \d+ ms not_found", lines[1])
     assert len(lines[1]) < 200
 
 

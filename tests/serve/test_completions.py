@@ -70,7 +70,11 @@ def test_beams(client, engine):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("options", ["yes", "no"]), ("regex", "[0-9]+"), ("json_schema", {"type": "object", "$ref": "#/$defs/a"})],
+    [
+        ("options", ["yes", "no"]),
+        ("regex", "[0-9]+"),
+        ("json_schema", {"type": "object", "$ref": "#/$defs/a"}),
+    ],
 )
 def test_forms(client, engine, field, value):
     assert ask(client, **{field: value}).status_code == 200
@@ -144,7 +148,7 @@ def test_why_an_output_ended(client, engine):
 def test_what_the_vocabulary_does_not_know_is_told(client):
     answer = ask(client, prompt=["is it wet", "\u6f22 wet \u6f22"]).json()
     assert answer["warnings"] == ["prompt 1: 2 of its tokens stand for what the vocabulary does not know"]
-    assert "ramekin_unknown_tokens_total{model=\"fake\"} 2.0" in client.get("/metrics").text
+    assert 'ramekin_unknown_tokens_total{model="fake"} 2.0' in client.get("/metrics").text
     assert "warnings" not in ask(client).json()
 
 

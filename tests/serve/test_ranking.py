@@ -27,7 +27,13 @@ def softmax(values):
 
 @pytest.mark.parametrize(
     ("mode", "input_eos", "option_eos"),
-    [(None, True, True), ("rank", True, True), ("flan", True, True), ("t0", False, True), ("lm_eval", True, False)],
+    [
+        (None, True, True),
+        ("rank", True, True),
+        ("flan", True, True),
+        ("t0", False, True),
+        ("lm_eval", True, False),
+    ],
 )
 def test_options_are_scored_given_the_input(client, engine, ids, mode, input_eos, option_eos):
     answer = ask(client, mode=mode).json()
@@ -62,7 +68,9 @@ def test_lm_eval_has_its_other_normalisations_too(client, engine, ids):
 
 def test_a_channel_scores_the_input_given_the_option(client, engine, ids):
     (result,) = ask(client, mode="channel").json()["results"]
-    expected = [engine.log_prob(ids(option, eos=True), ids(BODY["inputs"], eos=True)) for option in BODY["options"]]
+    expected = [
+        engine.log_prob(ids(option, eos=True), ids(BODY["inputs"], eos=True)) for option in BODY["options"]
+    ]
     assert [each["log_prob"] for each in result["options"]] == expected
 
 

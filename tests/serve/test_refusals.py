@@ -52,7 +52,10 @@ def test_paths_are_not_told_and_names_are_the_requests():
     assert refusal_of(error).message == "it is bad: expected more, got less"
     error = UsageError("a number is wrong", where="max_new_tokens", fix="lower max_new_tokens")
     found = refusal_of(error, names={"max_new_tokens": "max_tokens"})
-    assert (found.message, found.param) == ("a number is wrong: max_tokens; fix: lower max_tokens", "max_tokens")
+    assert (found.message, found.param) == (
+        "a number is wrong: max_tokens; fix: lower max_tokens",
+        "max_tokens",
+    )
 
 
 def test_each_raises_its_own_exception():

@@ -50,7 +50,8 @@ def test_it_answers_to_its_names(make_client, engine, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1"]
+    "host",
+    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1"],
 )
 def test_a_page_that_points_its_own_name_here_gets_nothing(make_client, engine, host):
     answer = make_client(engine).get("/v1/models", headers={"host": host})
@@ -63,7 +64,9 @@ def test_a_host_that_is_none(make_client, engine, host):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_host")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "file://"]
+)
 def test_pages_of_elsewhere_may_not_call(make_client, engine, origin):
     answer = make_client(engine).post("/v1/completions", json={}, headers={"origin": origin})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "origin_not_allowed")
@@ -71,7 +74,9 @@ def test_pages_of_elsewhere_may_not_call(make_client, engine, origin):
 
 
 def test_the_servers_own_pages_may_call(make_client, engine):
-    answer = make_client(engine).get("/v1/models", headers={"host": "localhost:80", "origin": "http://localhost:80"})
+    answer = make_client(engine).get(
+        "/v1/models", headers={"host": "localhost:80", "origin": "http://localhost:80"}
+    )
     assert answer.status_code == 200
 
 
@@ -88,7 +93,8 @@ def test_pages_that_were_named_may_call(make_client, engine):
 
 
 @pytest.mark.parametrize(
-    "given", [None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"]
+    "given",
+    [None, "", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"],
 )
 @pytest.mark.parametrize("path", ["/v1/models", "/metrics", "/openapi.json", "/nothing", "/v1/models/fake"])
 def test_nothing_is_told_without_the_token(make_client, engine, given, path):

@@ -2,13 +2,9 @@
 
 import gzip
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 
@@ -119,14 +115,18 @@ def test_an_endless_body_where_none_is_read_ends_too(serve, engine):
     server = serve(engine)
     sent = 0
     with connect(server) as connection, pytest.raises(OSError):
-        connection.sendall(b"GET /nothing HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"GET /nothing HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         while sent < 1 << 30:
             connection.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
             sent += 65_536
     assert sent < 64 << 20
 
 
-@pytest.mark.parametrize("beginning", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: "])
+@pytest.mark.parametrize(
+    "beginning", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: "]
+)
 def test_headers_that_never_end_are_not_waited_for(serve, engine, beginning):
     server = serve(engine, header_seconds=0.3)
     with connect(server) as connection:
@@ -180,7 +180,15 @@ def test_a_client_that_does_not_read_is_not_waited_for(serve, make_engine):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         connection.settimeout(10)
         connection.connect(("127.0.0.1", server.port))
-        body = {**BODY, "prompt": ["wet"] * 8, "n": 64, "max_tokens": 1000, "stream": True, "logprobs": 5, "seed": 1}
+        body = {
+            **BODY,
+            "prompt": ["wet"] * 8,
+            "n": 64,
+            "max_tokens": 1000,
+            "stream": True,
+            "logprobs": 5,
+            "seed": 1,
+        }
         connection.sendall(raw(body=body))
         until(lambda: server.service.open_requests == 1)
         until(lambda: server.service.open_requests == 0, seconds=30)
@@ -214,7 +222,12 @@ def test_requests_one_behind_the_other(serve, engine):
 
 def test_an_upgrade_is_not_made(serve, engine, capsys):
     server = serve(engine)
-    upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: eA==", "Sec-WebSocket-Version: 13"]
+    upgrade = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: eA==",
+        "Sec-WebSocket-Version: 13",
+    ]
     with connect(server) as connection:
         connection.sendall(raw("/v1/models", b"", method="GET", headers=upgrade))
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
@@ -274,45 +287,25 @@ def test_the_end_gives_up_what_takes_too_long_or_at_a_second_call(serve, make_en
     assert engine.is_closed
 
 
-PROGRAM = """
-    import json, sys, time
-    from pathlib import Path
-    sys.path.insert(0, {tests!r})
-    from conftest import FakeEngine
-    from ramekin.serve.app import create_app
-    from ramekin.serve.security import Access
-    from ramekin.serve.server import Server, address, bind
-    from ramekin.serve.service import Model, Service
-    from ramekin.tensors.tokenizer import load_tokenizer
-    folder = Path({tokenizer!r})
-    engine = FakeEngine(load_tokenizer(folder), num_tokens=100, step_seconds=0.01)
-    service = Service([Model("fake", engine, load_tokenizer(folder))])
-    listening = bind("127.0.0.1", 0)
-    app = create_app(service, Access.of_bind("127.0.0.1"))
-    ready = lambda: print(listening.getsockname()[1], flush=True)
-    print(Server(app, service, listening, on_ready=ready).run(), flush=True)
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order(tokenizer_folder, number):
-    program = textwrap.dedent(PROGRAM).format(tests=os.path.dirname(__file__), tokenizer=str(tokenizer_folder))
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    port = int(process.stdout.readline())
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+def test_a_signal_ends_it_in_order(serve_apart, number):
+    server = serve_apart({"num_tokens": 100, "step_seconds": 0.01})
+    with connect(server) as connection:
         connection.sendall(raw(headers=["Connection: close"]))
         time.sleep(0.3)
-        process.send_signal(number)
+        server.process.send_signal(number)
         assert received(connection).startswith(b"HTTP/1.1 200 ")
-    out, _ = process.communicate(timeout=20)
+    out, _ = server.process.communicate(timeout=20)
     assert out.strip() == "Ended(requests=1, given_up=0)"
-    assert process.returncode == 0
+    assert server.process.returncode == 0
 
 
 def test_an_address_that_is_in_use():
     with bind("127.0.0.1", 0) as one:
         one.listen()
-        with pytest.raises(ResourceError, match=r"host=127.0.0.1, port=\d+: got address already in use; fix: choose"):
+        with pytest.raises(
+            ResourceError, match=r"host=127.0.0.1, port=\d+: got address already in use; fix: choose"
+        ):
             bind("127.0.0.1", one.getsockname()[1])
     with pytest.raises(ResourceError, match="cannot be served"):
         bind("203.0.113.7", 0)

@@ -23,7 +23,11 @@ def test_shown_tokens_together_are_the_decoded_text(tokenizer, vocabulary, seed)
     ids = [rng.randrange(vocabulary.size) for _ in range(rng.randrange(1, 20))]
     placed = Placed(vocabulary)
     places = [placed.place(token) for token in ids]
-    shown = [(piece, start) for token, (piece, start) in zip(ids, places, strict=True) if vocabulary.is_shown(token)]
+    shown = [
+        (piece, start)
+        for token, (piece, start) in zip(ids, places, strict=True)
+        if vocabulary.is_shown(token)
+    ]
     text = decode(tokenizer, ids)
     assert "".join(piece for piece, _ in shown) == text
     assert all(text[start : start + len(piece)] == piece for piece, start in shown)
@@ -31,7 +35,11 @@ def test_shown_tokens_together_are_the_decoded_text(tokenizer, vocabulary, seed)
 
 def test_special_tokens_have_names_and_no_room(vocabulary):
     placed = Placed(vocabulary)
-    assert [placed.place(token) for token in (PAD_ID, EOS_ID, UNK_ID)] == [("<pad>", 0), ("</s>", 0), ("<unk>", 0)]
+    assert [placed.place(token) for token in (PAD_ID, EOS_ID, UNK_ID)] == [
+        ("<pad>", 0),
+        ("</s>", 0),
+        ("<unk>", 0),
+    ]
     assert vocabulary.piece(10**9) == "<1000000000>"
     assert not vocabulary.knows(10**9)
 

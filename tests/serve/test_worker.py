@@ -151,7 +151,9 @@ def test_an_engine_that_raises_fails_what_it_had_and_goes_on(engine, error, capl
     async def story():
         async with working(engine) as worker:
             engine.step_error = error
-            with pytest.raises(WeightsError if isinstance(error, WeightsError) else EngineFailedError) as told:
+            with pytest.raises(
+                WeightsError if isinstance(error, WeightsError) else EngineFailedError
+            ) as told:
                 await outputs_of(worker.write(requests((5,), (6,))))
             assert "home" not in str(told.value)
             engine.step_error = None

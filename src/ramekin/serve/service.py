@@ -65,6 +65,7 @@ class Service:
         self.models: Final[dict[str, Served]] = {}
         self.is_stopping = False
         self.open_requests = 0
+        self.metrics.open.set_function(lambda: self.open_requests)
         if not models:
             raise UsageError("there is no model to serve", fix="model=M")
         for model in models:
