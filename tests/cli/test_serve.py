@@ -84,7 +84,9 @@ def test_two_models_are_served_until_a_signal_comes(checkpoint, make_checkpoint,
     other = make_checkpoint(tmp_path / "models/cola", seed=1, like=checkpoint)
     environment = {**os.environ, "RAMEKIN_TOKEN": TOKEN, "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "ramekin", "serve", f"models=[{checkpoint},{other}]", "port=0", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
     try:
         ready = json.loads(process.stdout.readline())
         assert ready["models"] == ["rte", "cola"]
@@ -92,7 +94,9 @@ def test_two_models_are_served_until_a_signal_comes(checkpoint, make_checkpoint,
         url = f"{ready['url']}/v1"
         assert [each["id"] for each in ask(f"{url}/models")["data"]] == ["rte", "cola"]
         texts = [
-            ask(f"{url}/completions", {"model": name, "prompt": "is it wet", "max_tokens": 8})["choices"][0]["text"]
+            ask(f"{url}/completions", {"model": name, "prompt": "is it wet", "max_tokens": 8})["choices"][0][
+                "text"
+            ]
             for name in ("rte", "cola")
         ]
         assert all(isinstance(text, str) for text in texts)

@@ -30,7 +30,10 @@ def drained(engine):
 
 
 def test_it_answers_as_decode_does(engine, parts):
-    inputs, settings = [(5, 6, 1), (7, 1), (8, 9, 10, 1)], Decoding(num_samples=3, sampling_temperature=1.0, seed=4)
+    inputs, settings = (
+        [(5, 6, 1), (7, 1), (8, 9, 10, 1)],
+        Decoding(num_samples=3, sampling_temperature=1.0, seed=4),
+    )
     greedy = [engine.add(Request(ids, 6)) for ids in inputs]
     drawn = [engine.add(Request(ids, 6, decoding=settings)) for ids in inputs]
     found = {event.ticket: event.outputs for event in drained(engine)}
@@ -38,7 +41,9 @@ def test_it_answers_as_decode_does(engine, parts):
     for tickets, decoding in ((greedy, Decoding()), (drawn, settings)):
         expected = decode(model, inputs, decoding=decoding, max_new_tokens=6, batch_tokens=512)
         assert [tuple(each.tokens for each in found[ticket]) for ticket in tickets] == expected
-        assert all(each.text == text_of(tokenizer, each.tokens) for ticket in tickets for each in found[ticket])
+        assert all(
+            each.text == text_of(tokenizer, each.tokens) for ticket in tickets for each in found[ticket]
+        )
 
 
 def test_a_stop_cuts_the_text(engine):

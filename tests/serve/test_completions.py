@@ -204,6 +204,8 @@ def test_what_the_vocabulary_does_not_know_is_told(client):
         ({"prompt": [10**9]}, "prompt[0]", "no such token"),
         ({"prompt": [10**30]}, "prompt[0]", "no such token"),
         ({"prompt": ["a"] * 60, "n": 10}, "n", "at most 512"),
+        ({"n": 64, "max_tokens": 257}, "max_tokens", "at most 16384 for a prompt, got 16448"),
+        ({"num_beams": 16, "max_tokens": 1024, "n": 2}, "num_beams", "one output"),
         ({"prefix": "wet " * 300}, "prefix", "fewer tokens than max_tokens"),
         ({"options": []}, "options", "1 to 256"),
         ({"options": ["a", "a"]}, "options", "differ"),

@@ -15,7 +15,9 @@ def test_what_is_equal_is_kept_once_and_nothing_changes():
     with torch.no_grad():
         for model in (two, three):
             model.get_parameter("encoder.block.0.layer.0.SelfAttention.q.weight").add_(1)
-    before = [{name: tensor.clone() for name, tensor in tensors_of(model).items()} for model in (one, two, three)]
+    before = [
+        {name: tensor.clone() for name, tensor in tensors_of(model).items()} for model in (one, two, three)
+    ]
     freed = share_equal_tensors([one, two, three])
     for model, old in zip((one, two, three), before, strict=True):
         now = tensors_of(model)

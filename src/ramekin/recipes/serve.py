@@ -10,7 +10,7 @@ from ramekin.recipes.models import locate_config, open_named
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
-from ramekin.recipes.serve_schema import ServeConfig, served_names, token_of
+from ramekin.recipes.serve_schema import ServeConfig, public_name, served_names, token_of
 
 if TYPE_CHECKING:
     import socket
@@ -163,7 +163,7 @@ def _models(config: ServeConfig, progress: AbstractProgress) -> "list[Model]":
             _engine(each, load_tokenizer(each.tokenizer_folder), config),
             load_tokenizer(each.tokenizer_folder),
             input_eos=config.input_eos,
-            parent=None if each.lineage is None else each.lineage.base,
+            parent=public_name(each.lineage.base) if each.lineage and each.lineage.base else None,
         )
         for name, each in zip(served_names(config), opened, strict=True)
     ]

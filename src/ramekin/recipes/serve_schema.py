@@ -12,7 +12,7 @@ from ramekin.errors import DataError
 from ramekin.recipes.settings import AbstractVerbConfig, PositiveInt, UserPath
 from ramekin.serve.limits import Limits
 
-__all__ = ["ServeConfig", "served_names", "token_of"]
+__all__ = ["ServeConfig", "public_name", "served_names", "token_of"]
 
 
 def _hidden(value: Any) -> SecretStr | None:
@@ -90,13 +90,17 @@ class ServeConfig(AbstractVerbConfig):
 
 def served_names(config: ServeConfig) -> tuple[str, ...]:
     """What requests call the models: never a path of this machine."""
-    return config.names or tuple(
-        Path(name).expanduser().resolve().name if _is_folder(name) else name for name in config.model_names
-    )
+    return config.names or tuple(map(public_name, config.model_names))
 
 
-def _is_folder(name: str) -> bool:
-    return name.startswith(("/", ".", "~")) or Path(name).expanduser().is_dir()
+def public_name(name: str) -> str:
+    """A model's name without the place where it is: of a folder its last part, of the hub's the whole.
+
+    >>> public_name("/data/runs/rte"), public_name("google/flan-t5-base")
+    ('rte', 'google/flan-t5-base')
+    """
+    is_folder = name.startswith(("/", ".", "~")) or Path(name).expanduser().is_dir()
+    return Path(name).expanduser().resolve().name if is_folder else name
 
 
 def token_of(config: ServeConfig) -> tuple[str, str] | None:

@@ -105,33 +105,39 @@ class Bodies:
             return
         reading = _Reading(receive)
         try:
-            _check_headers(scope, self._limits)
-            body = await self._read(reading)
-            if scope["method"] == "POST":
-                checked_json(body, depth=self._limits.depth)
-        except RefusalError as refusal:
-            if not reading.is_whole:
-                await _linger(reading)
-            await refusal_response(refusal, scope)(scope, receive, send)
-            return
-        except ClientLeftError:
-            return
-        await self._app(scope, _replaying(body, receive), send)
+            try:
+                _check_headers(scope, self._limits)
+                body = await self._read(reading)
+                if scope["method"] == "POST":
+                    checked_json(body, depth=self._limits.depth)
+            except RefusalError as refusal:
+                self._release(reading)
+                if not reading.is_whole:
+                    await _linger(reading)
+                await refusal_response(refusal, scope)(scope, receive, send)
+                return
+            await self._app(scope, _replaying(body, receive), send)
+        finally:
+            self._release(reading)
+
+    def _release(self, reading: "_Reading") -> None:
+        self._held -= reading.size
+        reading.size = 0
 
     async def _read(self, reading: "_Reading") -> bytes:
-        limits, parts, size = self._limits, [], 0
+        limits, parts = self._limits, []
         try:
             async with asyncio.timeout(limits.body_seconds):
                 while not reading.is_whole:
                     part = await reading.next()
-                    size += len(part)
+                    reading.size += len(part)
                     self._held += len(part)
-                    if size > limits.body_bytes:
+                    if reading.size > limits.body_bytes:
                         raise _too_large(limits)
                     if self._held > limits.bodies_bytes:
                         raise refuse(
                             429,
-                            "too many bodies are coming in",
+                            "the bodies of all open requests are too large together",
                             fix="try again in a moment",
                             code="too_many_bodies",
                             retry_after=1,
@@ -141,8 +147,6 @@ class Bodies:
             raise refuse(
                 408, "the body did not come in time", expected=f"all of it in {limits.body_seconds:g} s"
             ) from None
-        finally:
-            self._held -= size
         return b"".join(parts)
 
 
@@ -153,6 +157,8 @@ class _Reading:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.is_whole = False
+        self.size = 0
+        """Bytes that are held."""
 
     async def next(self) -> bytes:
         """The next part.

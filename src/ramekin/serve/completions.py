@@ -83,6 +83,15 @@ async def read_completion(body: CompletionBody, served: Served, limits: Limits) 
     except RamekinError as error:
         raise refusal_of(error, names=NAMES) from error
     _bound("num_beams", decoding.num_beams, limits.beams)
+    if decoding.num_rows * max_tokens > limits.output_tokens:
+        raise refuse(
+            400,
+            "outputs times their tokens are too many",
+            param="max_tokens",
+            expected=f"at most {limits.output_tokens} for a prompt",
+            got=str(decoding.num_rows * max_tokens),
+            fix="ask for fewer, or give a lower max_tokens",
+        )
     stop = _stops(body.stop, served.vocabulary)
     prompts = await _prompts(body.prompt, served, limits)
     if len(prompts) * decoding.num_rows > limits.rows:

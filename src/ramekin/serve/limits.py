@@ -25,8 +25,8 @@ class Limits:
 
     body_bytes: int = 1 << 20
     """Of a body, counted as it comes in."""
-    bodies_bytes: int = 64 << 20
-    """Of all bodies that are coming in at one time."""
+    bodies_bytes: int = 32 << 20
+    """Of the bodies of all open requests."""
     header_bytes: int = 16_384
     """Of the request line and the headers."""
     header_seconds: float = 10.0
@@ -53,6 +53,8 @@ class Limits:
     """Prompts times outputs, or beams, of a request."""
     max_tokens: int = 1024
     """Tokens of an output."""
+    output_tokens: int = 16_384
+    """Of all outputs of one prompt at their longest: what an engine must have room for."""
     default_max_tokens: int = 256
     """Tokens of an output where the request does not say."""
     options: int = 256
@@ -80,6 +82,7 @@ class Limits:
             ("n", "rows"),
             ("beams", "rows"),
             ("default_max_tokens", "max_tokens"),
+            ("max_tokens", "output_tokens"),
             ("body_bytes", "bodies_bytes"),
         )
         for name, bound in at_most:
