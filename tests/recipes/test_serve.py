@@ -1,0 +1,66 @@
+import pytest
+
+from ramekin.infer.generate import generate
+from ramekin.infer.request import Request
+from ramekin.recipes.compose import compose
+from ramekin.recipes.models import open_named
+from ramekin.recipes.places import Places
+from ramekin.recipes.progress import SilentProgress
+from ramekin.recipes.serve import prepare
+from ramekin.recipes.serve_schema import ServeConfig
+
+ADAPTERS = [f"tanganke/flan-t5-base_glue-{task}_lora-16" for task in ("rte", "cola")]
+
+
+@pytest.fixture
+def ready(hub_root, monkeypatch):
+    monkeypatch.delenv("RAMEKIN_TOKEN", raising=False)
+    words = [f"models=[{','.join(ADAPTERS)}]", "base=google/flan-t5-base", f"hub_root={hub_root}", "port=0"]
+    made = prepare(compose("serve", ServeConfig, words), SilentProgress())
+    yield made
+    made.listening.close()
+
+
+def answered(engine, ids):
+    engine.add(Request(ids, 6))
+    return engine.step()[0].outputs[0].tokens
+
+
+def test_adapters_on_one_base_answer_as_each_does_alone(ready, hub_root):
+    inputs = [(5, 6, 7, 1), (9, 1)]
+    for name in ADAPTERS:
+        alone = open_named(name, Places(hub_root=hub_root), SilentProgress(), base="google/flan-t5-base")
+        expected = generate(alone.model, inputs, max_new_tokens=6, batch_tokens=512)
+        engine = ready.service.models[name].model.engine
+        assert [list(answered(engine, ids)) for ids in inputs] == expected
+
+
+def test_what_adapters_leave_of_their_base_is_in_memory_once(ready):
+    models = [ready.service.models[name].model.engine._model for name in ADAPTERS]
+    shared = [
+        name
+        for (name, one), (_, other) in zip(*(model.named_parameters() for model in models), strict=True)
+        if one.data_ptr() == other.data_ptr()
+    ]
+    apart = {name for name, _ in models[0].named_parameters()} - set(shared)
+    assert "shared.weight" in shared
+    assert apart
+    assert all(".q." in name or ".v." in name for name in apart)
+
+
+def test_each_model_names_its_base_and_has_a_tokenizer_for_each_thread(ready):
+    model = ready.service.models[ADAPTERS[0]].model
+    assert model.parent == "google/flan-t5-base"
+    assert model.tokenizer is not model.engine._tokenizer
+    told = ready.outcome()
+    assert told.to_json()["models"] == ADAPTERS
+    assert told.text().startswith(f"serving {', '.join(ADAPTERS)} at http://127.0.0.1:")
+
+
+def test_where_a_model_is_missing_the_address_is_free_again(hub_root, monkeypatch):
+    from ramekin.errors import WeightsError
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    words = ["model=./nothing-here", "port=0"]
+    with pytest.raises(WeightsError):
+        prepare(compose("serve", ServeConfig, words), SilentProgress())
