@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class FakeEngine(AbstractEngine):
         special = self.backend.get_added_tokens_decoder()
         self.words = [n for n in range(self.backend.get_vocab_size()) if n not in special]
         self.running, self.waiting, self.next = {}, [], 0
-        self.cancelled, self.added, self.rank_calls, self.thread = [], [], [], None
+        self.cancelled, self.added, self.rank_calls, self.thread = [], deque(maxlen=100), [], None
         self.step_error = self.rank_error = self.refused_input = self.failing_input = None
         self.is_closed = False
         self.may_step = threading.Event()

@@ -175,7 +175,7 @@ def test_a_body_a_byte_at_a_time_is_not_waited_for(serve, engine):
 
 def test_a_client_that_does_not_read_is_not_waited_for(serve, make_engine):
     engine = make_engine(num_tokens=1000)
-    server = serve(engine, write_seconds=0.5)
+    server = serve(engine, write_seconds=0.5, output_tokens=64_000)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         connection.settimeout(10)

@@ -128,19 +128,25 @@ class Server:
 @contextlib.contextmanager
 def _told_in_our_manner() -> Iterator[None]:
     """While open, uvicorn's log tells failures alone, and ours tells a line each, on stderr."""
-    theirs, ours = logging.getLogger("uvicorn.error"), LOG
-    before = theirs.level, ours.propagate
+    quiet = {
+        logging.getLogger("uvicorn.error"): logging.CRITICAL,
+        logging.getLogger("asyncio"): logging.ERROR,
+    }
+    before = {logger: logger.level for logger in quiet}
+    propagated = LOG.propagate
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    theirs.setLevel(logging.CRITICAL)
-    ours.addHandler(handler)
-    ours.propagate = False
+    for logger, level in quiet.items():
+        logger.setLevel(level)
+    LOG.addHandler(handler)
+    LOG.propagate = False
     try:
         yield
     finally:
-        theirs.setLevel(before[0])
-        ours.propagate = before[1]
-        ours.removeHandler(handler)
+        for logger, level in before.items():
+            logger.setLevel(level)
+        LOG.propagate = propagated
+        LOG.removeHandler(handler)
 
 
 @final

@@ -70,23 +70,22 @@ class EventStream(Response):
     async def _pieces(self, send: Send) -> None:
         is_first = True
         while told := await self._job.news():
-            for chunk in self._chunks.of(told):
-                if is_first:
-                    self._on_first()
-                    is_first = False
-                await _send_event(send, chunk)
-        for chunk in self._chunks.last():
-            await _send_event(send, chunk)
-        await send({"type": "http.response.body", "body": _DONE, "more_body": False})
+            events = b"".join(map(_event, self._chunks.of(told)))
+            if events and is_first:
+                self._on_first()
+                is_first = False
+            if events:
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+        last = b"".join(map(_event, self._chunks.last()))
+        await send({"type": "http.response.body", "body": last + _DONE, "more_body": False})
 
     async def _end_badly(self, refusal: RefusalError, scope: Scope, send: Send) -> None:
         """The status has been sent: what went wrong is one more event, and no [DONE] comes."""
         scope[CODE_KEY] = refusal.code
         async with asyncio.timeout(self._limits.write_seconds):
-            await _send_event(send, refusal.to_json())
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": _event(refusal.to_json()), "more_body": False})
 
 
-async def _send_event(send: Send, value: dict[str, Any]) -> None:
+def _event(value: dict[str, Any]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    await send({"type": "http.response.body", "body": f"data: {text}\n\n".encode(), "more_body": True})
+    return f"data: {text}\n\n".encode()
