@@ -58,7 +58,7 @@ def test_without_the_extra(ramekin, checkpoint, monkeypatch):
 def test_an_address_in_use_is_told_before_anything_is_loaded(ramekin, checkpoint, monkeypatch):
     from ramekin.serve.server import bind
 
-    monkeypatch.setattr("ramekin.recipes.serve.open_named", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("ramekin.recipes.engines.open_named", lambda *_, **__: 1 / 0)
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
         code, _, err = ramekin("serve", f"model={checkpoint}", f"port={taken.getsockname()[1]}")
@@ -108,7 +108,7 @@ def test_two_models_are_served_until_a_signal_comes(checkpoint, make_checkpoint,
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert json.loads(out) == {"requests": 5, "given_up": 0}
+    assert json.loads(out) == {"requests": 5, "given_up": 0, "left_behind": False}
     assert " POST /v1/completions 200 " in err
     assert "stopping: 0 open requests" in err
     assert TOKEN not in err

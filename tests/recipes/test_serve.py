@@ -23,7 +23,9 @@ def ready(hub_root, monkeypatch):
 
 def answered(engine, ids):
     engine.add(Request(ids, 6))
-    return engine.step()[0].outputs[0].tokens
+    while not (events := engine.step()):
+        pass
+    return events[0].outputs[0].tokens
 
 
 def test_adapters_on_one_base_answer_as_each_does_alone(ready, hub_root):
@@ -64,3 +66,18 @@ def test_where_a_model_is_missing_the_address_is_free_again(hub_root, monkeypatc
     words = ["model=./nothing-here", "port=0"]
     with pytest.raises(WeightsError):
         prepare(compose("serve", ServeConfig, words), SilentProgress())
+
+
+def test_prompts_are_no_longer_than_there_is_memory_for(hub_root, monkeypatch):
+    monkeypatch.setattr("ramekin.recipes.serve.free_bytes", lambda device: 1 << 30)
+    said = []
+    monkeypatch.setattr(SilentProgress, "say", lambda self, text: said.append(text))
+    words = ["model=google/flan-t5-base", f"hub_root={hub_root}", "port=0"]
+    made = prepare(compose("serve", ServeConfig, words), SilentProgress())
+    made.listening.close()
+    longest = made.service.limits.prompt_tokens
+    assert 512 < longest < 16_384
+    assert said == [
+        f"prompt_tokens is {longest} in place of 16384: a longer prompt would take more than half of the 1.1 GB "
+        "that are free"
+    ]

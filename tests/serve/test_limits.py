@@ -24,4 +24,4 @@ def test_bounds_that_do_not_go_together_are_told_together():
     with pytest.raises(UsageError) as told:
         Limits(queue=8, max_tokens=100)
     assert "limits.prompts: expected at most limits.queue=8, got 64" in str(told.value)
-    assert "limits.default_max_tokens: expected at most limits.max_tokens=100, got 256" in str(told.value)
+    assert "limits.default_max_tokens: expected at most limits.max_tokens=100, got 128" in str(told.value)

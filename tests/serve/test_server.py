@@ -296,7 +296,7 @@ def test_a_signal_ends_it_in_order(serve_apart, number):
         server.process.send_signal(number)
         assert received(connection).startswith(b"HTTP/1.1 200 ")
     out, _ = server.process.communicate(timeout=20)
-    assert out.strip() == "Ended(requests=1, given_up=0)"
+    assert out.strip() == "Ended(requests=1, given_up=0, left_behind=False)"
     assert server.process.returncode == 0
 
 

@@ -248,3 +248,24 @@ def test_with_nothing_to_do_it_sleeps(engine):
             return time.process_time() - before
 
     assert asyncio.run(story()) < 0.15
+
+
+def test_an_engine_that_does_not_come_back_is_left_behind(engine, monkeypatch, caplog):
+    monkeypatch.setattr("ramekin.serve.worker._JOIN_SECONDS", 0.1)
+
+    async def story():
+        worker = Worker(engine, name="fake", queue_size=4, seconds=60.0)
+        worker.start()
+        engine.may_step.clear()
+        job = worker.write(requests((5,)))
+        await asyncio.sleep(0.1)
+        thread = worker._thread
+        await worker.close()
+        assert worker.is_left_behind
+        with pytest.raises(CancelledJobError):
+            await job.news()
+        engine.may_step.set()
+        thread.join(5)
+
+    asyncio.run(story())
+    assert "still at work and is left behind" in caplog.text

@@ -1,5 +1,6 @@
 """Engines by the names of models: what `generate` and `serve` write with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
@@ -10,7 +11,7 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 __all__ = ["Backend", "OpenEngine", "open_engine"]
 
@@ -31,6 +32,10 @@ class OpenEngine:
     """A fingerprint of the weights and the configuration."""
     ignored: tuple[str, ...] = ()
     """Settings of the checkpoint's own generation configuration that are not read."""
+    model: "PreTrainedModel | None" = None
+    """What a torch engine reads."""
+    parent: str | None = None
+    """The base that the model's lineage names."""
 
 
 def open_engine(
@@ -42,6 +47,7 @@ def open_engine(
     backend: Backend = "auto",
     device: str = "cpu",
     batch_tokens: int,
+    beside: Sequence[OpenEngine] = (),
 ) -> OpenEngine:
     """Open a model to write with.
 
@@ -53,6 +59,7 @@ def open_engine(
         backend: `auto` takes what the folder is made for.
         device: where a torch model goes.
         batch_tokens: of all running requests together.
+        beside: others in memory; tensors that are equal to theirs are kept once.
 
     Raises:
         UsageError: the backend cannot open such a folder.
@@ -62,10 +69,13 @@ def open_engine(
     from ramekin.infer.kept import fingerprint
     from ramekin.infer.torch_engine import TorchEngine
     from ramekin.tensors.tokenizer import load_tokenizer
+    from ramekin.weights.sharing import share_equal_tensors
 
     opened = open_named(name, places, progress, base=base, device=device)
     tokenizer = load_tokenizer(locate_tokenizer(name, places, progress, base=base))
     ignored = tuple(f"{key}={value}" for key, value in ignored_settings(opened.model).items())
     weights = fingerprint(opened.model)
+    share_equal_tensors([*(each.model for each in beside if each.model is not None), opened.model])
     engine = TorchEngine(opened.model, tokenizer, batch_tokens=batch_tokens)
-    return OpenEngine(name, engine, tokenizer, "torch", opened.folder, weights, ignored)
+    parent = opened.lineage.base if opened.lineage is not None else None
+    return OpenEngine(name, engine, tokenizer, "torch", opened.folder, weights, ignored, opened.model, parent)

@@ -3,7 +3,6 @@
 The models to be merged are read once where they fit in memory. Knows nothing of what the model is asked.
 """
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ramekin.errors import WeightsError
+from ramekin.recipes.memory import free_bytes as _free_bytes
 from ramekin.recipes.merge_schema import method_settings
 from ramekin.recipes.progress import AbstractProgress, SilentProgress, reading
 from ramekin.recipes.states import weights_state
@@ -169,12 +169,3 @@ def fits_in_memory(folders: Sequence[Path]) -> bool:
     sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in folders]
     # A loaded model, and a base and a direction that hold for every scaling factor, each in fp32.
     return free is None or sum(sizes) + 3 * 2 * max(sizes, default=0) < _SHARE * free
-
-
-def _free_bytes() -> int | None:
-    """The memory that can be had without swapping, where the system says it."""
-    file = Path("/proc/meminfo")
-    if not file.is_file():
-        return None
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", file.read_text(encoding="utf-8"), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None

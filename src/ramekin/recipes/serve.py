@@ -1,26 +1,24 @@
 """The recipe behind `ramekin serve`: models by name, an application around them, and their end."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import UsageError
-from ramekin.recipes.models import locate_config, open_named
+from ramekin.recipes.memory import free_bytes, longest_input
+from ramekin.recipes.models import locate_config, locate_tokenizer
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
 from ramekin.recipes.serve_schema import ServeConfig, public_name, served_names, token_of
+from ramekin.serve.limits import Limits
 
 if TYPE_CHECKING:
     import socket
 
-    from transformers import PreTrainedTokenizerFast
-
-    from ramekin.infer.engine import AbstractEngine
     from ramekin.serve.security import Access
     from ramekin.serve.service import Model, Service
-    from ramekin.weights.opening import Opened
 
 __all__ = ["Ready", "plan", "prepare", "serve"]
 
@@ -90,7 +88,10 @@ def prepare(config: ServeConfig, progress: AbstractProgress) -> Ready:
     listening = bind(config.host, config.port)
     try:
         set_threads(config.threads)
-        return Ready(Service(_models(config, progress), config.limits), access, listening)
+        device = pick_device(config.device)
+        models, heads = _models(config, device, progress)
+        limits = _fitting(config.limits, heads, free_bytes(device), progress)
+        return Ready(Service(models, limits), access, listening)
     except BaseException:
         listening.close()
         raise
@@ -123,7 +124,7 @@ def serve(
     ended = Server(app, ready.service, ready.listening, on_ready=on_ready, on_stopping=stopping).run()
     left = f", {ended.given_up} given up" if ended.given_up else ""
     return Outcome(
-        {"requests": ended.requests, "given_up": ended.given_up},
+        {"requests": ended.requests, "given_up": ended.given_up, "left_behind": ended.left_behind},
         f"stopped: {ended.requests} requests answered{left}",
     )
 
@@ -144,33 +145,54 @@ def _access(config: ServeConfig) -> "Access":
     return Access.of_bind(config.host, hosts=config.hosts, origins=config.origins, token=token)
 
 
-def _models(config: ServeConfig, progress: AbstractProgress) -> "list[Model]":
-    """The models by their names, each with an engine; what adapters leave of their base is there once."""
+def _fitting(limits: Limits, heads: int, free: int | None, progress: AbstractProgress) -> Limits:
+    """The limits, with inputs no longer than there is memory for: one request could end the server."""
+    longest = limits.prompt_tokens if free is None else longest_input(heads, free)
+    if longest >= limits.prompt_tokens:
+        return limits
+    progress.say(
+        f"prompt_tokens is {longest} in place of {limits.prompt_tokens}: a longer prompt would take more "
+        f"than half of the {(free or 0) / 1e9:.1f} GB that are free"
+    )
+    return replace(limits, prompt_tokens=longest)
+
+
+def _models(config: ServeConfig, device: str, progress: AbstractProgress) -> "tuple[list[Model], int]":
+    """The models by their names, each with an engine, and how many heads the largest has.
+
+    What they have in common is in memory once.
+    """
+    from ramekin.recipes.engines import OpenEngine, open_engine
     from ramekin.serve.service import Model
     from ramekin.tensors.tokenizer import load_tokenizer
-    from ramekin.weights.sharing import share_equal_tensors
 
-    places, opened = places_of(config), []
+    places = places_of(config)
+    opened: list[OpenEngine] = []
     for name in config.model_names:
         with progress.stage(f"open {name}"):
             opened.append(
-                open_named(name, places, progress, base=config.base, device=pick_device(config.device))
+                open_engine(
+                    name,
+                    places,
+                    progress,
+                    base=config.base,
+                    backend=config.backend,
+                    device=device,
+                    batch_tokens=config.batch_tokens,
+                    beside=opened,
+                )
             )
-            share_equal_tensors([each.model for each in opened])
-    return [
+        for ignored in opened[-1].ignored:
+            progress.say(f"{name}: its own generation setting {ignored} is not read")
+    heads = [each.model.config.num_heads for each in opened if each.model is not None]
+    models = [
         Model(
             name,
-            _engine(each, load_tokenizer(each.tokenizer_folder), config),
-            load_tokenizer(each.tokenizer_folder),
+            each.engine,
+            load_tokenizer(locate_tokenizer(each.name, places, progress, base=config.base)),
             input_eos=config.input_eos,
-            parent=public_name(each.lineage.base) if each.lineage and each.lineage.base else None,
+            parent=public_name(each.parent) if each.parent else None,
         )
         for name, each in zip(served_names(config), opened, strict=True)
     ]
-
-
-def _engine(opened: "Opened", tokenizer: "PreTrainedTokenizerFast", config: ServeConfig) -> "AbstractEngine":
-    """The engine of a model: here another backend plugs in."""
-    from ramekin.recipes.interim_engine import InterimEngine
-
-    return InterimEngine(opened.model, tokenizer, batch_tokens=config.batch_tokens)
+    return models, max(heads, default=1)

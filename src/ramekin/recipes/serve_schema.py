@@ -4,7 +4,7 @@ import os
 import stat
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, final
+from typing import Annotated, Any, ClassVar, Literal, Self, final
 
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, model_validator
 
@@ -38,6 +38,8 @@ class ServeConfig(AbstractVerbConfig):
     """Several models, or adapters on one base."""
     base: str | None = None
     """For adapters, the base to use instead of the one that each recorded."""
+    backend: Literal["auto", "torch", "ctranslate2"] = "auto"
+    """auto: ctranslate2 for a folder that `ramekin export` wrote, else torch."""
     names: tuple[str, ...] = ()
     """What requests call the models; none: hub ids, and the last names of folders."""
     host: str = "127.0.0.1"

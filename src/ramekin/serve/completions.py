@@ -1,11 +1,10 @@
 """From the body of a completion to what an engine is asked; everything that is out of bounds is refused.
 
-Where OpenAI's defaults do not fit models that answer an instruction and end, ours differ: `max_tokens` is 256
+Where OpenAI's defaults do not fit models that answer an instruction and end, ours differ: `max_tokens` is 128
 instead of 16, and a request that asks for no samples gets the most probable text instead of one draw.
 Knows nothing of HTTP.
 """
 
-import dataclasses
 import json
 import secrets
 from collections.abc import Sequence
@@ -147,14 +146,10 @@ def _decoding(body: CompletionBody, num_outputs: int) -> Decoding:
         "num_samples": num_outputs,
         "top_k": body.top_k or 0,
         "top_p": 1.0 if body.top_p is None else body.top_p,
+        "typical_p": 1.0 if body.typical_p is None else body.typical_p,
         "length_penalty": 1.0 if body.length_penalty is None else body.length_penalty,
     }
-    typical = 1.0 if body.typical_p is None else body.typical_p
-    if "typical_p" in {each.name for each in dataclasses.fields(Decoding)}:
-        settings["typical_p"] = typical
-    elif typical != 1:
-        raise refuse(400, "locally typical sampling is not done", param="typical_p", expected="none, or 1")
-    draws = num_outputs > 1 or settings["top_k"] > 0 or settings["top_p"] != 1 or typical != 1
+    draws = num_outputs > 1 or settings["top_k"] > 0 or settings["top_p"] != 1 or settings["typical_p"] != 1
     heat = body.temperature
     if heat is None:
         heat = 1.0 if draws and beams == 1 else 0.0

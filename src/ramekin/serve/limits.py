@@ -55,7 +55,7 @@ class Limits:
     """Tokens of an output."""
     output_tokens: int = 16_384
     """Of all outputs of one prompt at their longest: what an engine must have room for."""
-    default_max_tokens: int = 256
+    default_max_tokens: int = 128
     """Tokens of an output where the request does not say."""
     options: int = 256
     """Options that one input is ranked by, or that an output is one of."""

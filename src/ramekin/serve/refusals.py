@@ -40,6 +40,8 @@ _CODES: Final = {
     504: "deadline",
 }
 _SHOWN: Final = 1000
+_SHOWN_GOT: Final = 200
+"""Of what an error of ours was given: a library's own words can be long."""
 
 
 @final
@@ -121,7 +123,7 @@ def refusal_of(error: RamekinError, *, names: Mapping[str, str] | None = None) -
     message = str(UsageError(error.what, where=where, expected=error.expected, got=error.got, fix=error.fix))
     for ours, theirs in (names or {}).items():
         message = re.sub(rf"\b{re.escape(ours)}\b", theirs, message)
-    param = re.sub(r"\W.*", "", where) if where else None
+    param = re.sub(r"\W.*", "", where, flags=re.DOTALL) or None if where else None
     return RefusalError(400, message, param=(names or {}).get(param or "", param))
 
 

@@ -39,6 +39,8 @@ class Ended:
     """That were answered in all."""
     given_up: int
     """Pieces of work that the grace time was too short for."""
+    left_behind: bool = False
+    """Whether an engine is still at work, which nothing can end but the end of the process."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -111,14 +113,15 @@ class Server:
             timeout_graceful_shutdown=_LAST_SECONDS,
             h11_max_incomplete_event_size=limits.header_bytes,
         )
-        self._listening = listening
+        self._listening, self._service = listening, service
         self._server = _Uvicorn(config, service, on_ready, on_stopping)
 
     def run(self) -> Ended:
         """Serve; returns when all is over."""
         with _told_in_our_manner():
             self._server.run(sockets=[self._listening])
-        return Ended(self._server.server_state.total_requests, self._server.given_up)
+        server, service = self._server, self._service
+        return Ended(server.server_state.total_requests, server.given_up, service.is_left_behind)
 
     def stop(self) -> None:
         """What a signal does, from any thread."""

@@ -90,6 +90,11 @@ class Service:
         """Whether all engines are at work."""
         return all(served.worker.is_alive for served in self.models.values())
 
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether an engine could not be ended."""
+        return any(served.worker.is_left_behind for served in self.models.values())
+
     def named(self, name: str) -> Served:
         """The model of a name.
 

@@ -120,6 +120,8 @@ class Worker:
         self._finished: deque[tuple[float, int]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self.is_left_behind = False
+        """Whether the engine was still at work when it was closed."""
 
     def start(self) -> None:
         """Start the thread; its news come to the running event loop."""
@@ -193,6 +195,7 @@ class Worker:
         self._inbox.put(_Stop())
         await asyncio.to_thread(thread.join, _JOIN_SECONDS)
         if thread.is_alive():
+            self.is_left_behind = True
             LOG.warning("the engine of %s is still at work and is left behind", self._name)
 
     def _submit(self, job: _AnyJob) -> None:

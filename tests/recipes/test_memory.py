@@ -1,0 +1,21 @@
+import pytest
+
+from ramekin.recipes.memory import free_bytes, longest_input
+
+
+def test_the_machine_says_what_is_free():
+    free = free_bytes()
+    assert free is None or free > 1 << 20
+
+
+@pytest.mark.parametrize("heads", [1, 6, 32])
+@pytest.mark.parametrize("gigabytes", [1, 16, 256])
+def test_an_input_takes_half_of_what_is_free_at_most(heads, gigabytes):
+    longest = longest_input(heads, gigabytes << 30)
+    taken = 12 * heads * longest**2
+    assert taken <= (gigabytes << 30) / 2
+    assert 12 * heads * (longest + 1) ** 2 > (gigabytes << 30) / 2
+
+
+def test_prompts_of_ordinary_length_are_always_read():
+    assert longest_input(64, 0) == 512
