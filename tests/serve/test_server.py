@@ -69,6 +69,22 @@ def test_it_answers(serve, engine):
     assert json.loads(body)["choices"][0]["text"] == engine.written(engine.added[0], 0).text
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement(serve, engine, monkeypatch):
+    """Its parts are sent at once (TCP_NODELAY)."""
+    from ramekin.serve.server import H11Protocol
+
+    seen, made = [], H11Protocol.connection_made
+
+    def connection_made(self, transport):
+        made(self, transport)
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(H11Protocol, "connection_made", connection_made)
+    asked(serve(engine))
+    assert seen
+    assert all(seen)
+
+
 def test_headers_say_nothing_of_the_software(serve, engine):
     with connect(serve(engine)) as connection:
         connection.sendall(raw("/health", b"", method="GET", headers=["Connection: close"]))

@@ -49,7 +49,10 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ResourceError: the address is not this machine's, or is in use.
     """
-    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Of a socket whose protocol is not named, asyncio does not know that it is TCP: an answer's second packet
+    # would wait 40 ms for the first to be acknowledged.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host.strip("[]"), port))
