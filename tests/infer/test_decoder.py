@@ -8,6 +8,7 @@ import torch
 import ramekin.infer.decoder as decoder_module
 from ramekin.infer.decoder import Decoder
 from ramekin.infer.layers import Layers
+from ramekin.infer.linear import Packed
 from ramekin.tensors.collate import collate_inputs
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
@@ -26,7 +27,7 @@ TARGETS = torch.tensor([[0, 11, 12, 13, 14], [0, 21, 1, 0, 0], [0, 31, 32, 1, 0]
 
 def begun(model, *batches, max_new_tokens):
     """A decoder that has read batches of inputs, apart."""
-    layers = Layers(model, packs=True)
+    layers = Layers(model, packed=Packed())
     decoder = Decoder(layers)
     decoder.admit([layers.read(*collate_inputs(each)) for each in batches], max_new_tokens=max_new_tokens)
     return decoder

@@ -8,6 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ramekin.errors import WeightsError
 from ramekin.infer.layers import Layers
+from ramekin.infer.linear import Packed
 from ramekin.tensors.collate import collate_inputs
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
@@ -47,7 +48,7 @@ def test_a_teacher_forced_pass_equals_transformers(kind, tied, packs, feed_forwa
     model = tiny(kind, tied=tied, feed_forward=feed_forward)
     ids, mask = collate_inputs(INPUTS)
     expected = model(input_ids=ids, attention_mask=mask, decoder_input_ids=TARGETS, use_cache=False).logits
-    layers = Layers(model, packs=packs)
+    layers = Layers(model, packed=Packed() if packs else None)
     read = layers.read(ids, mask)
     logits = layers.logits(layers.decode(TARGETS, causal(layers, 5), read.attend))
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
@@ -111,7 +112,7 @@ def test_an_adapter_in_a_model_keeps_working():
     ids, mask = collate_inputs(INPUTS)
 
     def logits(model):
-        layers = Layers(model, packs=True)
+        layers = Layers(model, packed=Packed())
         read = layers.read(ids, mask)
         return layers.logits(layers.decode(TARGETS, causal(layers, 5), read.attend))
 
@@ -127,7 +128,7 @@ def test_a_hook_on_a_layer_is_not_passed_over():
     seen = []
     for part in (model.encoder.block[0].layer[0].SelfAttention.q, model.decoder.block[1].layer[2].layer_norm):
         part.register_forward_hook(lambda *_: seen.append(1))
-    layers = Layers(model, packs=True)
+    layers = Layers(model, packed=Packed())
     read = layers.read(*collate_inputs(INPUTS))
     layers.decode(TARGETS, causal(layers, 5), read.attend)
     assert len(seen) == 2

@@ -7,7 +7,7 @@ from transformers.activations import ACT2FN
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from ramekin.infer import linear
-from ramekin.infer.linear import activation, joined, layer_norm, projection
+from ramekin.infer.linear import Packed, activation, joined, layer_norm, projection
 
 
 def randn(*shape, seed=0):
@@ -29,7 +29,7 @@ def routine(request, monkeypatch):
 def test_a_projection_is_the_modules(packs, shape):
     module = nn.Linear(33, 21, bias=False)
     x = randn(*shape)
-    found = projection(module, packs=packs)(x)
+    found = projection(module, packed=Packed() if packs else None)(x)
     assert found.shape == (*shape[:-1], 21)
     torch.testing.assert_close(found, module(x), atol=1e-5, rtol=1e-5)
 
@@ -38,7 +38,7 @@ def test_a_projection_is_the_modules(packs, shape):
 @pytest.mark.usefixtures("routine")
 def test_an_input_that_lies_across_memory_is_read_right():
     module, x = nn.Linear(6, 4, bias=False), randn(6, 9).t()
-    torch.testing.assert_close(projection(module, packs=True)(x), module(x), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(projection(module, packed=Packed())(x), module(x), atol=1e-6, rtol=1e-5)
 
 
 @torch.inference_mode()
@@ -46,7 +46,7 @@ def test_an_input_that_lies_across_memory_is_read_right():
 @pytest.mark.parametrize("packs", [False, True])
 def test_several_are_each_as_alone(packs):
     modules, x = [nn.Linear(8, size, bias=False) for size in (3, 5, 2)], randn(4, 2, 8)
-    found = joined(modules, packs=packs)(x)
+    found = joined(modules, packed=Packed() if packs else None)(x)
     for own, module in zip(found, modules, strict=True):
         torch.testing.assert_close(own, module(x), atol=1e-6, rtol=1e-5)
 
@@ -54,7 +54,7 @@ def test_several_are_each_as_alone(packs):
 @torch.inference_mode()
 def test_weights_are_read_at_each_call_unless_they_are_copied():
     module, x = nn.Linear(8, 3, bias=False), randn(4, 8)
-    live, copied = projection(module), projection(module, packs=True)
+    live, copied = projection(module), projection(module, packed=Packed())
     before = copied(x)
     module.weight.mul_(2.0)
     torch.testing.assert_close(live(x), module(x), atol=1e-6, rtol=1e-5)
@@ -69,9 +69,9 @@ def test_what_is_more_than_its_weights_is_called():
     hooked = nn.Linear(4, 4, bias=False)
     hooked.register_forward_pre_hook(lambda *_: None)
     for module in (Own(4, 4, bias=False), nn.Linear(4, 4), hooked, nn.Identity()):
-        assert projection(module, packs=True) is module
+        assert projection(module, packed=Packed()) is module
     with torch.inference_mode():
-        mixed = joined([nn.Linear(4, 4, bias=False), hooked], packs=True)(randn(2, 4))
+        mixed = joined([nn.Linear(4, 4, bias=False), hooked], packed=Packed())(randn(2, 4))
         torch.testing.assert_close(mixed[1], hooked(randn(2, 4)))
 
 
@@ -79,7 +79,7 @@ def test_other_precisions_are_torchs_own():
     assert not linear._has_onednn(torch.zeros(2, 2, dtype=torch.bfloat16))
     module, x = nn.Linear(8, 3, bias=False, dtype=torch.bfloat16), randn(4, 8).bfloat16()
     with torch.inference_mode():
-        assert torch.equal(projection(module, packs=True)(x), module(x))
+        assert torch.equal(projection(module, packed=Packed())(x), module(x))
 
 
 @torch.inference_mode()
@@ -105,3 +105,15 @@ def test_a_normalisation_of_another_kind_is_called():
 
     module = Norm()
     assert layer_norm(module) is module
+
+
+def test_weights_that_are_shared_are_copied_once():
+    first, packed = nn.Linear(8, 3, bias=False), Packed()
+    if not linear._has_onednn(first.weight):
+        pytest.skip("this torch has no oneDNN")
+    second = nn.Linear(8, 3, bias=False)
+    second.weight = first.weight
+    for module in (first, second):
+        projection(module, packed=packed)
+        joined([module, first], packed=packed)
+    assert len(packed._made) == 2

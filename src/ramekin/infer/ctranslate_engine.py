@@ -62,6 +62,8 @@ _seeding = threading.Lock()
 """The library's seed is one for the process: held from setting it until a thread has taken it."""
 
 
+_calls: set[threading.Thread] = set()
+"""The calls that may not have ended yet."""
 _open_engines: "weakref.WeakSet[CTranslateEngine]" = weakref.WeakSet()
 
 
@@ -70,6 +72,8 @@ def _close_engines() -> None:
     """Let go of all models while Python still runs: the library aborts the process when it has to itself."""
     for engine in list(_open_engines):
         engine.close()
+    for call in _calls:  # also of engines that nobody holds any more
+        call.join()
 
 
 @final
@@ -285,6 +289,8 @@ class CTranslateEngine(AbstractEngine):
         self._running.update((job.ticket, job) for job in jobs)
         self._call = threading.Thread(target=self._run, args=(jobs,), name="ctranslate2", daemon=True)
         self._call.start()
+        _calls.difference_update([call for call in _calls if not call.is_alive()])
+        _calls.add(self._call)
 
     def _happened(self) -> Iterator[Event | None]:
         """What was told since the last step; waits a moment for the first."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, final
 from ramekin.errors import DataError, UsageError
 from ramekin.infer.decoding import GREEDY, Decoding
 from ramekin.infer.layers import Layers
+from ramekin.infer.linear import Packed
 from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, start_token
 from ramekin.infer.request import Request
 from ramekin.infer.running import Running
@@ -119,7 +120,7 @@ def decode(
     rows = list(distinct)
     answers: dict[int, Outputs] = {i: tuple(map(tuple, own)) for i, own in (known or {}).items()}
     with in_evaluation_mode(model):
-        layers = Layers(model, packs=True)
+        layers = Layers(model, packed=Packed())
         for batch in filled_batches(
             list(map(len, rows)), more=decoding.num_rows * max_new_tokens, max_tokens=batch_tokens
         ):

@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from ramekin.errors import WeightsError
 from ramekin.infer.inputs import Inputs, additive_mask
-from ramekin.infer.linear import Map, activation, joined, layer_norm, projection
+from ramekin.infer.linear import Map, Packed, activation, joined, layer_norm, projection
 from ramekin.weights.config import SUPPORTED
 from ramekin.weights.seq2seq import tie_state
 from ramekin.weights.soft_prompt import covering
@@ -42,14 +42,14 @@ class Layers:
 
     Args:
         model: an encoder-decoder of the T5 family in evaluation mode, or one wrapped by adapters.
-        packs: whether the decoder's weights are copied into the layout that is fastest for a few rows: worth
-            it before many steps, not before one pass.
+        packed: where copies of the decoder's weights are kept, in the layout that is fastest for a few rows:
+            worth it before many steps. None: none are made, as for one pass.
 
     Raises:
         WeightsError: the model is not of the T5 family.
     """
 
-    def __init__(self, model: "PreTrainedModel", *, packs: bool = False) -> None:
+    def __init__(self, model: "PreTrainedModel", *, packed: Packed | None = None) -> None:
         self._model = seq2seq = _unwrapped(model)
         self._scale = seq2seq.config.d_model**-0.5 if tie_state(seq2seq).scaled else None
         self.heads: int = seq2seq.config.num_heads
@@ -58,10 +58,10 @@ class Layers:
         self.device: torch.device = seq2seq.device
         self.vocab_size: int = seq2seq.config.vocab_size
         self._encoder = [_EncoderBlock(block) for block in seq2seq.encoder.block]
-        self._decoder = [_DecoderBlock(block, packs=packs) for block in seq2seq.decoder.block]
+        self._decoder = [_DecoderBlock(block, packed=packed) for block in seq2seq.decoder.block]
         self._encoder_norm = layer_norm(seq2seq.encoder.final_layer_norm)
         self._decoder_norm = layer_norm(seq2seq.decoder.final_layer_norm)
-        self._head = projection(seq2seq.lm_head, packs=packs)
+        self._head = projection(seq2seq.lm_head, packed=packed)
 
     @property
     def num_layers(self) -> int:
@@ -146,11 +146,11 @@ class Layers:
 class _SelfAttention:
     """The parts of a layer of self-attention."""
 
-    def __init__(self, layer: Any, *, packs: bool) -> None:
+    def __init__(self, layer: Any, *, packed: Packed | None) -> None:
         self._attention = attention = layer.SelfAttention
         self._norm = layer_norm(layer.layer_norm)
-        self._maps = joined([attention.q, attention.k, attention.v], packs=packs)
-        self.output = projection(attention.o, packs=packs)
+        self._maps = joined([attention.q, attention.k, attention.v], packed=packed)
+        self.output = projection(attention.o, packed=packed)
         self.has_bias: bool = attention.has_relative_attention_bias
 
     def query_key_value(self, hidden: Tensor) -> Sequence[Tensor]:
@@ -167,43 +167,43 @@ class _SelfAttention:
 class _EncoderBlock:
     def __init__(self, block: Any) -> None:
         attention, feed_forward = block.layer
-        self.attention = _SelfAttention(attention, packs=False)
-        self.feed_forward = _feed_forward(feed_forward, packs=False)
+        self.attention = _SelfAttention(attention, packed=None)
+        self.feed_forward = _feed_forward(feed_forward, packed=None)
 
 
 @final
 class _DecoderBlock:
-    def __init__(self, block: Any, *, packs: bool) -> None:
+    def __init__(self, block: Any, *, packed: Packed | None) -> None:
         attention, cross_layer, feed_forward = block.layer
         cross = cross_layer.EncDecAttention
-        self.attention = _SelfAttention(attention, packs=packs)
+        self.attention = _SelfAttention(attention, packed=packed)
         self.cross_norm = layer_norm(cross_layer.layer_norm)
-        self.cross_query = projection(cross.q, packs=packs)
+        self.cross_query = projection(cross.q, packed=packed)
         self.cross_key = projection(cross.k)
         self.cross_value = projection(cross.v)
-        self.cross_output = projection(cross.o, packs=packs)
-        self.feed_forward = _feed_forward(feed_forward, packs=packs)
+        self.cross_output = projection(cross.o, packed=packed)
+        self.feed_forward = _feed_forward(feed_forward, packed=packed)
 
 
-def _feed_forward(layer: Any, *, packs: bool) -> Map:
+def _feed_forward(layer: Any, *, packed: Packed | None) -> Map:
     """Normalisation and feed-forward network of a layer; what it reads is not added."""
     dense, norm = layer.DenseReluDense, layer_norm(layer.layer_norm)
-    act, down = activation(dense.act), _in_its_dtype(dense.wo, packs=packs)
+    act, down = activation(dense.act), _in_its_dtype(dense.wo, packed=packed)
     if isinstance(getattr(dense, "wi_0", None), nn.Module):
-        up = joined([dense.wi_0, dense.wi_1], packs=packs)
+        up = joined([dense.wi_0, dense.wi_1], packed=packed)
 
         def gated(x: Tensor) -> Tensor:
             gate, value = up(norm(x))
             return down(act(gate) * value)
 
         return gated
-    wide = projection(dense.wi, packs=packs)
+    wide = projection(dense.wi, packed=packed)
     return lambda x: down(act(wide(norm(x))))
 
 
-def _in_its_dtype(module: nn.Module, *, packs: bool) -> Map:
+def _in_its_dtype(module: nn.Module, *, packed: Packed | None) -> Map:
     """A linear layer that may be held more precisely than the others."""
-    f, weight = projection(module, packs=packs), getattr(module, "weight", None)
+    f, weight = projection(module, packed=packed), getattr(module, "weight", None)
     dtype = weight.dtype if isinstance(weight, Tensor) else None
     return lambda x: f(x if dtype is None or x.dtype == dtype else x.to(dtype))
 

@@ -7,13 +7,13 @@ it is. Knows nothing of layers or models.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, rms_norm
 
-__all__ = ["Map", "activation", "joined", "layer_norm", "projection"]
+__all__ = ["Map", "Packed", "activation", "joined", "layer_norm", "projection"]
 
 Map: TypeAlias = Callable[[Tensor], Tensor]
 """(…, in) -> (…, out)"""
@@ -24,30 +24,51 @@ _FEW_ROWS: Final = 16
 """Weights are laid out for about so many rows; for thousands the layout is as good as any."""
 
 
-def projection(module: nn.Module, *, packs: bool = False) -> Map:
+@final
+class Packed:
+    """Copies of weights in the layout that is fastest for a few rows; the same weights are copied once.
+
+    They take as much memory again, and do not follow the weights when these change. Models that share tensors
+    share the copies, if they are given the same `Packed`.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, ...], Tensor] = {}
+
+    def of(self, weights: Sequence[Tensor]) -> Tensor:
+        """A copy of weights (out, in), one below the other."""
+        key = tuple(weight.data_ptr() for weight in weights)
+        if key not in self._made:
+            whole = weights[0] if len(weights) == 1 else torch.cat(list(weights))
+            self._made[key] = torch.ops.mkldnn._reorder_linear_weight(whole, _FEW_ROWS)
+        return self._made[key]
+
+
+def projection(module: nn.Module, *, packed: Packed | None = None) -> Map:
     """What a linear layer does.
 
     Args:
         module: of a model; if it is a plain linear layer, its weights are read at each call, so that a change
             of them counts.
-        packs: whether the weights are copied once into the layout that is fastest for a few rows: four times
-            faster than torch's default, and as much memory again.
+        packed: where a copy of them is kept, from which it is up to four times faster; None: no copy.
     """
     weight = _weight(module)
     if weight is None:
         return module
     if not _has_onednn(weight):
         return lambda x: linear(x, weight)
-    return _onednn(_packed(weight) if packs else weight)
+    return _onednn(weight if packed is None else packed.of([weight]))
 
 
-def joined(modules: Sequence[nn.Module], *, packs: bool = False) -> Callable[[Tensor], Sequence[Tensor]]:
+def joined(
+    modules: Sequence[nn.Module], *, packed: Packed | None = None
+) -> Callable[[Tensor], Sequence[Tensor]]:
     """What several linear layers make of one input: a single product where weights are copied."""
     weights = [weight for weight in map(_weight, modules) if weight is not None]
-    if packs and len(weights) == len(modules) and all(map(_has_onednn, weights)):
-        sizes, whole = [len(weight) for weight in weights], _onednn(_packed(torch.cat(weights)))
+    if packed is not None and len(weights) == len(modules) and all(map(_has_onednn, weights)):
+        sizes, whole = [len(weight) for weight in weights], _onednn(packed.of(weights))
         return lambda x: torch.split(whole(x), sizes, dim=-1)
-    each = [projection(module, packs=packs) for module in modules]
+    each = [projection(module, packed=packed) for module in modules]
     return lambda x: [one(x) for one in each]
 
 
@@ -89,11 +110,6 @@ def _has_onednn(weight: Tensor) -> bool:
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
-
-
-def _packed(weight: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _FEW_ROWS)
-    return packed
 
 
 def _onednn(weight: Tensor) -> Map:

@@ -15,6 +15,7 @@ from ramekin.errors import DataError, RamekinError, UsageError
 from ramekin.infer.engine import AbstractEngine, Load
 from ramekin.infer.forms import AbstractState, form_state
 from ramekin.infer.layers import Layers
+from ramekin.infer.linear import Packed
 from ramekin.infer.rank import rank
 from ramekin.infer.ready import check_inputs, refuse_fp16, start_token
 from ramekin.infer.request import Answered, Event, Failed, Output, Request, Wrote
@@ -60,6 +61,7 @@ class TorchEngine(AbstractEngine):
         tokenizer: of the model.
         batch_tokens: tokens of all running requests together, of inputs and of all outputs at their longest;
             a request that alone has more runs alone. It bounds memory as in `generate.decode`.
+        packed: where those copies are kept, for models that share tensors; None: for this one alone.
 
     Raises:
         UsageError: `batch_tokens` is below 1.
@@ -67,7 +69,12 @@ class TorchEngine(AbstractEngine):
     """
 
     def __init__(
-        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", *, batch_tokens: int
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerFast",
+        *,
+        batch_tokens: int,
+        packed: Packed | None = None,
     ) -> None:
         if batch_tokens < 1:
             raise UsageError(
@@ -78,7 +85,7 @@ class TorchEngine(AbstractEngine):
             )
         refuse_fp16(model)
         self._model, self._tokenizer, self._batch_tokens = model.eval(), tokenizer, batch_tokens
-        self._layers = Layers(model, packs=True)
+        self._layers = Layers(model, packed=Packed() if packed is None else packed)
         self._start_id = start_token(model)
         self._tickets = count()
         self._waiting: deque[_Job] = deque()

@@ -1,17 +1,22 @@
 """Engines by the names of models: what `generate` and `serve` write with."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
 
+from ramekin.errors import UsageError
+from ramekin.files import sha256_file
 from ramekin.infer.engine import AbstractEngine
-from ramekin.recipes.models import locate_tokenizer, open_named
+from ramekin.recipes.models import locate, locate_tokenizer, open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import AbstractProgress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from ramekin.infer.linear import Packed
 
 __all__ = ["Backend", "OpenEngine", "open_engine"]
 
@@ -36,6 +41,8 @@ class OpenEngine:
     """What a torch engine reads."""
     parent: str | None = None
     """The base that the model's lineage names."""
+    packed: "Packed | None" = None
+    """A torch engine's copies of weights, which models beside it may share."""
 
 
 def open_engine(
@@ -47,6 +54,8 @@ def open_engine(
     backend: Backend = "auto",
     device: str = "cpu",
     batch_tokens: int,
+    threads: int = 0,
+    untested: bool = False,
     beside: Sequence[OpenEngine] = (),
 ) -> OpenEngine:
     """Open a model to write with.
@@ -59,14 +68,29 @@ def open_engine(
         backend: `auto` takes what the folder is made for.
         device: where a torch model goes.
         batch_tokens: of all running requests together.
+        threads: for arithmetic on a CPU, of CTranslate2; 0: its own choice.
+        untested: whether a CTranslate2 folder of other tools is opened, which nobody has compared with its
+            model.
         beside: others in memory; tensors that are equal to theirs are kept once.
 
     Raises:
         UsageError: the backend cannot open such a folder.
         WeightsError: there is no such model, or it cannot be read.
     """
+    from ramekin.weights.layout import is_translator
+
+    folder = locate(name, places, progress)
+    if is_translator(folder) and backend != "torch":
+        return _translated(name, folder, device, threads, batch_tokens, untested)
+    if backend == "ctranslate2":
+        raise UsageError(
+            "the folder holds no model for CTranslate2",
+            where=str(folder),
+            fix=f"ramekin export model={name} output=DIR, then model=DIR",
+        )
     from ramekin.infer.generate import ignored_settings
     from ramekin.infer.kept import fingerprint
+    from ramekin.infer.linear import Packed
     from ramekin.infer.torch_engine import TorchEngine
     from ramekin.tensors.tokenizer import load_tokenizer
     from ramekin.weights.sharing import share_equal_tensors
@@ -76,6 +100,42 @@ def open_engine(
     ignored = tuple(f"{key}={value}" for key, value in ignored_settings(opened.model).items())
     weights = fingerprint(opened.model)
     share_equal_tensors([*(each.model for each in beside if each.model is not None), opened.model])
-    engine = TorchEngine(opened.model, tokenizer, batch_tokens=batch_tokens)
-    parent = opened.lineage.base if opened.lineage is not None else None
-    return OpenEngine(name, engine, tokenizer, "torch", opened.folder, weights, ignored, opened.model, parent)
+    packed = beside[0].packed if beside and beside[0].packed is not None else Packed()
+    engine = TorchEngine(opened.model, tokenizer, batch_tokens=batch_tokens, packed=packed)
+    return OpenEngine(
+        name,
+        engine,
+        tokenizer,
+        "torch",
+        opened.folder,
+        weights,
+        ignored,
+        opened.model,
+        opened.lineage.base if opened.lineage is not None else None,
+        packed,
+    )
+
+
+def _translated(
+    name: str, folder: Path, device: str, threads: int, batch_tokens: int, untested: bool
+) -> OpenEngine:
+    """A model for CTranslate2."""
+    from ramekin.infer.ctranslate_engine import CTranslateEngine
+    from ramekin.tensors.tokenizer import load_tokenizer
+    from ramekin.weights.layout import TRANSLATOR
+    from ramekin.weights.lineage import read_lineage
+
+    engine = CTranslateEngine(
+        folder, batch_tokens=batch_tokens, threads=threads, device=device, allow_untested=untested
+    )
+    weights = f"{sha256_file(folder / TRANSLATOR)} {engine.compute_type}"
+    lineage = read_lineage(folder)
+    return OpenEngine(
+        name,
+        engine,
+        load_tokenizer(folder),
+        "ctranslate2",
+        folder,
+        hashlib.sha256(weights.encode()).hexdigest(),
+        parent=None if lineage is None else lineage.base,
+    )

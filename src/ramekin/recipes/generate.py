@@ -125,6 +125,7 @@ def _written(
         tell([table_text(prompts.items, answers, log_probs=config.log_probs)])
     ordered = [answers[index] for index in range(count)]
     values = _values(config, opened, prompts, encoded, ordered, seconds)
+    opened.engine.close()
     if count == 1 and ordered[0].error is not None:
         raise ordered[0].error
     if folder is not None:
@@ -151,6 +152,8 @@ def opened_engine(config: GenerateConfig, progress: AbstractProgress) -> "OpenEn
             backend=config.backend,
             device=pick_device(config.device),
             batch_tokens=config.batch_tokens,
+            threads=config.threads,
+            untested=config.untested == "allow",
         )
     progress.say(f"{config.model}: {settings_text(config.decoding, config)}")
     if opened.ignored:

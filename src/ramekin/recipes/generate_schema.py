@@ -22,6 +22,8 @@ class GenerateConfig(AbstractVerbConfig):
     base: str | None = None
     backend: Literal["auto", "torch", "ctranslate2"] = "auto"
     """auto: ctranslate2 for a folder that `ramekin export` wrote, else torch."""
+    untested: Literal["refuse", "allow"] = "refuse"
+    """Whether a CTranslate2 folder of other tools is opened, which nobody has compared with its model."""
     prompts: tuple[str, ...] = ()
     file: UserPath | None = None
     """A file of prompts or of records: .txt (a line each), .jsonl, .csv, .tsv or .parquet; `-` reads lines

@@ -179,6 +179,8 @@ def _models(config: ServeConfig, device: str, progress: AbstractProgress) -> "tu
                     backend=config.backend,
                     device=device,
                     batch_tokens=config.batch_tokens,
+                    threads=config.threads,
+                    untested=config.untested == "allow",
                     beside=opened,
                 )
             )

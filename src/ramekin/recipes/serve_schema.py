@@ -40,6 +40,8 @@ class ServeConfig(AbstractVerbConfig):
     """For adapters, the base to use instead of the one that each recorded."""
     backend: Literal["auto", "torch", "ctranslate2"] = "auto"
     """auto: ctranslate2 for a folder that `ramekin export` wrote, else torch."""
+    untested: Literal["refuse", "allow"] = "refuse"
+    """Whether a CTranslate2 folder of other tools is opened, which nobody has compared with its model."""
     names: tuple[str, ...] = ()
     """What requests call the models; none: hub ids, and the last names of folders."""
     host: str = "127.0.0.1"
