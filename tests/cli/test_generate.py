@@ -251,6 +251,26 @@ def test_pickled_weights_are_refused(generate: Any, base: Path) -> None:
     assert "pytorch_model.bin" in err
 
 
+def test_an_exported_model_writes_the_same(generate: Any, ramekin: Run) -> None:
+    pytest.importorskip("ctranslate2")
+    code, _, err = ramekin("export", "model=base", "output=fast")
+    assert code == 0, err
+    prompts = ("-p", "the cat sat", "-p", "a mat and the cat")
+    expected, _ = generate(*prompts)
+    assert generate(*prompts, "model=fast")[0] == expected
+    found = json.loads(generate(*prompts, "model=fast", "--json")[0])
+    assert (found["backend"], found["kept"]) == ("ctranslate2", 2)
+    sampled = ("n=3", "sampling_temperature=1", "seed=3")
+    first, _ = generate(*prompts, *sampled, "model=fast", "answers=one")
+    assert generate(*prompts, *sampled, "model=fast", "answers=two")[0] == first, "seeds are kept"
+    _, err = generate(*prompts, "model=fast", "regex=a", code=2)
+    assert "backend=torch" in err
+    _, err = generate(*prompts, "backend=ctranslate2", code=2)
+    assert "the folder holds no model for CTranslate2: base" in err and "ramekin export model=base" in err
+    _, err = generate(*prompts, "model=fast", "backend=torch", code=4)
+    assert "fast" in err
+
+
 def test_a_conversation_at_the_terminal(generate: Any) -> None:
     typed = "the cat sat\n\n/n=2\na mat\n/model=other\n/nn=3\n/\n/n=1\nthe cat sat\n/quit\nnever\n"
     out, err = generate("--chat", "max_target_tokens=5", stdin=typed)
@@ -322,6 +342,9 @@ class Parrot:
         self.asked.append(request)
         self.tickets.append(len(self.asked))
         return len(self.asked)
+
+    def close(self) -> None:
+        assert not self.tickets
 
     def step(self) -> list[Any]:
         from ramekin.infer.request import Answered, Output
