@@ -3,31 +3,38 @@
     python benchmarks/generate.py                       greedy batches, samples of a long input, memory
     python benchmarks/generate.py --parity 500          are the tokens equal, greedy and by beam search?
     python benchmarks/generate.py --plain               with torch's default matrix products, as transformers
+    python benchmarks/generate.py --tokenizer DIR       with T5's vocabulary: also by CTranslate2, fp32 and int8
 
 Greedy: batches of prompts of mixed lengths, every row as long as allowed (no token ends it), so that all
 sides do the same steps. Samples: one input of 768 tokens, 16 outputs with top_p 0.95. Sides take turns, a
 round runs each once, and medians of the rounds count, with the range of ours. Transformers runs in inference
 mode with its cache, sdpa attention and one padded batch, the way in which it is fastest here; with `top_k=0`,
-as nobody asked for another. Prints tables and, last, one JSON line.
+as nobody asked for another. CTranslate2's rows may end early, which its figures leave as they are: random
+models hardly ever do. Prints tables and, last, one JSON line.
 """
 
 import argparse
 import json
+import math
 import platform
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
 from ramekin.infer import linear
-from ramekin.infer.decoding import Decoding
+from ramekin.infer.ctranslate_engine import CTranslateEngine
+from ramekin.infer.decoding import GREEDY, Decoding
+from ramekin.infer.export import export_model
 from ramekin.infer.generate import decode
 from ramekin.infer.layers import Layers
-from ramekin.infer.request import Request
+from ramekin.infer.request import Answered, Failed, Request
 from ramekin.infer.running import Running
 from ramekin.infer.writing import begin
 from ramekin.weights.config import t5_config
@@ -93,7 +100,9 @@ def line(label: str, taken: Mapping[str, Sequence[float]], ours: str) -> dict[st
     return {"case": label, "seconds": medians, "ratio": ratios, "range": [low, high]}
 
 
-def greedy(model: Any, args: argparse.Namespace) -> list[dict[str, Any]]:
+def greedy(
+    model: Any, args: argparse.Namespace, engines: Mapping[str, CTranslateEngine]
+) -> list[dict[str, Any]]:
     """Batches of mixed lengths."""
     model.generation_config.eos_token_id = None
     found = []
@@ -104,11 +113,39 @@ def greedy(model: Any, args: argparse.Namespace) -> list[dict[str, Any]]:
         ]
         other = lambda rows=rows, n=new_tokens: theirs(model, rows, n, do_sample=False, num_beams=1)  # noqa: E731
         equal = sum(a == b for a, b in zip(ours(), other(), strict=True)) / batch
-        taken = in_turns({"ramekin": ours, "transformers": other}, args.rounds)
+        more = {
+            name: lambda engine=engine, rows=rows, n=new_tokens: translated(engine, rows, n)
+            for name, engine in engines.items()
+        }
+        taken = in_turns({"ramekin": ours, "transformers": other, **more}, args.rounds)
         found.append(
             {**line(f"batch {batch:2}, {new_tokens:2} new tokens", taken, "ramekin"), "equal_rows": equal}
         )
     return found
+
+
+def translated(engine: CTranslateEngine, rows: Rows, new_tokens: int, decoding: Decoding = GREEDY) -> int:
+    """The tokens that the CTranslate2 engine writes in all."""
+    open_tickets = {engine.add(Request(tuple(row), new_tokens, decoding)) for row in rows}
+    count = 0
+    while open_tickets:
+        for event in engine.step():
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Answered):
+                open_tickets.discard(event.ticket)
+                count += sum(len(output.tokens) for output in event.outputs)
+    return count
+
+
+def exported(model: Any, tokenizer: Path, folder: Path) -> dict[str, CTranslateEngine]:
+    """The model in CTranslate2, by what its matrices are held in."""
+    engines = {}
+    for quantization in ("float32", "int8"):
+        output = folder / quantization
+        export_model(model, output, tokenizer_folder=tokenizer, quantization=quantization, max_loss=math.inf)
+        engines[f"ctranslate2 {quantization}"] = CTranslateEngine(output, threads=torch.get_num_threads())
+    return engines
 
 
 def cross_bytes_of_transformers(model: Any, ids: Rows, samples: int) -> int:
@@ -139,7 +176,7 @@ def cross_bytes_of_ours(model: Any, ids: Rows, decoding: Decoding) -> int:
     return running.cross_bytes
 
 
-def sampled(model: Any, args: argparse.Namespace) -> dict[str, Any]:
+def sampled(model: Any, args: argparse.Namespace, engines: Mapping[str, CTranslateEngine]) -> dict[str, Any]:
     """Samples of one long input."""
     model.generation_config.eos_token_id = None
     rng = random.Random(1)
@@ -154,6 +191,8 @@ def sampled(model: Any, args: argparse.Namespace) -> dict[str, Any]:
             model, ids, n, do_sample=True, num_return_sequences=16, temperature=1.0, top_k=0, top_p=0.95
         ),
     }
+    for name, engine in engines.items():
+        sides[name] = lambda engine=engine: translated(engine, ids, n, decoding)
     figures = line(f"16 samples of 768 tokens, {n} new", in_turns(sides, args.rounds), "ramekin")
     memory = {
         "ramekin": cross_bytes_of_ours(model, ids, decoding),
@@ -193,6 +232,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sampled-tokens", type=int, default=100)
     parser.add_argument("--parity", type=int, default=0, help="compare the tokens of so many prompts instead")
+    parser.add_argument("--tokenizer", type=Path, help="a folder with T5's vocabulary: for CTranslate2")
     parser.add_argument("--plain", action="store_true", help="without oneDNN's matrix products")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -209,10 +249,14 @@ def main() -> None:
     if args.parity:
         figures["equal"] = parity(model, args.parity)
     else:
-        figures["greedy"] = greedy(model, args)
-        figures["sampled"] = sampled(model, args)
+        with tempfile.TemporaryDirectory() as folder:
+            engines = exported(model, args.tokenizer, Path(folder)) if args.tokenizer else {}
+            figures["greedy"] = greedy(model, args, engines)
+            figures["sampled"] = sampled(model, args, engines)
+            for engine in engines.values():
+                engine.close()
         figures["sampling_speedup_vs_transformers"] = figures["sampled"]["ratio"]["transformers"]
-    print(json.dumps(figures))
+    print(json.dumps(figures, default=str))
 
 
 if __name__ == "__main__":
