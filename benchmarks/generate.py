@@ -3,7 +3,7 @@
     python benchmarks/generate.py                       greedy batches, samples of a long input, memory
     python benchmarks/generate.py --parity 500          are the tokens equal, greedy and by beam search?
     python benchmarks/generate.py --plain               with torch's default matrix products, as transformers
-    python benchmarks/generate.py --tokenizer DIR       with T5's vocabulary: also by CTranslate2, fp32 and int8
+    python benchmarks/generate.py --tokenizer DIR       (T5's vocabulary) also by CTranslate2, fp32, int8
 
 Greedy: batches of prompts of mixed lengths, every row as long as allowed (no token ends it), so that all
 sides do the same steps. Samples: one input of 768 tokens, 16 outputs with top_p 0.95. Sides take turns, a

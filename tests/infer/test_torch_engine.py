@@ -335,6 +335,19 @@ def test_a_model_that_gives_no_numbers_fails_its_requests_and_lives_on(model, to
     assert len(answered(engine, Request((9, 1), 3))) == 1
 
 
+def test_after_an_error_of_anothers_the_engine_lives_on(model, tokenizer, monkeypatch):
+    engine = TorchEngine(model, tokenizer, batch_tokens=500)
+    expected = answered(engine, Request((9, 1), 5))
+    engine.add(Request((9, 9, 1), 5))
+    engine.step()
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._layers, "decode", lambda *_: [][0])
+        with pytest.raises(IndexError):
+            engine.step()
+    assert engine.load.running == 0
+    assert answered(engine, Request((9, 1), 5)) == expected
+
+
 def test_cancelled_requests_free_their_room(model, tokenizer):
     engine = TorchEngine(model, tokenizer, batch_tokens=40)
     first, second = (engine.add(Request((9, 9, 1), 30, prefix_ids=(5,) * 29)) for _ in range(2))

@@ -124,6 +124,9 @@ class TorchEngine(AbstractEngine):
             failed: list[Event] = [Failed(job.ticket, error) for job in self._running]
             self._running, self._state = [], self._begun()
             return failed
+        except BaseException:  # memory that is not there, for one: what was under way is lost, the engine not
+            self._running, self._state = [], self._begun()
+            raise
         events: list[Event] = []
         going: list[_Job] = []
         for job in self._running:
