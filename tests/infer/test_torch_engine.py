@@ -338,7 +338,7 @@ def test_a_model_that_gives_no_numbers_fails_its_requests_and_lives_on(model, to
 def test_after_an_error_of_anothers_the_engine_lives_on(model, tokenizer, monkeypatch):
     engine = TorchEngine(model, tokenizer, batch_tokens=500)
     expected = answered(engine, Request((9, 1), 5))
-    engine.add(Request((9, 9, 1), 5))
+    engine.add(Request((9, 9, 1), 5, prefix_ids=(5,) * 4))
     engine.step()
     with monkeypatch.context() as patch:
         patch.setattr(engine._layers, "decode", lambda *_: [][0])
