@@ -111,7 +111,8 @@ def _answers(model: Any, *statuses: int, media_type: str | None = None) -> dict[
     """What OpenAPI says of a route's answers."""
     good: dict[str, Any] = {"model": model} if model is not None else {}
     if media_type is not None:
-        good["content"] = {media_type: {"schema": {"type": "string"}}}
+        # Events have no schema: what they hold is JSON, of the completion's form and one choice, then [DONE].
+        good["content"] = {media_type: {} if model else {"schema": {"type": "string"}}}
     return {200: good, **{status: {"model": ErrorAnswer} for status in (*_ALWAYS, *statuses)}}
 
 
