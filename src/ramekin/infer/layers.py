@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from ramekin.errors import WeightsError
+from ramekin.infer.biased import Biased
 from ramekin.infer.inputs import Inputs, additive_mask
 from ramekin.infer.linear import Map, Packed, activation, joined, layer_norm, projection
 from ramekin.weights.config import SUPPORTED
@@ -108,7 +108,7 @@ class Layers:
         biases: list[Tensor] = []
         for block in self._decoder:
             if block.attention.has_bias:
-                biases.append(block.attention.bias(length)[0, :, -1].contiguous())
+                biases.append(block.attention.distances(length)[:, :length].contiguous())
             else:
                 biases.append(biases[-1])
         return biases
@@ -121,15 +121,13 @@ class Layers:
             return found
         hidden: Tensor = encoder.embed_tokens(input_ids)
         mask = additive_mask(attention_mask, hidden.dtype)
-        bias = hidden
+        attends: list[Biased] = []
         for block in self._encoder:
             own = block.attention
             if own.has_bias:
-                bias = own.bias(input_ids.shape[1])
-                bias = bias if mask is None else bias + mask
+                attends = [Biased(own.distances(input_ids.shape[1]), mask)]
             queries, keys, values = map(self._split, own.query_key_value(hidden))
-            mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=1.0)
-            hidden = hidden + own.output(self._join(mixed))
+            hidden = hidden + own.output(self._join(attends[0].attend(queries, keys, values)))
             hidden = hidden + block.feed_forward(hidden)
         return self._encoder_norm(hidden)
 
@@ -157,10 +155,14 @@ class _SelfAttention:
         """(rows, length, d_model) -> three of (rows, length, heads * d_kv)."""
         return self._maps(self._norm(hidden))
 
-    def bias(self, length: int) -> Tensor:
-        """Of (1, heads, length, length)."""
-        found: Tensor = self._attention.compute_bias(length, length)
-        return found
+    def distances(self, length: int) -> Tensor:
+        """The biases by where a token lies: (heads, 2 * length - 1), from the farthest before to the farthest
+        behind; the token itself is in the middle.
+        """
+        compute = self._attention.compute_bias
+        before = compute(1, length, past_seen_tokens=length - 1)[0, :, 0]
+        behind = compute(1, length)[0, :, 0]
+        return torch.cat([before, behind[:, 1:]], dim=1)
 
 
 @final
