@@ -15,7 +15,6 @@ models hardly ever do. Prints tables and, last, one JSON line.
 
 import argparse
 import json
-import math
 import platform
 import random
 import statistics
@@ -143,7 +142,7 @@ def exported(model: Any, tokenizer: Path, folder: Path) -> dict[str, CTranslateE
     engines = {}
     for quantization in ("float32", "int8"):
         output = folder / quantization
-        export_model(model, output, tokenizer_folder=tokenizer, quantization=quantization, max_loss=math.inf)
+        export_model(model, output, tokenizer_folder=tokenizer, quantization=quantization, max_loss=1e9)
         engines[f"ctranslate2 {quantization}"] = CTranslateEngine(output, threads=torch.get_num_threads())
     return engines
 

@@ -34,6 +34,9 @@ __all__ = [
     "ignored_settings",
 ]
 
+_MANY_STEPS = 24
+"""For fewer steps of the decoder it is not worth it to lay out its weights anew."""
+
 Outputs: TypeAlias = tuple[tuple[int, ...], ...]
 """The new tokens of each output of an input."""
 
@@ -120,10 +123,11 @@ def decode(
     rows = list(distinct)
     answers: dict[int, Outputs] = {i: tuple(map(tuple, own)) for i, own in (known or {}).items()}
     with in_evaluation_mode(model):
-        layers = Layers(model, packed=Packed())
-        for batch in filled_batches(
-            list(map(len, rows)), more=decoding.num_rows * max_new_tokens, max_tokens=batch_tokens
-        ):
+        more = decoding.num_rows * max_new_tokens
+        batches = filled_batches(list(map(len, rows)), more=more, max_tokens=batch_tokens)
+        many = len(batches) * max_new_tokens >= _MANY_STEPS
+        layers = Layers(model, packed=Packed() if many else None)
+        for batch in batches:
             batch_rows = [rows[position] for position in batch]
             if all(index in answers for row in batch_rows for index in distinct[row]):
                 continue

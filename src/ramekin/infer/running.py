@@ -23,6 +23,9 @@ __all__ = ["HEAD_ROWS", "Running"]
 
 HEAD_ROWS = 256
 """Rows whose logits are held at one time: with T5's vocabulary 33 MB in fp32."""
+_READ_TOKENS = 4096
+"""Padded tokens that the encoder reads at one time, at most. A batch more costs a sixteenth of it in the cut
+that is taken (`tensors.plan`): on a CPU about what its start does."""
 _SHRINK_BELOW = 0.75
 """Rows that have ended leave once no more than this part goes on: moving the others has its price."""
 
@@ -92,7 +95,7 @@ class Running:
         """
         device = self._layers.device
         read: list[Inputs] = []
-        for batch in batches_by_length(list(map(len, inputs)), max_tokens=batch_tokens):
+        for batch in batches_by_length(list(map(len, inputs)), max_tokens=min(batch_tokens, _READ_TOKENS)):
             ids, mask = collate_inputs([inputs[place] for place in batch], pad_id=self._pad_id)
             read.append(self._layers.read(ids.to(device), mask.to(device)))
             self._rows += [_Row(0, self._start_id, writings[place]) for place in batch]
