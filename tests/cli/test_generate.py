@@ -243,6 +243,28 @@ def test_a_hostile_folder_is_refused_or_harmless(generate: Any, base: Path, chan
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.parametrize("verb", [("generate", "-p", "x"), ("serve", "port=0")])
+def test_a_hostile_folder_is_refused_before_anything_heavy_is_loaded(
+    base: Path, verb: tuple[str, ...]
+) -> None:
+    """In half a second, where torch alone takes two."""
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "evil.Evil"}}))
+    code = f"""
+import sys
+sys.argv = ["ramekin", {verb[0]!r}, "model=base", *{verb[1:]!r}]
+from ramekin.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 4, end.code
+assert not {{"torch", "transformers"}} & sys.modules.keys()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "config.json#auto_map" in done.stderr
+
+
 def test_pickled_weights_are_refused(generate: Any, base: Path) -> None:
     for path in base.glob("*.safetensors"):
         path.rename(base / "pytorch_model.bin")

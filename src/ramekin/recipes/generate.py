@@ -15,7 +15,7 @@ from ramekin.recipes.generating.answering import Answer, answers_of
 from ramekin.recipes.generating.papers import MAX_PAPER_TOKENS, paper_cards
 from ramekin.recipes.generating.prompts import Prompt, Prompts, read_prompts
 from ramekin.recipes.generating.shown import answer_lines, json_line, table_text
-from ramekin.recipes.models import locate_tokenizer
+from ramekin.recipes.models import check_named, locate_tokenizer
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import cache_root, pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
@@ -142,6 +142,7 @@ def opened_engine(config: GenerateConfig, progress: AbstractProgress) -> "OpenEn
     """The model, ready to write, after a word on how it will."""
     from ramekin.recipes.engines import open_engine
 
+    check_named(config.model, places_of(config), progress)
     set_threads(config.threads)
     with progress.stage(f"open {config.model}"):
         opened = open_engine(

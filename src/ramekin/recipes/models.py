@@ -14,7 +14,7 @@ from ramekin.recipes.progress import AbstractProgress
 if TYPE_CHECKING:
     from ramekin.weights.opening import Opened
 
-__all__ = ["locate", "locate_base", "locate_config", "locate_tokenizer", "open_named"]
+__all__ = ["check_named", "locate", "locate_base", "locate_config", "locate_tokenizer", "open_named"]
 
 
 def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bool = True) -> Path:
@@ -41,6 +41,29 @@ def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bo
 
         return ensure_tiny_base(progress)
     return locate_checkpoint(name, hub_root=places.hub_root, weights=weights)
+
+
+def check_named(name: str, places: Places, progress: AbstractProgress) -> None:
+    """Refuse a model that can only be refused, from its configuration and its files' headers alone.
+
+    Nothing heavy is loaded, so that a hostile folder is refused at once.
+
+    Args:
+        name: of the model.
+        places: where names are looked up.
+        progress: told when a base is being made.
+
+    Raises:
+        WeightsError: there is no such model, it asks for code of its own, its weights are pickles, or its
+            sizes or headers cannot be.
+    """
+    from ramekin.weights.config import read_config
+    from ramekin.weights.layout import is_adapter, is_translator, open_layout
+
+    folder = locate(name, places, progress)
+    if not (is_adapter(folder) or is_translator(folder)):
+        read_config(folder)
+        open_layout(folder)
 
 
 def locate_base(folder: Path, base: str | None, places: Places, progress: AbstractProgress) -> Path | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ramekin.errors import UsageError
 from ramekin.recipes.memory import free_bytes, longest_input
-from ramekin.recipes.models import locate_config, locate_tokenizer
+from ramekin.recipes.models import check_named, locate_config, locate_tokenizer
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import pick_device, places_of, set_threads
 from ramekin.recipes.progress import AbstractProgress, SilentProgress
@@ -87,6 +87,8 @@ def prepare(config: ServeConfig, progress: AbstractProgress) -> Ready:
     access = _access(config)
     listening = bind(config.host, config.port)
     try:
+        for name in config.model_names:
+            check_named(name, places_of(config), progress)
         set_threads(config.threads)
         device = pick_device(config.device)
         models, heads = _models(config, device, progress)
