@@ -55,6 +55,7 @@ class Toy:
     def __init__(self, language):
         self._language = language
         self.fed, self.inputs = [], 0
+        self.seen = []  # what the rows had been fed, step by step
         self.rows_of_steps, self.rows_of_heads = [], []
 
     @property
@@ -73,6 +74,7 @@ class Toy:
         assert len(tokens) == len(self.fed)
         self.fed = [(place, (*fed, t)) for (place, fed), t in zip(self.fed, tokens.tolist(), strict=True)]
         self.rows_of_steps.append(len(self.fed))
+        self.seen.append(self.fed)
         return torch.arange(len(self.fed))[:, None]
 
     def logits(self, hidden):

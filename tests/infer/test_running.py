@@ -49,15 +49,16 @@ def test_each_output_is_what_was_chosen_up_to_its_end(scripted):
 
 
 def test_a_row_is_fed_the_start_and_then_what_its_samples_wrote(scripted):
-    fed = []
-
     def rule(place, number, position):
         return 2 + number if position else 2 + place
 
     decoder, outputs = scripted(rule, inputs=2, num_samples=3, max_new_tokens=3)
     assert outputs[1] == [(3, 2 + number, 2 + number) for number in range(3)]
     assert decoder.rows_of_steps == [2, 2, 6]
-    assert fed == []
+    assert decoder.seen[-1] == [
+        *((0, (0, 2, 2 + number)) for number in range(3)),
+        *((1, (0, 3, 2 + number)) for number in range(3)),
+    ]
 
 
 def test_samples_that_wrote_the_same_are_one_row(scripted):

@@ -105,9 +105,8 @@ def _drawn(logits: Tensor, asked: Sequence[Asked], rules: Decoding) -> list[list
     count = num_bits(logits.shape[-1])
     numbers = torch.zeros(len(asked), max(len(each.samples) for each in asked), count, dtype=torch.float64)
     for row, each in enumerate(asked):
-        if each.samples:
-            draws = [(number, each.position) for number in each.samples]
-            numbers[row, : len(draws)] = uniforms(each.key, draws, count)
+        draws = [(number, each.position) for number in each.samples]
+        numbers[row, : len(draws)] = uniforms(each.key, draws, count)
     tokens: list[list[int]] = draw(token_weights(logits, rules), numbers.to(logits.device)).tolist()
     return [row[: len(each.samples)] for row, each in zip(tokens, asked, strict=True)]
 

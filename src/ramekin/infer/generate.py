@@ -14,7 +14,7 @@ from ramekin.errors import DataError, UsageError
 from ramekin.infer.decoding import GREEDY, Decoding
 from ramekin.infer.layers import Layers
 from ramekin.infer.linear import Packed
-from ramekin.infer.ready import check_inputs, in_evaluation_mode, refuse_fp16, start_token
+from ramekin.infer.ready import check_beams, check_inputs, in_evaluation_mode, refuse_fp16, start_token
 from ramekin.infer.request import Request
 from ramekin.infer.running import Running
 from ramekin.infer.writing import begin
@@ -118,7 +118,7 @@ def decode(
     _check_request(inputs, max_new_tokens, known or {}, decoding)
     start_id = start_token(model)
     refuse_fp16(model)
-    _check_beams(model, decoding)
+    check_beams(decoding.num_beams, vocab_size=model.config.vocab_size)
     distinct = _positions_by_input(inputs)
     rows = list(distinct)
     answers: dict[int, Outputs] = {i: tuple(map(tuple, own)) for i, own in (known or {}).items()}
@@ -261,14 +261,3 @@ def _check_request(
                 got=str(len(own)),
                 fix="pass the answers of the same settings, or none",
             )
-
-
-def _check_beams(model: "PreTrainedModel", decoding: Decoding) -> None:
-    most = model.config.vocab_size // 2
-    if 1 < decoding.num_beams > most:
-        raise UsageError(
-            "there are more beams than the vocabulary has continuations for",
-            where="num_beams",
-            expected=f"at most {most}, half the vocabulary",
-            got=str(decoding.num_beams),
-        )

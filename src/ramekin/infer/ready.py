@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ramekin.errors import DataError, WeightsError
+from ramekin.errors import DataError, UsageError, WeightsError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["check_inputs", "in_evaluation_mode", "refuse_fp16", "require_finite", "start_token"]
+__all__ = [
+    "check_beams",
+    "check_inputs",
+    "in_evaluation_mode",
+    "refuse_fp16",
+    "require_finite",
+    "start_token",
+]
 
 
 @contextmanager
@@ -39,6 +46,21 @@ def check_inputs(inputs: Sequence[Sequence[int]]) -> None:
     for index, ids in enumerate(inputs):
         if not len(ids):
             raise DataError("an input has no tokens", where=f"input {index}", expected="at least one")
+
+
+def check_beams(num_beams: int, *, vocab_size: int) -> None:
+    """Refuse more beams than a vocabulary has continuations for: twice as many are looked at.
+
+    Raises:
+        UsageError: there are.
+    """
+    if 1 < num_beams > vocab_size // 2:
+        raise UsageError(
+            "there are more beams than the vocabulary has continuations for",
+            where="num_beams",
+            expected=f"at most {vocab_size // 2}, half the vocabulary",
+            got=str(num_beams),
+        )
 
 
 def start_token(model: "PreTrainedModel") -> int:

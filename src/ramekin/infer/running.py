@@ -19,9 +19,9 @@ from ramekin.infer.writing import AbstractWriting, NextRow
 from ramekin.tensors.collate import collate_inputs
 from ramekin.tensors.plan import batches_by_length
 
-__all__ = ["HEAD_ROWS", "Running"]
+__all__ = ["Running"]
 
-HEAD_ROWS = 256
+_HEAD_ROWS = 256
 """Rows whose logits are held at one time: with T5's vocabulary 33 MB in fp32."""
 _READ_TOKENS = 4096
 """Padded tokens that the encoder reads at one time, at most. A batch more costs a sixteenth of it in the cut
@@ -150,8 +150,8 @@ class Running:
         owners = dict.fromkeys(self._rows[place].owner for place in alive)
         asked = [each for writing in owners for each in writing.asked()]
         found: list[Found] = []
-        for start in range(0, len(asked), HEAD_ROWS):
-            part = slice(start, start + HEAD_ROWS)
+        for start in range(0, len(asked), _HEAD_ROWS):
+            part = slice(start, start + _HEAD_ROWS)
             found += choose(self._layers.logits(hidden[part]), asked[part])
         return found
 

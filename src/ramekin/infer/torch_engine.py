@@ -17,7 +17,7 @@ from ramekin.infer.forms import AbstractState, form_state
 from ramekin.infer.layers import Layers
 from ramekin.infer.linear import Packed
 from ramekin.infer.rank import rank
-from ramekin.infer.ready import check_inputs, refuse_fp16, start_token
+from ramekin.infer.ready import check_beams, check_inputs, refuse_fp16, start_token
 from ramekin.infer.request import Answered, Event, Failed, Output, Request, Wrote
 from ramekin.infer.running import Running
 from ramekin.infer.writing import AbstractWriting, Line, Stops, begin
@@ -171,13 +171,7 @@ class TorchEngine(AbstractEngine):
         wrong = [token for token in (*request.input_ids, *request.prefix_ids) if not 0 <= token < most]
         if wrong:
             raise DataError("the model does not know a token", expected=f"0 to {most - 1}", got=str(wrong[0]))
-        if 1 < request.decoding.num_beams > most // 2:
-            raise UsageError(
-                "there are more beams than the vocabulary has continuations for",
-                where="num_beams",
-                expected=f"at most {most // 2}, half the vocabulary",
-                got=str(request.decoding.num_beams),
-            )
+        check_beams(request.decoding.num_beams, vocab_size=most)
         for stop in request.stop:
             ids = token_ids(self._tokenizer, [stop])[0]
             if has_unknown(ids) or stop.strip(" ") != stop.strip() or not (ids or stop.isspace()):

@@ -83,6 +83,12 @@ def begin(
     return _Samples(request, eos_id, stops, form)
 
 
+def _forced(request: Request, position: int) -> int | None:
+    """The token of the prefix that stands at a position; None behind it."""
+    prefix = request.prefix_ids
+    return prefix[position] if position < len(prefix) else None
+
+
 @final
 class _Samples(AbstractWriting):
     """Outputs that are drawn, or the most probable one."""
@@ -108,8 +114,7 @@ class _Samples(AbstractWriting):
 
     def asked(self) -> Sequence[Asked]:
         request, position = self._request, self._position
-        prefix = request.prefix_ids
-        forced = prefix[position] if position < len(prefix) else None
+        forced = _forced(request, position)
         return [
             Asked(
                 self._rules,
@@ -180,8 +185,7 @@ class _Beams(AbstractWriting):
 
     def asked(self) -> Sequence[Asked]:
         request, position = self._request, self._position
-        prefix = request.prefix_ids
-        forced = prefix[position] if position < len(prefix) else None
+        forced = _forced(request, position)
         return [
             Asked(
                 self._rules,

@@ -1,6 +1,6 @@
 """The configuration of `ramekin generate`."""
 
-from typing import Any, ClassVar, Literal, Self, final
+from typing import Any, Literal, Self, final
 
 from pydantic import Field, model_validator
 
@@ -15,8 +15,6 @@ __all__ = ["GenerateConfig"]
 @final
 class GenerateConfig(AbstractVerbConfig):
     """`ramekin generate`."""
-
-    SAMPLING: ClassVar[tuple[str, ...]] = ("sampling_top_k", "sampling_top_p", "sampling_typical_p")
 
     model: str
     base: str | None = None
@@ -83,8 +81,8 @@ class GenerateConfig(AbstractVerbConfig):
             raise ValueError(told)
         try:
             self.decoding  # noqa: B018 - its settings are checked as it is made
-            if sum((bool(self.options), self.regex is not None, self.json_schema is not None)) > 1:
-                Form(self.options, self.regex, {} if self.json_schema else None)
+            if self.options or self.regex is not None or self.json_schema is not None:
+                Form(self.options, self.regex, None if self.json_schema is None else {})
         except RamekinError as error:
             raise ValueError(str(error)) from error
         if self.task is not None:

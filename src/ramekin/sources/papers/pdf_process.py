@@ -84,7 +84,8 @@ def _has_image(page: Any) -> bool:
 
 
 def _say(**values: object) -> None:
-    print(json.dumps(values), flush=True)  # noqa: T201
+    sys.stdout.write(f"{json.dumps(values)}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
