@@ -107,7 +107,13 @@ def test_json_lines_have_everything(generate: Any) -> None:
 def test_a_table_is_markdown(generate: Any) -> None:
     out, _ = generate("-p", "the | cat", "-p", "mat " * 40, "format=table", "log_probs=true")
     lines = out.splitlines()
-    assert lines[0] == "| prompt | output | tokens | log p | ends |"
+    assert [cell.strip() for cell in lines[0].split("|")][1:-1] == [
+        "prompt",
+        "output",
+        "tokens",
+        "log p",
+        "ends",
+    ]
     assert "the \\| cat" in lines[2]
     assert "mat mat" in lines[3] and "…" in lines[3]
     assert len(lines) == 4
@@ -281,7 +287,8 @@ def test_an_exported_model_writes_the_same(generate: Any, ramekin: Run) -> None:
     expected, _ = generate(*prompts)
     assert generate(*prompts, "model=fast")[0] == expected
     found = json.loads(generate(*prompts, "model=fast", "--json")[0])
-    assert (found["backend"], found["kept"]) == ("ctranslate2", 2)
+    assert found["backend"].startswith("ctranslate2 ") and found["backend"].endswith(" float32")
+    assert found["kept"] == 2
     sampled = ("n=3", "sampling_temperature=1", "seed=3")
     first, _ = generate(*prompts, *sampled, "model=fast", "answers=one")
     assert generate(*prompts, *sampled, "model=fast", "answers=two")[0] == first, "seeds are kept"

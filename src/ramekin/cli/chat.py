@@ -77,12 +77,12 @@ def _changed(config: "GenerateConfig", word: str) -> "GenerateConfig":
 
 def _answer(opened: "OpenEngine", config: "GenerateConfig", text: str) -> None:
     """Write for one prompt, a single output piece by piece, several one after the other."""
-    from ramekin.recipes.generate import encoded_prompts, request_of
+    from ramekin.recipes.generate import asking, encoded_prompts
     from ramekin.recipes.generating.answering import streamed
     from ramekin.recipes.generating.prompts import lines_of
 
     (item,) = encoded_prompts(lines_of([text], "line"), opened.tokenizer, config).items
-    request = request_of(item.input_ids, config, opened.tokenizer)
+    request = asking(config, opened.tokenizer)(item.input_ids)
     alone = config.n == 1 and config.num_beams == 1
 
     def tell(number: int, piece: str) -> None:

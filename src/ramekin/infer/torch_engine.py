@@ -18,7 +18,7 @@ from ramekin.infer.layers import Layers
 from ramekin.infer.linear import Packed
 from ramekin.infer.rank import rank
 from ramekin.infer.ready import check_beams, check_inputs, refuse_fp16, start_token
-from ramekin.infer.request import Answered, Event, Failed, Output, Request, Wrote
+from ramekin.infer.request import Answered, Event, Failed, Form, Output, Request, Wrote
 from ramekin.infer.running import Running
 from ramekin.infer.writing import AbstractWriting, Line, Stops, begin
 from ramekin.tensors.tokenizer import EOS_ID, PAD_ID, has_unknown, token_ids
@@ -90,19 +90,12 @@ class TorchEngine(AbstractEngine):
         self._tickets = count()
         self._waiting: deque[_Job] = deque()
         self._running: list[_Job] = []
+        self._form: tuple[Form, AbstractState] | None = None
         self._state = self._begun()
 
     def add(self, request: Request, *, streams: bool = False) -> int:  # noqa: D102
         self._check(request)
-        form = None
-        if request.form is not None:
-            form = form_state(
-                request.form,
-                self._tokenizer,
-                vocab_size=self._layers.vocab_size,
-                eos_id=EOS_ID,
-                device=self._layers.device,
-            )
+        form = None if request.form is None else self._form_state(request.form)
         outputs = request.decoding.num_samples
         texts = [TextStream(self._tokenizer, request.stop) for _ in range(outputs)] if streams else []
         job = _Job(next(self._tickets), request, form, texts, [0] * outputs)
@@ -181,6 +174,19 @@ class TorchEngine(AbstractEngine):
                     expected="characters that the model can write: T5's vocabulary has no line break",
                     fix="leave it out, or stop at something else",
                 )
+
+    def _form_state(self, form: Form) -> AbstractState:
+        """The beginning of a form; compiled once for the requests that have it, one after the other."""
+        if self._form is None or self._form[0] != form:
+            state = form_state(
+                form,
+                self._tokenizer,
+                vocab_size=self._layers.vocab_size,
+                eos_id=EOS_ID,
+                device=self._layers.device,
+            )
+            self._form = form, state
+        return self._form[1]
 
     def _admit(self) -> None:
         """Take in those who wait, in their order, as far as there is room."""

@@ -1,6 +1,5 @@
 """Engines by the names of models: what `generate` and `serve` write with."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +31,8 @@ class OpenEngine:
     engine: AbstractEngine
     tokenizer: "PreTrainedTokenizerFast"
     backend: str
+    """torch, or CTranslate2 with its version and what it computes in."""
     folder: Path
-    weights: str
-    """A fingerprint of the weights and the configuration."""
     ignored: tuple[str, ...] = ()
     """Settings of the checkpoint's own generation configuration that are not read."""
     model: "PreTrainedModel | None" = None
@@ -43,6 +41,16 @@ class OpenEngine:
     """The base that the model's lineage names."""
     packed: "Packed | None" = None
     """A torch engine's copies of weights, which models beside it may share."""
+
+    def fingerprint(self) -> str:
+        """The sha256 of all that decides the model's answers; the weights are read for it."""
+        if self.model is not None:
+            from ramekin.infer.kept import fingerprint
+
+            return fingerprint(self.model)
+        from ramekin.weights.layout import TRANSLATOR
+
+        return sha256_file(self.folder / TRANSLATOR)
 
 
 def open_engine(
@@ -89,7 +97,6 @@ def open_engine(
             fix=f"ramekin export model={name} output=DIR, then model=DIR",
         )
     from ramekin.infer.generate import ignored_settings
-    from ramekin.infer.kept import fingerprint
     from ramekin.infer.linear import Packed
     from ramekin.infer.torch_engine import TorchEngine
     from ramekin.tensors.tokenizer import load_tokenizer
@@ -98,7 +105,6 @@ def open_engine(
     opened = open_named(name, places, progress, base=base, device=device)
     tokenizer = load_tokenizer(locate_tokenizer(name, places, progress, base=base))
     ignored = tuple(f"{key}={value}" for key, value in ignored_settings(opened.model).items())
-    weights = fingerprint(opened.model)
     share_equal_tensors([*(each.model for each in beside if each.model is not None), opened.model])
     packed = beside[0].packed if beside and beside[0].packed is not None else Packed()
     engine = TorchEngine(opened.model, tokenizer, batch_tokens=batch_tokens, packed=packed)
@@ -108,7 +114,6 @@ def open_engine(
         tokenizer,
         "torch",
         opened.folder,
-        weights,
         ignored,
         opened.model,
         opened.lineage.base if opened.lineage is not None else None,
@@ -120,22 +125,21 @@ def _translated(
     name: str, folder: Path, device: str, threads: int, batch_tokens: int, untested: bool
 ) -> OpenEngine:
     """A model for CTranslate2."""
+    from importlib.metadata import version
+
     from ramekin.infer.ctranslate_engine import CTranslateEngine
     from ramekin.tensors.tokenizer import load_tokenizer
-    from ramekin.weights.layout import TRANSLATOR
     from ramekin.weights.lineage import read_lineage
 
     engine = CTranslateEngine(
         folder, batch_tokens=batch_tokens, threads=threads, device=device, allow_untested=untested
     )
-    weights = f"{sha256_file(folder / TRANSLATOR)} {engine.compute_type}"
     lineage = read_lineage(folder)
     return OpenEngine(
         name,
         engine,
         load_tokenizer(folder),
-        "ctranslate2",
+        f"ctranslate2 {version('ctranslate2')} {engine.compute_type}",
         folder,
-        hashlib.sha256(weights.encode()).hexdigest(),
         parent=None if lineage is None else lineage.base,
     )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ramekin.recipes.engines import OpenEngine
     from ramekin.tensors.encode import EncodedSet
 
-__all__ = ["OnLines", "encoded_prompts", "execute", "opened_engine", "plan", "request_of", "settings_text"]
+__all__ = ["OnLines", "asking", "encoded_prompts", "execute", "opened_engine", "plan", "settings_text"]
 
 OnLines: TypeAlias = Callable[[Sequence[str]], None]
 """Told the lines of the answers in the order of the prompts, as they come."""
@@ -101,14 +101,16 @@ def _written(
     for note in _losses(encoded, len(prompts.items)):
         progress.say(note)
     asked = config.with_values(log_probs=True) if prompts.papers else config
-    requests = [request_of(each.input_ids, asked, opened.tokenizer) for each in encoded.items]
+    ask = asking(asked, opened.tokenizer)
+    requests = [ask(each.input_ids) for each in encoded.items]
     started = time.perf_counter()
     answers: dict[int, Answer] = {}
     lines: list[str] = []
     shown = 0
     tell = on_lines if on_lines is not None else lines.extend
     count = len(prompts.items)
-    with progress.stage("write", total=count) if count > 1 else nullcontext() as stage:
+    stage_of_all = progress.stage("write", total=count) if count > 1 else nullcontext()
+    with closing(opened.engine), stage_of_all as stage:
         found = answers_of(
             opened, requests, folder=config.answers or cache_root() / "answers", versions=versions()
         )
@@ -125,7 +127,6 @@ def _written(
         tell([table_text(prompts.items, answers, log_probs=config.log_probs)])
     ordered = [answers[index] for index in range(count)]
     values = _values(config, opened, prompts, encoded, ordered, seconds)
-    opened.engine.close()
     if count == 1 and ordered[0].error is not None:
         raise ordered[0].error
     if folder is not None:
@@ -162,10 +163,10 @@ def opened_engine(config: GenerateConfig, progress: AbstractProgress) -> "OpenEn
     return opened
 
 
-def request_of(
-    input_ids: Sequence[int], config: GenerateConfig, tokenizer: "PreTrainedTokenizerFast"
-) -> Request:
-    """What is asked about one prompt.
+def asking(
+    config: GenerateConfig, tokenizer: "PreTrainedTokenizerFast"
+) -> Callable[[Sequence[int]], Request]:
+    """From the token ids of a prompt to what is asked about it.
 
     Raises:
         DataError: the prefix has characters that the vocabulary does not have, or the schema's file is bad.
@@ -179,13 +180,14 @@ def request_of(
             where=f"prefix={config.prefix!r}",
             expected="characters that the vocabulary has",
         )
-    return Request(
+    decoding, form = config.decoding, _form(config)
+    return lambda input_ids: Request(
         tuple(input_ids),
         config.max_target_tokens,
-        config.decoding,
+        decoding,
         stop=config.stop,
         prefix_ids=prefix,
-        form=_form(config),
+        form=form,
         log_probs=config.log_probs,
     )
 

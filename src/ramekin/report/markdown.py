@@ -24,7 +24,7 @@ from ramekin.report.tables import (
 from ramekin.report.values import LossTable, Report, RunFacts, ScoreTable, TextTable, Timing, ValidationTable
 from ramekin.report.wording import alerts, clean, count_text, duration, short_hash, superscript
 
-__all__ = ["escape", "table_markdown", "to_markdown"]
+__all__ = ["escape", "table_markdown", "text_table_markdown", "to_markdown"]
 
 
 def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
@@ -49,22 +49,22 @@ def to_markdown(report: Report, *, plots: str | None = "plots") -> str:
         blocks += [f"## {escape(boxes.title)}", escape(boxes.caption)]
         if plots is not None and drawn_boxes(boxes):
             blocks.append(f"![{escape(boxes.title)}]({plots}/{name}.svg)")
-        blocks.append(_texts(box_table(boxes)))
+        blocks.append(text_table_markdown(box_table(boxes)))
     for texts in report.text_tables:
-        blocks += [f"## {escape(texts.title)}", escape(texts.caption), _texts(texts)]
+        blocks += [f"## {escape(texts.title)}", escape(texts.caption), text_table_markdown(texts)]
     for name, heat_map in zip(heat_map_names(report), report.heat_maps, strict=True):
         blocks += [f"## {escape(heat_map.title)}", escape(heat_map.caption)]
         if plots is not None:
             blocks.append(f"![{escape(heat_map.title)}]({plots}/{name}.svg)")
         counts = count_table(heat_map)
         if counts is not None:
-            blocks.append(_texts(counts))
+            blocks.append(text_table_markdown(counts))
     for name, reliability in zip(reliability_names(report), report.reliabilities, strict=True):
         bins = reliability_table(reliability)
         blocks += [f"## {escape(bins.title)}", escape(bins.caption)]
         if plots is not None:
             blocks.append(f"![{escape(bins.title)}]({plots}/{name}.svg)")
-        blocks.append(_texts(bins))
+        blocks.append(text_table_markdown(bins))
     for losses in report.losses:
         blocks += [f"## {escape(losses.title)}", _losses(losses)]
     for validation in report.validations:
@@ -173,7 +173,8 @@ def _losses(table: LossTable) -> str:
     return "\n\n".join(part for part in (escape(table.caption), grid) if part)
 
 
-def _texts(table: TextTable) -> str:
+def text_table_markdown(table: TextTable) -> str:
+    """A table of texts, without its title and caption."""
     return _grid(table.columns, [[escape(text) or "–" for text in row] for row in table.rows])
 
 

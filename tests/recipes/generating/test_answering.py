@@ -1,7 +1,6 @@
 """Each prompt is asked once, kept answers are not asked again, and one that fails fails alone."""
 
 from collections import deque
-from pathlib import Path
 
 import pytest
 
@@ -58,9 +57,17 @@ def engine():
     return Engine()
 
 
+def opened(engine, folder, *, weights="w"):
+    """An engine over a folder of such weights."""
+    place = folder / f"model {weights}"
+    place.mkdir(exist_ok=True)
+    (place / "model.bin").write_text(weights)
+    return OpenEngine("m", engine, None, "ctranslate2", place)  # type: ignore[arg-type]
+
+
 def answers(engine, requests, folder, *, weights="w"):
-    opened = OpenEngine("m", engine, None, "torch", Path("m"), weights)  # type: ignore[arg-type]
-    return list(answers_of(opened, requests, folder=folder, versions={"v": "1"}))
+    model = opened(engine, folder, weights=weights)
+    return list(answers_of(model, requests, folder=folder / "answers", versions={"v": "1"}))
 
 
 def test_every_prompt_is_answered_and_equal_ones_are_asked_once(engine, tmp_path):
@@ -113,21 +120,20 @@ def test_an_engine_holds_a_bounded_number_of_requests(engine, tmp_path, monkeypa
 
 
 def test_what_is_finished_is_kept_before_the_rest_is_asked(engine, tmp_path):
-    opened = OpenEngine("m", engine, None, "torch", Path("m"), "w")  # type: ignore[arg-type]
     requests = [Request((number + 100,), 4) for number in range(9)]
-    running = answers_of(opened, requests, folder=tmp_path, versions={"v": "1"})
+    model = opened(engine, tmp_path)
+    running = answers_of(model, requests, folder=tmp_path / "answers", versions={"v": "1"})
     next(running)
     running.close()
     again = answers(Engine(), requests, tmp_path)
     assert sum(each.was_kept for each in again) == 2
 
 
-def test_pieces_are_told_as_they_come(engine):
-    opened = OpenEngine("m", engine, None, "torch", Path("m"), "w")  # type: ignore[arg-type]
-    told = []
-    outputs = streamed(opened, Request((5, 6), 4), lambda number, piece: told.append((number, piece)))
+def test_pieces_are_told_as_they_come(engine, tmp_path):
+    told, model = [], opened(engine, tmp_path)
+    outputs = streamed(model, Request((5, 6), 4), lambda number, piece: told.append((number, piece)))
     assert told == [(0, "5"), (0, " 6")]
     assert outputs[0].text == "5 6"
     with pytest.raises(DataError, match="stuck"):
-        streamed(opened, Request((66,), 4), lambda *_: None)
+        streamed(model, Request((66,), 4), lambda *_: None)
     assert engine.cancelled == [1, 2]

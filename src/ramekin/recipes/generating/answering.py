@@ -52,7 +52,7 @@ def answers_of(
     places: dict[Request, list[int]] = {}
     for index, request in enumerate(requests):
         places.setdefault(request, []).append(index)
-    with KeptAnswers(folder, weights=opened.weights, versions=versions) as kept:
+    with KeptAnswers(folder, weights=opened.fingerprint(), versions=versions) as kept:
         open_requests: deque[Request] = deque()
         for request, indices in places.items():
             found = kept.found(_key(request, opened.backend))

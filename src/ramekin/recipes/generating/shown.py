@@ -9,6 +9,8 @@ from typing import Any
 
 from ramekin.recipes.generating.answering import Answer
 from ramekin.recipes.generating.prompts import Prompt
+from ramekin.report.markdown import text_table_markdown
+from ramekin.report.values import TextTable
 
 __all__ = ["answer_lines", "answer_values", "json_line", "table_text"]
 
@@ -59,23 +61,18 @@ def answer_lines(prompt: Prompt, answer: Answer, *, several: bool) -> list[str]:
 
 def table_text(prompts: Sequence[Prompt], answers: Mapping[int, Answer], *, log_probs: bool) -> str:
     """All answers as a Markdown table, long prompts shortened."""
-    heads = ["prompt", "output", "tokens", *(["log p"] if log_probs else []), "ends"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(':---' for _ in heads)}|"]
+    columns = ("prompt", "output", "tokens", *(("log p",) if log_probs else ()), "ends")
+    rows: list[tuple[str, ...]] = []
     for index, prompt in enumerate(prompts):
-        answer, asked = answers[index], _cell(_short(prompt.example.inputs))
+        answer, asked = answers[index], _short(prompt.example.inputs)
         if answer.error is not None:
-            lines.append(f"| {asked} | {_cell(str(answer.error))} |{' |' * (len(heads) - 2)}")
+            rows.append((asked, str(answer.error), *[""] * (len(columns) - 2)))
         for output in answer.outputs:
-            score = [f"{output.log_prob:.2f}"] if log_probs else []
-            cells = [asked, _cell(output.text), str(len(output.tokens)), *score, output.ending]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            score = (f"{output.log_prob:.2f}",) if log_probs else ()
+            rows.append((asked, output.text, str(len(output.tokens)), *score, output.ending))
+    return text_table_markdown(TextTable("answers", columns, tuple(rows)))
 
 
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
