@@ -6,18 +6,26 @@
     python benchmarks/generate.py --tokenizer DIR       (T5's vocabulary) also by CTranslate2, fp32, int8
 
 Greedy: batches of prompts of mixed lengths, every row as long as allowed (no token ends it), so that all
-sides do the same steps. Samples: one input of 768 tokens, 16 outputs with top_p 0.95. Sides take turns, a
-round runs each once, and medians of the rounds count, with the range of ours. Transformers runs in inference
-mode with its cache, sdpa attention and one padded batch, the way in which it is fastest here; with `top_k=0`,
-as nobody asked for another. CTranslate2's rows may end early, which its figures leave as they are: random
-models hardly ever do. Prints tables and, last, one JSON line.
+sides do the same steps. Samples: one input of 768 tokens, 16 outputs with top_p 0.95. Each side is a process
+of its own, for the threads of one library wait for work by spinning, which slows another in the same process.
+Sides take turns, a round runs each once, and medians of the rounds count, with the range of ours.
+Transformers runs in inference mode with its cache, sdpa attention and one padded batch, the way in which it
+is fastest here; with `top_k=0`, as nobody asked for another. CTranslate2's rows may end early, which its
+figures leave as they are: random models hardly ever do. Prints tables and, last, one JSON line.
+
+Parity: transformers gets the prompts one by one. Where an output parts, the log-probabilities of both sides'
+tokens are told in float64, to see whether it is more than rounding; and how many outputs of transformers are
+the same in batches of 32 as one by one.
 """
 
 import argparse
+import copy
 import json
 import platform
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +48,8 @@ from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
 
 NO_TOKEN = -1
+_REST_SECONDS = 0.5
+"""So that the threads of the side before have given up waiting for work."""
 SHAPES: dict[str, dict[str, Any]] = {
     "small": {},
     "base": {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
@@ -77,19 +87,84 @@ def theirs(model: Any, rows: Rows, new_tokens: int, **settings: Any) -> Rows:
     return [row[1:] for row in found.tolist()]
 
 
-def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """The wall seconds of each side by round, after a round that does not count."""
+def writer(side: str, args: argparse.Namespace) -> Callable[[Rows, int, int], Rows]:
+    """What a side writes for (prompts, tokens each, samples a prompt; 0: greedy) as rows of tokens."""
+    if side.startswith("ctranslate2"):
+        engine = CTranslateEngine(args.folder / side.partition(" ")[2], threads=args.threads)
+        return lambda rows, new_tokens, samples: translated(engine, rows, new_tokens, sampling(samples))
+    torch.set_num_threads(args.threads)
+    if args.plain:
+        linear._has_onednn = lambda weight: False
+    model = build(args.shape)
+    if side == "ramekin":
+        return lambda rows, new_tokens, samples: [
+            list(own)
+            for outputs in decode(
+                model, rows, decoding=sampling(samples), max_new_tokens=new_tokens, batch_tokens=10**9,
+                eos_id=NO_TOKEN,
+            )
+            for own in outputs
+        ]  # fmt: skip
+    model.generation_config.eos_token_id = None
+    drawn = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.95}
+    plain = {"do_sample": False, "num_beams": 1}
+    return lambda rows, new_tokens, samples: theirs(
+        model, rows, new_tokens, **({"num_return_sequences": samples, **drawn} if samples else plain)
+    )
+
+
+def sampling(samples: int) -> Decoding:
+    """Greedy for 0."""
+    return Decoding(num_samples=samples, sampling_temperature=1.0, top_p=0.95) if samples else GREEDY
+
+
+def work(side: str, args: argparse.Namespace) -> None:
+    """Be a side: a case a line on standard input, its seconds and rows on standard output."""
+    write = writer(side, args)
+    for case in sys.stdin:
+        asked = json.loads(case)
+        started = time.perf_counter()
+        rows = write(**asked)
+        print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}), flush=True)
+
+
+class Side:
+    """A process that writes for one side."""
+
+    def __init__(self, name: str, args: argparse.Namespace, folder: Path) -> None:
+        words = [f"--side={name}", f"--shape={args.shape}", f"--threads={args.threads}", f"--folder={folder}"]
+        command = [sys.executable, __file__, *words, *(["--plain"] if args.plain else [])]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def write(self, **case: Any) -> dict[str, Any]:
+        """The seconds and the rows of a case."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps(case), file=self.process.stdin, flush=True)
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def end(self) -> None:
+        """Let the process end."""
+        self.process.communicate()
+
+
+def in_turns(
+    sides: Mapping[str, Side], rounds: int, **case: Any
+) -> tuple[dict[str, list[float]], dict[str, Rows]]:
+    """The wall seconds of each side by round, after a round that does not count; and what each wrote."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
+    written: dict[str, Rows] = {}
     for number in range(rounds + 1):
         for name in sides if number % 2 else reversed(list(sides)):
-            started = time.perf_counter()
-            sides[name]()
+            time.sleep(_REST_SECONDS)
+            answer = sides[name].write(**case)
+            written[name] = answer["rows"]
             if number:
-                taken[name].append(time.perf_counter() - started)
-    return taken
+                taken[name].append(answer["seconds"])
+    return taken, written
 
 
-def line(label: str, taken: Mapping[str, Sequence[float]], ours: str) -> dict[str, Any]:
+def line(label: str, taken: Mapping[str, Sequence[float]], ours: str = "ramekin") -> dict[str, Any]:
     """A row of the table, printed; and its figures."""
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     ratios = {name: medians[name] / medians[ours] for name in medians if name != ours}
@@ -99,52 +174,37 @@ def line(label: str, taken: Mapping[str, Sequence[float]], ours: str) -> dict[st
     return {"case": label, "seconds": medians, "ratio": ratios, "range": [low, high]}
 
 
-def greedy(
-    model: Any, args: argparse.Namespace, engines: Mapping[str, CTranslateEngine]
-) -> list[dict[str, Any]]:
+def greedy(sides: Mapping[str, Side], rounds: int) -> list[dict[str, Any]]:
     """Batches of mixed lengths."""
-    model.generation_config.eos_token_id = None
     found = []
     for batch, new_tokens in ((1, 8), (1, 64), (8, 8), (8, 64), (16, 64), (32, 8), (32, 64)):
-        rows = prompts(batch)
-        ours = lambda rows=rows, n=new_tokens: [  # noqa: E731
-            list(own[0]) for own in decode(model, rows, max_new_tokens=n, batch_tokens=10**9, eos_id=NO_TOKEN)
-        ]
-        other = lambda rows=rows, n=new_tokens: theirs(model, rows, n, do_sample=False, num_beams=1)  # noqa: E731
-        equal = sum(a == b for a, b in zip(ours(), other(), strict=True)) / batch
-        more = {
-            name: lambda engine=engine, rows=rows, n=new_tokens: translated(engine, rows, n)
-            for name, engine in engines.items()
-        }
-        taken = in_turns({"ramekin": ours, "transformers": other, **more}, args.rounds)
-        found.append(
-            {**line(f"batch {batch:2}, {new_tokens:2} new tokens", taken, "ramekin"), "equal_rows": equal}
-        )
+        taken, written = in_turns(sides, rounds, rows=prompts(batch), new_tokens=new_tokens, samples=0)
+        pairs = zip(written["ramekin"], written["transformers"], strict=True)
+        figures = line(f"batch {batch:2}, {new_tokens:2} new tokens", taken)
+        found.append({**figures, "equal_rows": sum(a == b for a, b in pairs) / batch})
     return found
 
 
-def translated(engine: CTranslateEngine, rows: Rows, new_tokens: int, decoding: Decoding = GREEDY) -> int:
-    """The tokens that the CTranslate2 engine writes in all."""
-    open_tickets = {engine.add(Request(tuple(row), new_tokens, decoding)) for row in rows}
-    count = 0
-    while open_tickets:
+def translated(engine: CTranslateEngine, rows: Rows, new_tokens: int, decoding: Decoding) -> Rows:
+    """What the CTranslate2 engine writes."""
+    tickets = [engine.add(Request(tuple(row), new_tokens, decoding)) for row in rows]
+    found: dict[int, Rows] = {}
+    while len(found) < len(tickets):
         for event in engine.step():
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Answered):
-                open_tickets.discard(event.ticket)
-                count += sum(len(output.tokens) for output in event.outputs)
-    return count
+                found[event.ticket] = [list(output.tokens) for output in event.outputs]
+    return [tokens for ticket in tickets for tokens in found[ticket]]
 
 
-def exported(model: Any, tokenizer: Path, folder: Path) -> dict[str, CTranslateEngine]:
-    """The model in CTranslate2, by what its matrices are held in."""
-    engines = {}
+def export(shape: str, tokenizer: Path, folder: Path) -> list[str]:
+    """Write the model for CTranslate2, by what its matrices are held in; returns the sides' names."""
+    model = build(shape)
     for quantization in ("float32", "int8"):
         output = folder / quantization
         export_model(model, output, tokenizer_folder=tokenizer, quantization=quantization, max_loss=1e9)
-        engines[f"ctranslate2 {quantization}"] = CTranslateEngine(output, threads=torch.get_num_threads())
-    return engines
+    return ["ctranslate2 float32", "ctranslate2 int8"]
 
 
 def cross_bytes_of_transformers(model: Any, ids: Rows, samples: int) -> int:
@@ -175,26 +235,16 @@ def cross_bytes_of_ours(model: Any, ids: Rows, decoding: Decoding) -> int:
     return running.cross_bytes
 
 
-def sampled(model: Any, args: argparse.Namespace, engines: Mapping[str, CTranslateEngine]) -> dict[str, Any]:
+def sampled(sides: Mapping[str, Side], args: argparse.Namespace) -> dict[str, Any]:
     """Samples of one long input."""
-    model.generation_config.eos_token_id = None
     rng = random.Random(1)
     ids = [[*(rng.randrange(3, 32000) for _ in range(767)), 1]]
-    decoding = Decoding(num_samples=16, sampling_temperature=1.0, top_p=0.95)
     n = args.sampled_tokens
-    sides: dict[str, Callable[[], object]] = {
-        "ramekin": lambda: decode(
-            model, ids, decoding=decoding, max_new_tokens=n, batch_tokens=10**9, eos_id=NO_TOKEN
-        ),
-        "transformers": lambda: theirs(
-            model, ids, n, do_sample=True, num_return_sequences=16, temperature=1.0, top_k=0, top_p=0.95
-        ),
-    }
-    for name, engine in engines.items():
-        sides[name] = lambda engine=engine: translated(engine, ids, n, decoding)
-    figures = line(f"16 samples of 768 tokens, {n} new", in_turns(sides, args.rounds), "ramekin")
+    taken, _ = in_turns(sides, args.rounds, rows=ids, new_tokens=n, samples=16)
+    figures = line(f"16 samples of 768 tokens, {n} new", taken)
+    model = build(args.shape)
     memory = {
-        "ramekin": cross_bytes_of_ours(model, ids, decoding),
+        "ramekin": cross_bytes_of_ours(model, ids, sampling(16)),
         "transformers": cross_bytes_of_transformers(model, ids, 16),
     }
     times = memory["transformers"] / memory["ramekin"]
@@ -203,24 +253,64 @@ def sampled(model: Any, args: argparse.Namespace, engines: Mapping[str, CTransla
     return {**figures, "cross_bytes": memory}
 
 
-def parity(model: Any, count: int) -> dict[str, float]:
-    """The share of prompts whose tokens are those of transformers, which gets them one by one."""
+def parity(model: Any, count: int) -> dict[str, dict[str, Any]]:
+    """How many outputs are those of transformers one by one, and how many of its own in batches are."""
     model.generation_config.eos_token_id = 1
     with torch.no_grad():
         model.lm_head.weight[1] *= 3.0  # so that outputs end after different numbers of tokens
+    exact = copy.deepcopy(model).double()
     rows = prompts(count, seed=7)
-    shares = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, beams in (("greedy", 1), ("beam search of 4", 4)):
+        settings = {"do_sample": False, "num_beams": beams, "early_stopping": False}
         ours = decode(model, rows, decoding=Decoding(num_beams=beams), max_new_tokens=24, batch_tokens=8192)
-        equal, lengths = 0, set()
-        for row, own in zip(rows, ours, strict=True):
-            (other,) = theirs(model, [row], 24, do_sample=False, num_beams=beams, early_stopping=False)
-            other = other[: other.index(1) + 1] if 1 in other else other
-            equal += list(own[0]) == other
-            lengths.add(len(other))
-        shares[name] = equal / count
-        print(f"{name}: {equal} of {count} outputs equal, of {min(lengths)} to {max(lengths)} tokens")
-    return shares
+        batched = [
+            ended(each)
+            for start in range(0, count, 32)
+            for each in theirs(model, rows[start : start + 32], 24, **settings)
+        ]
+        alone = [ended(theirs(model, [row], 24, **settings)[0]) for row in rows]
+        parted = [place for place in range(count) if list(ours[place][0]) != alone[place]]
+        lengths = [len(each) for each in alone]
+        figures[name] = {
+            "equal": count - len(parted),
+            "transformers_batched_equal": sum(a == b for a, b in zip(alone, batched, strict=True)),
+            "parted": [
+                parting(exact, rows[place], list(ours[place][0]), alone[place], beams) for place in parted
+            ],
+        }
+        print(
+            f"{name}: {count - len(parted)} of {count} outputs equal, {min(lengths)} to {max(lengths)} tokens"
+        )
+        print(f"  transformers in batches of 32: {figures[name]['transformers_batched_equal']}")
+        for place, told in zip(parted, figures[name]["parted"], strict=True):
+            print(f"  prompt {place} parts at token {told['position']}: {told}")
+    return figures
+
+
+def ended(tokens: list[int]) -> list[int]:
+    """Up to `</s>`."""
+    return tokens[: tokens.index(1) + 1] if 1 in tokens else tokens
+
+
+@torch.inference_mode()
+def parting(exact: Any, row: list[int], ours: list[int], other: list[int], beams: int) -> dict[str, Any]:
+    """Where two outputs part, and by how much in float64: the tokens' log-probabilities, or the beams'."""
+    pairs = zip(ours, other, strict=False)
+    position = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(other)))
+    scores = []
+    for tokens in (ours, other):
+        logits = exact(
+            input_ids=torch.tensor([row]), decoder_input_ids=torch.tensor([[0, *tokens[:-1]]])
+        ).logits
+        own = logits[0].log_softmax(-1)[torch.arange(len(tokens)), tokens]
+        scores.append(float(own.mean() if beams > 1 else own[position]))
+    return {
+        "position": position,
+        "ours": scores[0],
+        "theirs": scores[1],
+        "ours_higher": scores[0] - scores[1],
+    }
 
 
 def main() -> None:
@@ -233,28 +323,35 @@ def main() -> None:
     parser.add_argument("--parity", type=int, default=0, help="compare the tokens of so many prompts instead")
     parser.add_argument("--tokenizer", type=Path, help="a folder with T5's vocabulary: for CTranslate2")
     parser.add_argument("--plain", action="store_true", help="without oneDNN's matrix products")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    if args.plain:
-        linear._has_onednn = lambda weight: False
-    model = build(args.shape)
+    if args.side:
+        work(args.side, args)
+        return
     figures: dict[str, Any] = {
         "benchmark": "generate",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "machine": platform.machine(),
-        **vars(args),
+        **{name: value for name, value in vars(args).items() if name not in ("side", "folder")},
     }
     if args.parity:
-        figures["equal"] = parity(model, args.parity)
+        torch.set_num_threads(args.threads)
+        figures["equal"] = parity(build(args.shape), args.parity)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            engines = exported(model, args.tokenizer, Path(folder)) if args.tokenizer else {}
-            figures["greedy"] = greedy(model, args, engines)
-            figures["sampled"] = sampled(model, args, engines)
-            for engine in engines.values():
-                engine.close()
-        figures["sampling_speedup_vs_transformers"] = figures["sampled"]["ratio"]["transformers"]
+            names = ["ramekin", "transformers"]
+            names += export(args.shape, args.tokenizer, Path(folder)) if args.tokenizer else []
+            sides = {name: Side(name, args, Path(folder)) for name in names}
+            figures["greedy"] = greedy(sides, args.rounds)
+            figures["sampled"] = sampled(sides, args)
+            for side in sides.values():
+                side.end()
+        ratio = figures["sampled"]["ratio"]
+        figures["sampling_speedup_vs_transformers"] = ratio["transformers"]
+        for name in names[2:]:
+            figures[f"sampling_speedup_vs_transformers, {name}"] = ratio["transformers"] / ratio[name]
     print(json.dumps(figures, default=str))
 
 

@@ -221,6 +221,64 @@ def test_two_engines_of_one_process_draw_the_same(engine, folder, tokenizer):
     assert results[0] == results[1] and len(set(results[0])) == 1
 
 
+def test_samples_are_the_same_by_any_number_of_threads(folder, tokenizer):
+    """Of 20 samples three groups are drawn, by calls one after the other or beside each other."""
+    sources = prompts(3, len(tokenizer), seed=20)
+    many = Decoding(num_samples=20, sampling_temperature=1.2, seed=5)
+    found = []
+    for threads in (1, 3):
+        engine = CTranslateEngine(folder, threads=threads)
+        answers, _ = ask(engine, *(Request(source, 8, many) for source in sources))
+        found.append([[output.tokens for output in outputs] for outputs in answers])
+        assert engine.load.running == engine.load.waiting == 0
+        engine.close()
+    assert found[0] == found[1]
+    for outputs in found[0]:
+        assert len(outputs) == 20 and len(set(outputs)) > 10
+        assert outputs[:6] != outputs[6:12] != outputs[13:19], "groups have draws of their own"
+
+
+def test_a_request_of_several_calls_fails_once_and_as_a_whole(folder, tokenizer, monkeypatch):
+    engine = CTranslateEngine(folder, threads=2)
+    (source,) = prompts(1, len(tokenizer), seed=21)
+
+    def broken(translator, part, names):
+        if part.first:
+            raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr("ramekin.infer.ctranslate_engine.seed", broken)
+    ticket = engine.add(Request(source, 3000, Decoding(num_samples=40, sampling_temperature=1.0)))
+    told = []
+    while engine.load.running or engine.load.waiting:
+        told += engine.step()
+    assert [type(event) for event in told] == [Failed] and told[0].ticket == ticket
+    assert ask(engine, Request(source, 5))[0]
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def int8(model, tokenizer_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("exported") / "int8"
+    export_model(
+        model, output, tokenizer_folder=tokenizer_folder, threads=1, quantization="int8", max_loss=1e9
+    )
+    return output
+
+
+def test_of_int8_several_calls_are_under_way_at_one_time(int8, tokenizer, monkeypatch):
+    engine, alone = CTranslateEngine(int8, threads=3), CTranslateEngine(int8, threads=1)
+    calls, start = [], engine._start
+    monkeypatch.setattr(engine, "_start", lambda parts: (calls.append(len(parts)), start(parts)))
+    sources = prompts(7, len(tokenizer), seed=22)
+    answers, _ = ask(engine, *(Request(source, 6) for source in sources))
+    assert len(calls) == 3 and sum(calls) == 7, "what waits is divided"
+    assert answers == ask(alone, *(Request(source, 6) for source in sources))[0]
+    options = [[(5, 1), (7, 8, 9, 1)]] * 7
+    np.testing.assert_allclose(engine.rank(sources, options), alone.rank(sources, options), atol=1e-4)
+    alone.close()
+    engine.close()
+
+
 def test_without_seeds_requests_share_calls(folder, tokenizer):
     engine = CTranslateEngine(folder, threads=1, seeding="none")
     assert not engine.keeps_seeds
@@ -331,7 +389,7 @@ def test_beams_that_are_cancelled_go_on_for_nobody(engine, tokenizer):
 def test_requests_of_the_same_settings_share_a_call(engine, tokenizer, monkeypatch):
     calls = []
     start = engine._start
-    monkeypatch.setattr(engine, "_start", lambda jobs: (calls.append(len(jobs)), start(jobs)))
+    monkeypatch.setattr(engine, "_start", lambda parts: (calls.append(len(parts)), start(parts)))
     sources = prompts(7, len(tokenizer), seed=16)
     ask(
         engine,
@@ -405,7 +463,7 @@ def test_an_error_of_the_library_fails_its_requests_alone(engine, tokenizer, mon
         raise RuntimeError("no such kernel")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_write", broken)
+        patch.setattr("ramekin.infer.ctranslate_engine.write", broken)
         ticket = engine.add(Request(source, 5))
         while not (events := engine.step()):
             pass

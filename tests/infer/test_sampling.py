@@ -145,6 +145,13 @@ class TestWeights:
         assert shares(logits, typical_p=0.8)[0].tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7, 0])
         assert shares(logits, top_k=2, typical_p=0.5)[0].tolist() == [1, 0, 0, 0]
 
+    def test_of_equally_typical_tokens_the_first_are_kept(self):
+        logits = torch.zeros(2, 100)
+        logits[1, 40:60] = -torch.inf
+        kept = shares(logits, typical_p=0.499) > 0
+        assert kept[0].tolist() == [True] * 50 + [False] * 50
+        assert kept[1].tolist() == [True] * 40 + [False] * 60
+
     def test_top_p_reaches_beyond_what_is_sorted_first(self):
         """Of 3000 almost equal tokens, the most probable 2700 or so hold nine tenths."""
         logits = random_logits(2, 3000, spread=0.01)

@@ -1,5 +1,6 @@
 import pytest
 
+from ramekin.infer.export import export_model
 from ramekin.infer.generate import generate
 from ramekin.infer.request import Request
 from ramekin.recipes.compose import compose
@@ -8,6 +9,7 @@ from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
 from ramekin.recipes.serve import prepare
 from ramekin.recipes.serve_schema import ServeConfig
+from ramekin.weights.seq2seq import load_model
 
 ADAPTERS = [f"tanganke/flan-t5-base_glue-{task}_lora-16" for task in ("rte", "cola")]
 
@@ -68,12 +70,31 @@ def test_where_a_model_is_missing_the_address_is_free_again(hub_root, monkeypatc
         prepare(compose("serve", ServeConfig, words), SilentProgress())
 
 
-def test_prompts_are_no_longer_than_there_is_memory_for(hub_root, monkeypatch):
+@pytest.fixture
+def exported(hub_root, tmp_path):
+    """A model for CTranslate2, and words to serve it as "fast"."""
+    pytest.importorskip("ctranslate2")
+    folder = hub_root / "google/flan-t5-base"
+    export_model(load_model(folder), tmp_path / "fast", tokenizer_folder=folder, threads=1)
+    return [f"model={tmp_path / 'fast'}", "port=0", "threads=2"]
+
+
+def test_a_model_for_ctranslate2_is_served_like_any_other(exported, hub_root):
+    made = prepare(compose("serve", ServeConfig, exported), SilentProgress())
+    made.listening.close()
+    plain = open_named("google/flan-t5-base", Places(hub_root=hub_root), SilentProgress())
+    inputs = [(5, 6, 7, 1), (9, 1)]
+    model = made.service.models["fast"].model
+    expected = generate(plain.model, inputs, max_new_tokens=6, batch_tokens=512)
+    assert [list(answered(model.engine, ids)) for ids in inputs] == expected
+    model.engine.close()
+
+
+def test_prompts_are_no_longer_than_there_is_memory_for(exported, hub_root, monkeypatch):
     monkeypatch.setattr("ramekin.recipes.serve.free_bytes", lambda device: 1 << 30)
     said = []
     monkeypatch.setattr(SilentProgress, "say", lambda self, text: said.append(text))
-    words = ["model=google/flan-t5-base", f"hub_root={hub_root}", "port=0"]
-    made = prepare(compose("serve", ServeConfig, words), SilentProgress())
+    made = prepare(compose("serve", ServeConfig, exported), SilentProgress())
     made.listening.close()
     longest = made.service.limits.prompt_tokens
     assert 512 < longest < 16_384
@@ -81,3 +102,8 @@ def test_prompts_are_no_longer_than_there_is_memory_for(hub_root, monkeypatch):
         f"prompt_tokens is {longest} in place of 16384: a longer prompt would take more than half of the 1.1 GB "
         "that are free"
     ]
+    made.service.models["fast"].model.engine.close()
+    words = ["model=google/flan-t5-base", f"hub_root={hub_root}", "port=0"]
+    by_torch = prepare(compose("serve", ServeConfig, words), SilentProgress())
+    by_torch.listening.close()
+    assert by_torch.service.limits.prompt_tokens == 16_384

@@ -125,6 +125,10 @@ class FakeEngine(AbstractEngine):
         tokens = sum(len(r.input_ids) + r.max_new_tokens for r, *_ in self.running.values())
         return Load(len(self.running), len(self.waiting), tokens)
 
+    @property
+    def pair_bytes(self) -> int:
+        return 0
+
     def close(self) -> None:
         self.is_closed = True
 

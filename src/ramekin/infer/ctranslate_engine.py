@@ -1,16 +1,22 @@
 """The engine on CTranslate2: what `ramekin export` made, greedily, by beam search or by sampling.
 
 Requests with the same settings are answered in one call of the library, up to a budget of tokens; a request
-that comes in the meantime waits for the call's end. Inputs are never cut (`max_input_length=0`), the first
+that comes in the meantime waits for a call's end. Inputs are never cut (`max_input_length=0`), the first
 token may be `</s>` (`min_decoding_length=0`), and no filter is applied that was not asked for.
+
+**Threads.** A matrix of int8 is multiplied so fast that threads which share the work mostly wait for each
+other: on two cores Flan-T5-small writes 16 texts in 0.41 s by two calls of a thread each, and in 0.96 s by
+one call of two threads (base: 1.4 and 2.5 s). So with int8 there are as many calls at one time as threads, up
+to four. In fp32 a call has all threads, which is the faster for few requests.
 
 **Seeds.** CTranslate2 draws all rows of a call from one generator, in turn, and that belongs to a thread of
 the library, goes on from call to call, and is seeded once, when the thread first draws. So what is drawn for
 a request would depend on its batch mates and on all that was drawn before. With `seeding="exact"` a random
-request therefore has a call, a thread and a `Translator` of its own: its samples depend on the seed, the
-input and the settings alone (on the number of samples, too: they take turns), and not on what else is asked.
-The price is opening the weights anew: 0.1 s for Flan-T5-small in fp32 and 0.1 to 0.9 s for base, a third of
-that in int8, and their memory once more. With `seeding="none"` random requests share calls, at full speed,
+request therefore has calls, threads and `Translator`s of its own, one for every eight samples: they depend on
+the seed, the input and the settings alone (on the number of samples, too: they take turns), and not on what
+else is asked or on how many threads there are. As many are drawn at one time as there are threads, up to
+four. The price is opening the weights anew for each: 0.1 s for Flan-T5-small in fp32 and 0.1 to 0.9 s for
+base, a third of that in int8, and their memory once more. With `seeding="none"` random requests share calls,
 and their seeds are not kept: `keeps_seeds` says so. Not tried on a GPU.
 
 What the library cannot do is refused, with `backend=torch` as the way out: forms, alternatives, inputs of
@@ -22,23 +28,22 @@ Ranking encodes an input once for each of its options.
 
 import atexit
 import dataclasses
-import hashlib
+import os
 import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from ramekin.errors import DataError, RamekinError, ResourceError, UsageError, WeightsError
+from ramekin.infer.ctranslate_calls import Job, Part, Writer, parts_of, search, seed, write
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.engine import AbstractEngine, Load
-from ramekin.infer.request import Answered, Event, Failed, Output, Request, Wrote
+from ramekin.infer.request import Event, Failed, Request, Wrote
 from ramekin.tensors.tokenizer import EOS_ID, PAD_ID, load_tokenizer
-from ramekin.tensors.written import TextStream
 from ramekin.weights.ctranslate2_folder import TranslatorFolder, check_translator
 from ramekin.weights.ctranslate2_library import load_library, open_translator
 
@@ -49,18 +54,13 @@ Seeding: TypeAlias = Literal["exact", "none"]
 
 _PATIENCE_SECONDS: Final = 0.05
 """How long a step waits for something to tell."""
+_PAIR_BYTES: Final = 13
+"""Of a head, for each pair of tokens of an input that is read: measured, by Flan-T5's small and base."""
+_MOST_CALLS: Final = 4
+"""At one time."""
 _KNOWN_SETTINGS = frozenset(
     {"num_beams", "num_samples", "sampling_temperature", "top_k", "top_p", "length_penalty", "seed"}
 )
-_PATIENCE: Final = 4.0
-"""How many hypotheses end for each beam before a search ends, where the longer of two can be the better."""
-_UNSEEDED: Final = 0xFFFFFFFF
-"""What the library takes as no seed."""
-_ONLY_BEST: Final = 1e-6
-"""A share of probability that the most probable token has."""
-_seeding = threading.Lock()
-"""The library's seed is one for the process: held from setting it until a thread has taken it."""
-
 
 _calls: set[threading.Thread] = set()
 """The calls that may not have ended yet."""
@@ -98,7 +98,7 @@ class CTranslateEngine(AbstractEngine):
             folder: what `ramekin export` made.
             batch_tokens: tokens of a call, of inputs and of all outputs at their longest; a request that has
                 more gets a call of its own.
-            threads: for arithmetic; 0: the library's choice.
+            threads: for arithmetic; 0: `OMP_NUM_THREADS`, or as many as there are cores.
             device: `cpu`, `cuda` or `auto`.
             compute_type: `default` as the model is held, or CTranslate2's names.
             seeding: whether seeds are kept; see above.
@@ -113,15 +113,17 @@ class CTranslateEngine(AbstractEngine):
         load_library()
         self._model = check_translator(Path(folder), allow_untested=allow_untested, verify=verify)
         self._tokenizer = load_tokenizer(Path(folder))
-        self._open = partial(
-            open_translator, Path(folder), device=device, compute_type=compute_type, threads=threads
-        )
-        self._translator = self._open()
+        self._open = partial(open_translator, Path(folder), device=device, compute_type=compute_type)
+        self._threads = threads or _cores()
+        self._most_calls = min(_MOST_CALLS, self._threads) if device == "cpu" else 1
+        is_int8 = self._model.is_int8 if compute_type == "default" else "int8" in compute_type
+        self._most_shared = self._most_calls if is_int8 else 1
+        self._translator = self._open(threads=self._threads // self._most_shared, workers=self._most_shared)
         self._batch_tokens, self._seeding = batch_tokens, seeding
-        self._waiting: deque[_Job] = deque()
-        self._running: dict[int, _Job] = {}
-        self._call: threading.Thread | None = None
-        self._told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._waiting: deque[Part] = deque()
+        self._running: dict[int, Job] = {}
+        self._under_way: dict[threading.Thread, Sequence[Part]] = {}
+        self._told: queue.SimpleQueue[Event | threading.Thread] = queue.SimpleQueue()
         self._next_ticket = 0
         _open_engines.add(self)
 
@@ -146,15 +148,15 @@ class CTranslateEngine(AbstractEngine):
         ticket = self._next_ticket
         self._next_ticket += 1
         writers = [
-            _Writer(ticket, number, TextStream(self._tokenizer, request.stop))
-            for number in range(request.decoding.num_samples)
+            Writer(self._tokenizer, request.stop, streams=streams)
+            for _ in range(request.decoding.num_samples)
         ]
-        self._waiting.append(_Job(ticket, request, streams, writers))
+        self._waiting += parts_of(Job(ticket, request, streams, writers), seeded=self.keeps_seeds)
         return ticket
 
     def cancel(self, ticket: int) -> None:
         """Forget a request; beam search goes on to its end for nobody."""
-        self._waiting = deque(job for job in self._waiting if job.ticket != ticket)
+        self._waiting = deque(part for part in self._waiting if part.job.ticket != ticket)
         job = self._running.pop(ticket, None)
         if job is not None:
             job.is_cancelled = True
@@ -164,13 +166,13 @@ class CTranslateEngine(AbstractEngine):
         self._go_on()
         found: list[Event] = []
         for event in self._happened():
-            if event is None:
-                self._end_call()
+            if isinstance(event, threading.Thread):
+                self._end(event)
                 self._go_on()
             elif event.ticket in self._running:
                 found.append(event)
                 if not isinstance(event, Wrote):
-                    del self._running[event.ticket]
+                    self.cancel(event.ticket)  # of one that failed, other parts may be left
         return found
 
     def rank(
@@ -189,11 +191,12 @@ class CTranslateEngine(AbstractEngine):
             for place, option in enumerate(choices):
                 self._check_ids(option, f"input {number}, option {place}")
                 asked[tuple(ids), tuple(option)] = 0.0
+        tokens = sum(len(ids) for ids, _ in asked)
         scores = self._translator.score_batch(
             [self._names(ids) for ids, _ in asked],
             # It appends `</s>` itself, and tells the log-probability of that last.
             [self._names(option[:-1] if option[-1] == EOS_ID else option) for _, option in asked],
-            max_batch_size=self._batch_tokens,
+            max_batch_size=min(self._batch_tokens, -(-tokens // self._most_shared)),
             batch_type="tokens",
             max_input_length=0,
         ) if asked else []  # fmt: skip
@@ -208,14 +211,21 @@ class CTranslateEngine(AbstractEngine):
     def load(self) -> Load:
         """What there is to do."""
         tokens = sum(job.cost for job in self._running.values())
-        return Load(running=len(self._running), waiting=len(self._waiting), tokens=tokens)
+        waiting = {part.job.ticket for part in self._waiting} - self._running.keys()
+        return Load(running=len(self._running), waiting=len(waiting), tokens=tokens)
+
+    @property
+    def pair_bytes(self) -> int:
+        """Of all calls that can be under way."""
+        return _PAIR_BYTES * self._model.heads * self._most_calls
 
     def close(self) -> None:
         """Forget all requests, wait for what the library cannot break off, and let go of the model."""
         self._waiting.clear()
         for ticket in list(self._running):
             self.cancel(ticket)
-        self._end_call()
+        for call in list(self._under_way):
+            self._end(call)
         self._translator = None
 
     def _check(self, request: Request) -> None:
@@ -258,43 +268,60 @@ class CTranslateEngine(AbstractEngine):
         names = self._model.vocabulary
         return [names[token] for token in ids]
 
-    def _is_alone(self, job: "_Job") -> bool:
-        """Whether a request needs a generator of its own."""
-        return self.keeps_seeds and job.request.decoding.is_random
+    def _is_seeded(self, part: Part) -> bool:
+        """Whether a part needs a generator of its own."""
+        return self.keeps_seeds and part.job.request.decoding.is_random
 
-    def _next_jobs(self) -> list["_Job"]:
-        """The oldest request that waits, and those that can share its call, oldest first."""
-        first = self._waiting.popleft()
-        chosen, left = [first], deque[_Job]()
-        room = self._batch_tokens - first.cost
-        for job in self._waiting:
-            if not self._is_alone(first) and job.sharing == first.sharing and job.cost <= room:
-                chosen.append(job)
-                room -= job.cost
-            else:
-                left.append(job)
-        self._waiting = left
+    def _next_parts(self) -> list[Part]:
+        """The oldest part that a call can begin with now, and those that share its call, oldest first.
+
+        As many as there are calls to come divide what waits among them.
+        """
+        # Those of which all is written are as good as over, though their threads may not have ended.
+        busy = [parts for parts in self._under_way.values() if not all(part.is_written for part in parts)]
+        if len(busy) >= self._most_calls:
+            return []
+        shared = sum(not self._is_seeded(parts[0]) for parts in busy)
+        ready = (part for part in self._waiting if self._is_seeded(part) or shared < self._most_shared)
+        first = next(ready, None)
+        if first is None:
+            return []
+        mates = [] if self._is_seeded(first) else [
+            part for part in self._waiting if part is not first and part.job.sharing == first.job.sharing
+        ]  # fmt: skip
+        calls = min(self._most_shared - shared, self._most_calls - len(busy))
+        fair = -(-sum(part.cost for part in (first, *mates)) // max(1, calls))
+        room = min(self._batch_tokens, fair) - first.cost
+        chosen = [first]
+        for part in mates:
+            if part.cost <= room:
+                chosen.append(part)
+                room -= part.cost
+        taken = set(map(id, chosen))
+        self._waiting = deque(part for part in self._waiting if id(part) not in taken)
         return chosen
 
     def _go_on(self) -> None:
-        if self._call is None and self._waiting:
-            self._start(self._next_jobs())
+        while parts := self._next_parts():
+            self._start(parts)
 
-    def _end_call(self) -> None:
-        if self._call is not None:
-            self._call.join()
-            self._call = None
+    def _end(self, call: threading.Thread) -> None:
+        call.join()
+        del self._under_way[call]
 
-    def _start(self, jobs: Sequence["_Job"]) -> None:
-        self._running.update((job.ticket, job) for job in jobs)
-        self._call = threading.Thread(target=self._run, args=(jobs,), name="ctranslate2", daemon=True)
-        self._call.start()
-        _calls.difference_update([call for call in _calls if not call.is_alive()])
-        _calls.add(self._call)
+    def _start(self, parts: Sequence[Part]) -> None:
+        self._running.update((part.job.ticket, part.job) for part in parts)
+        is_only = not self._waiting and not self._under_way
+        threads = self._threads if is_only and self._most_shared == 1 else self._threads // self._most_calls
+        call = threading.Thread(target=self._run, args=(parts, threads), name="ctranslate2", daemon=True)
+        self._under_way[call] = parts
+        call.start()
+        _calls.difference_update([each for each in _calls if not each.is_alive()])
+        _calls.add(call)
 
-    def _happened(self) -> Iterator[Event | None]:
+    def _happened(self) -> Iterator[Event | threading.Thread]:
         """What was told since the last step; waits a moment for the first."""
-        if self._call is None:
+        if not self._under_way:
             return
         try:
             yield self._told.get(timeout=_PATIENCE_SECONDS)
@@ -303,218 +330,32 @@ class CTranslateEngine(AbstractEngine):
         except queue.Empty:
             return
 
-    def _run(self, jobs: Sequence["_Job"]) -> None:
+    def _run(self, parts: Sequence[Part], threads: int) -> None:
         """One call of the library, in a thread of its own."""
+        names = self._model.vocabulary
         try:
-            if jobs[0].request.decoding.num_beams > 1:
-                self._search(jobs)
-            elif self._is_alone(jobs[0]):
-                with _Seeded(_seed_of(jobs[0].request)) as seeded:
-                    self._write(jobs, self._open(), seeded.is_taken)
+            if parts[0].job.request.decoding.num_beams > 1:
+                search(self._translator, parts, names, self._told.put)
+            elif self._is_seeded(parts[0]):
+                translator = self._open(threads=threads)
+                seed(translator, parts[0], names)
+                write(translator, parts, names, self._told.put)
             else:
-                self._write(jobs, self._translator, _nothing)
-            if not all(job.is_answered or job.is_cancelled for job in jobs):
+                write(self._translator, parts, names, self._told.put)
+            if not all(part.is_done for part in parts):
                 raise RuntimeError("an output was not written to its end")
         except Exception as error:
-            for job in jobs:
-                if not job.is_answered:
-                    self._told.put(Failed(job.ticket, _ours(error)))
+            for part in parts:
+                if not part.is_done:
+                    self._told.put(Failed(part.job.ticket, _ours(error)))
         finally:
-            self._told.put(None)
-
-    def _write(self, jobs: Sequence["_Job"], translator: Any, on_draw: Callable[[], None]) -> None:
-        """Greedy decoding and sampling: each token is told as it is written."""
-        request = jobs[0].request
-        given = self._prefix_log_probs(jobs)
-
-        def on_token(found: Any) -> bool:
-            on_draw()
-            job = jobs[found.batch_id]
-            if job.is_cancelled:
-                return True
-            writer, log_prob = job.writers[found.hypothesis_id], found.log_prob
-            position = len(writer.tokens)
-            if request.log_probs and position < len(job.request.prefix_ids):
-                log_prob = given[found.batch_id][position]
-            self._tell(job, writer, found.token_id, log_prob, is_last=found.is_last)
-            return writer.output is not None
-
-        translator.translate_batch(
-            [self._names(job.request.input_ids) for job in jobs],
-            self._prefixes(jobs),
-            beam_size=1,
-            callback=on_token,
-            num_hypotheses=request.decoding.num_samples,
-            return_scores=request.log_probs,
-            **_sampling(request.decoding, len(self._model.vocabulary)),
-            **_limits(request),
-        )
-
-    def _search(self, jobs: Sequence["_Job"]) -> None:
-        """Beam search: outputs are told when all are there."""
-        request = jobs[0].request
-        sources = [self._names(job.request.input_ids) for job in jobs]
-        answers = self._translator.translate_batch(
-            sources,
-            self._prefixes(jobs),
-            beam_size=request.decoding.num_beams,
-            length_penalty=request.decoding.length_penalty,
-            patience=_PATIENCE if request.decoding.length_penalty > 0 else 1.0,
-            **_limits(request),
-        )
-        names = [answer.hypotheses[0] for answer in answers]
-        log_probs: list[list[float | None]] = [[None] * len(each) for each in names]
-        if request.log_probs:
-            ended = [each[:-1] if each[-1] == self._model.vocabulary[EOS_ID] else each for each in names]
-            scores = self._translator.score_batch(sources, ended, max_input_length=0)
-            log_probs = [list(score.log_probs) for score in scores]
-        number_of = {name: token for token, name in reversed(list(enumerate(self._model.vocabulary)))}
-        for job, written, own in zip(jobs, names, log_probs, strict=True):
-            for place, name in enumerate(written):
-                if not job.is_answered and not job.is_cancelled:
-                    is_last = place + 1 == len(written)
-                    self._tell(job, job.writers[0], number_of[name], own[place], is_last=is_last)
-
-    def _tell(
-        self, job: "_Job", writer: "_Writer", token: int, log_prob: float | None, *, is_last: bool
-    ) -> None:
-        """Take a token of an output, and tell of it."""
-        wrote = writer.take(token, log_prob, is_last=is_last)
-        if job.streams:
-            self._told.put(wrote)
-        if job.is_answered:
-            outputs = tuple(each.output for each in job.writers if each.output is not None)
-            self._told.put(Answered(job.ticket, outputs))
-
-    def _prefixes(self, jobs: Sequence["_Job"]) -> list[list[str]] | None:
-        if not jobs[0].request.prefix_ids:
-            return None
-        return [self._names(job.request.prefix_ids) for job in jobs]
-
-    def _prefix_log_probs(self, jobs: Sequence["_Job"]) -> list[list[float]]:
-        """Those of the tokens of each prefix, where they are wanted: decoding does not tell them."""
-        request, prefixes = jobs[0].request, self._prefixes(jobs)
-        if not request.log_probs or prefixes is None:
-            return []
-        sources = [self._names(job.request.input_ids) for job in jobs]
-        scores = self._translator.score_batch(sources, prefixes, max_input_length=0)
-        return [list(score.log_probs) for score in scores]
+            self._told.put(threading.current_thread())
 
 
-@final
-class _Writer:
-    """One output while it is written."""
-
-    def __init__(self, ticket: int, number: int, text: TextStream) -> None:
-        self._ticket, self._number, self._text = ticket, number, text
-        self.tokens: list[int] = []
-        self._log_probs: list[float] = []
-        self.output: Output | None = None
-        """When it is finished."""
-
-    def take(self, token: int, log_prob: float | None, *, is_last: bool) -> Wrote:
-        """A token more."""
-        self.tokens.append(token)
-        own = () if log_prob is None else (log_prob,)
-        self._log_probs += own
-        piece = self._text.add([token], is_last=is_last)
-        if is_last or self._text.is_stopped:
-            self.output = Output(
-                self._text.text,
-                tuple(self.tokens),
-                "stop" if self._text.is_stopped else "end" if token == EOS_ID else "length",
-                tuple(self._log_probs),
-            )
-        ending = None if self.output is None else self.output.ending
-        return Wrote(self._ticket, self._number, piece, (token,), own, ending=ending)
-
-
-@final
-@dataclass(slots=True)
-class _Job:
-    """A request and its outputs."""
-
-    ticket: int
-    request: Request
-    streams: bool
-    writers: list[_Writer]
-    is_cancelled: bool = field(default=False)
-
-    @property
-    def is_answered(self) -> bool:
-        return all(writer.output is not None for writer in self.writers)
-
-    @property
-    def cost(self) -> int:
-        """Tokens that it may take."""
-        return len(self.request.input_ids) + self.request.decoding.num_rows * self.request.max_new_tokens
-
-    @property
-    def sharing(self) -> tuple[object, ...]:
-        """What requests of one call have in common.
-
-        Whether there is a prefix, too: of a call with prefixes, the library searches all rows otherwise.
-        """
-        one = self.request
-        decoding = dataclasses.replace(one.decoding, seed=0)
-        return decoding, one.max_new_tokens, one.log_probs, bool(one.prefix_ids)
-
-
-@final
-class _Seeded:
-    """The library's seed, while a new thread of it takes that; then it is none again."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed, self._is_held = seed, False
-
-    def __enter__(self) -> "_Seeded":
-        _seeding.acquire()
-        self._is_held = True
-        load_library().set_random_seed(self._seed)
-        return self
-
-    def is_taken(self) -> None:
-        """A token was drawn."""
-        if self._is_held:
-            self._is_held = False
-            load_library().set_random_seed(_UNSEEDED)
-            _seeding.release()
-
-    def __exit__(self, *_: object) -> None:
-        self.is_taken()
-
-
-def _nothing() -> None:
-    """What drawing does to a generator that is not seeded."""
-
-
-def _seed_of(request: Request) -> int:
-    """Of 32 bits, from the request's own and its input, so that inputs do not share draws."""
-    named = repr((request.decoding.seed, request.input_ids, request.prefix_ids)).encode()
-    return int.from_bytes(hashlib.sha256(named).digest()[:4], "big") % _UNSEEDED
-
-
-def _sampling(decoding: Decoding, vocab_size: int) -> dict[str, Any]:
-    """The library's words for how tokens are drawn; its `sampling_topk=1` is greedy, and 0 all tokens."""
-    if not decoding.is_random:
-        return {"sampling_topk": 1}
-    filters = {
-        "sampling_topk": decoding.top_k if decoding.top_k < vocab_size else 0,
-        "sampling_topp": decoding.top_p,
-    }
-    if decoding.top_k == 1:  # of which it takes no several samples
-        filters = {"sampling_topk": 2, "sampling_topp": _ONLY_BEST}
-    return {**filters, "sampling_temperature": decoding.sampling_temperature}
-
-
-def _limits(request: Request) -> dict[str, Any]:
-    """Nothing is cut, `</s>` may come first, and the prefix counts."""
-    return {
-        "max_input_length": 0,
-        "max_decoding_length": request.max_new_tokens,
-        "min_decoding_length": 0,
-        "return_end_token": True,
-    }
+def _cores() -> int:
+    """As many threads as the library would have by itself, were it not for its bound of four."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
 
 
 def _content(ids: Sequence[int]) -> int:

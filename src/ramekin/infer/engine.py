@@ -67,6 +67,11 @@ class AbstractEngine(ABC):
     def load(self) -> Load:
         """What there is to do."""
 
+    @property
+    @abstractmethod
+    def pair_bytes(self) -> int:
+        """Bytes that reading an input takes for each pair of its tokens; 0: memory grows with its length."""
+
     @abstractmethod
     def close(self) -> None:
         """Forget all requests and let go of the model."""

@@ -150,6 +150,10 @@ class TorchEngine(AbstractEngine):
         """The memory of cross-attention's keys and values: one copy an input."""
         return self._state.cross_bytes
 
+    @property
+    def pair_bytes(self) -> int:  # noqa: D102
+        return 0  # attention is laid out in parts, see `infer.biased`
+
     def close(self) -> None:  # noqa: D102
         self._waiting.clear()
         self._running = []

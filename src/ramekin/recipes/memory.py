@@ -7,8 +7,6 @@ from typing import Final
 
 __all__ = ["free_bytes", "longest_input"]
 
-_BYTES_PER_PAIR: Final = 12
-"""Of a head, for each pair of tokens: measured, the position biases of an encoder being three such tables."""
 _SHARE: Final = 0.5
 _LEAST: Final = 512
 
@@ -30,16 +28,14 @@ def free_bytes(device: str = "cpu") -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def longest_input(heads: int, free: int) -> int:
+def longest_input(pair_bytes: int, free: int) -> int:
     """How many tokens an input may have, so that reading it takes no more than half of the free memory.
 
-    An encoder compares each token with each, so that memory grows with the square of the length.
-
-    >>> longest_input(4, 24 << 30), longest_input(12, 24 << 30)
-    (16384, 9459)
+    >>> longest_input(6 * 13, 24 << 30), longest_input(12 * 13, 24 << 30)
+    (12852, 9088)
 
     Args:
-        heads: of the encoder.
+        pair_bytes: what is taken for each pair of its tokens, above 0.
         free: bytes.
     """
-    return max(_LEAST, math.isqrt(int(_SHARE * free) // (_BYTES_PER_PAIR * heads)))
+    return max(_LEAST, math.isqrt(int(_SHARE * free) // pair_bytes))

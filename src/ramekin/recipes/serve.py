@@ -91,8 +91,9 @@ def prepare(config: ServeConfig, progress: AbstractProgress) -> Ready:
             check_named(name, places_of(config), progress)
         set_threads(config.threads)
         device = pick_device(config.device)
-        models, heads = _models(config, device, progress)
-        limits = _fitting(config.limits, heads, free_bytes(device), progress)
+        models = _models(config, device, progress)
+        pair_bytes = max(model.engine.pair_bytes for model in models)
+        limits = _fitting(config.limits, pair_bytes, free_bytes(device), progress)
         return Ready(Service(models, limits), access, listening)
     except BaseException:
         listening.close()
@@ -147,23 +148,22 @@ def _access(config: ServeConfig) -> "Access":
     return Access.of_bind(config.host, hosts=config.hosts, origins=config.origins, token=token)
 
 
-def _fitting(limits: Limits, heads: int, free: int | None, progress: AbstractProgress) -> Limits:
+def _fitting(limits: Limits, pair_bytes: int, free: int | None, progress: AbstractProgress) -> Limits:
     """The limits, with inputs no longer than there is memory for: one request could end the server."""
-    longest = limits.prompt_tokens if free is None else longest_input(heads, free)
+    if not pair_bytes or free is None:
+        return limits
+    longest = longest_input(pair_bytes, free)
     if longest >= limits.prompt_tokens:
         return limits
     progress.say(
         f"prompt_tokens is {longest} in place of {limits.prompt_tokens}: a longer prompt would take more "
-        f"than half of the {(free or 0) / 1e9:.1f} GB that are free"
+        f"than half of the {free / 1e9:.1f} GB that are free"
     )
     return replace(limits, prompt_tokens=longest)
 
 
-def _models(config: ServeConfig, device: str, progress: AbstractProgress) -> "tuple[list[Model], int]":
-    """The models by their names, each with an engine, and how many heads the largest has.
-
-    What they have in common is in memory once.
-    """
+def _models(config: ServeConfig, device: str, progress: AbstractProgress) -> "list[Model]":
+    """The models by their names, each with an engine; what they have in common is in memory once."""
     from ramekin.recipes.engines import OpenEngine, open_engine
     from ramekin.serve.service import Model
     from ramekin.tensors.tokenizer import load_tokenizer
@@ -188,8 +188,7 @@ def _models(config: ServeConfig, device: str, progress: AbstractProgress) -> "tu
             )
         for ignored in opened[-1].ignored:
             progress.say(f"{name}: its own generation setting {ignored} is not read")
-    heads = [each.model.config.num_heads for each in opened if each.model is not None]
-    models = [
+    return [
         Model(
             name,
             each.engine,
@@ -199,4 +198,3 @@ def _models(config: ServeConfig, device: str, progress: AbstractProgress) -> "tu
         )
         for name, each in zip(served_names(config), opened, strict=True)
     ]
-    return models, max(heads, default=1)

@@ -41,6 +41,8 @@ _KEYS = {
     "multi_query_attention",
     "unk_token",
 }
+_BIAS: Final = "encoder/layer_0/self_attention/relative_attention_bias"
+"""(buckets, heads)."""
 _MAX_VOCABULARY_BYTES = 256_000_000
 _AGAIN = "export the checkpoint again: ramekin export model=M output=DIR"
 
@@ -55,6 +57,10 @@ class TranslatorFolder:
     """The names of the tokens, by id."""
     start_id: int
     """What the decoder begins with."""
+    heads: int
+    """Of the encoder's attention."""
+    is_int8: bool
+    """Whether matrices are held as int8."""
     manifest: Manifest | None
     """None: made by other tools, and never compared with the model it was made from."""
 
@@ -98,7 +104,10 @@ def check_translator(folder: Path, *, allow_untested: bool = False, verify: bool
         for name in manifest.files:
             check_digest(folder, name, sha256_file(folder / name), manifest)
     start = str(config["decoder_start_token"])
-    checked = TranslatorFolder(folder, vocabulary, vocabulary.index(start), manifest)
+    bias = found.shape(_BIAS)
+    heads = bias[1] if bias is not None and len(bias) == 2 else 1
+    is_int8 = any(each.dtype == "int8" and len(each.shape) == 2 for each in found.variables.values())
+    checked = TranslatorFolder(folder, vocabulary, vocabulary.index(start), heads, is_int8, manifest)
     if checked.self_test is None and not allow_untested:
         raise WeightsError(
             "nobody has compared this CTranslate2 model with the one it was made from",

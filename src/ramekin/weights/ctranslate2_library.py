@@ -32,15 +32,16 @@ def load_library() -> Any:
 
 
 def open_translator(
-    folder: Path, *, device: str = "cpu", compute_type: str = "default", threads: int = 0
+    folder: Path, *, device: str = "cpu", compute_type: str = "default", threads: int = 0, workers: int = 1
 ) -> Any:
-    """A `Translator` with one worker; it takes ids by their names, and is used from any thread.
+    """A `Translator`; it takes ids by their names, and is used from any thread.
 
     Args:
         folder: of a model that was checked.
         device: `cpu`, `cuda` or `auto`.
         compute_type: `default` computes as the model is held, or as near to that as the device can.
-        threads: of the worker; 0: the library's choice, or `OMP_NUM_THREADS`.
+        threads: of each worker; 0: the library's choice, or `OMP_NUM_THREADS`.
+        workers: how many calls are answered at one time; on a CPU they have the weights in common.
 
     Raises:
         UsageError: the library is not installed, or has no such device or type.
@@ -51,7 +52,11 @@ def open_translator(
     try:
         with _quiet(library):
             return library.Translator(
-                str(folder), device=device, compute_type=compute_type, inter_threads=1, intra_threads=threads
+                str(folder),
+                device=device,
+                compute_type=compute_type,
+                inter_threads=workers,
+                intra_threads=threads,
             )
     except ValueError as error:
         raise UsageError(
