@@ -4,6 +4,7 @@
     python benchmarks/generate.py --parity 500          are the tokens equal, greedy and by beam search?
     python benchmarks/generate.py --plain               with torch's default matrix products, as transformers
     python benchmarks/generate.py --tokenizer DIR       (T5's vocabulary) also by CTranslate2, fp32, int8
+    python benchmarks/generate.py --shape base
 
 Greedy: batches of prompts of mixed lengths, every row as long as allowed (no token ends it), so that all
 sides do the same steps. Samples: one input of 768 tokens, 16 outputs with top_p 0.95. Each side is a process
@@ -24,16 +25,14 @@ import json
 import platform
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from turns import Side, answer_cases, in_turns
 
 from ramekin.infer import linear
 from ramekin.infer.ctranslate_engine import CTranslateEngine
@@ -48,8 +47,6 @@ from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
 
 NO_TOKEN = -1
-_REST_SECONDS = 0.5
-"""So that the threads of the side before have given up waiting for work."""
 SHAPES: dict[str, dict[str, Any]] = {
     "small": {},
     "base": {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
@@ -118,52 +115,6 @@ def sampling(samples: int) -> Decoding:
     return Decoding(num_samples=samples, sampling_temperature=1.0, top_p=0.95) if samples else GREEDY
 
 
-def work(side: str, args: argparse.Namespace) -> None:
-    """Be a side: a case a line on standard input, its seconds and rows on standard output."""
-    write = writer(side, args)
-    for case in sys.stdin:
-        asked = json.loads(case)
-        started = time.perf_counter()
-        rows = write(**asked)
-        print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}), flush=True)
-
-
-class Side:
-    """A process that writes for one side."""
-
-    def __init__(self, name: str, args: argparse.Namespace, folder: Path) -> None:
-        words = [f"--side={name}", f"--shape={args.shape}", f"--threads={args.threads}", f"--folder={folder}"]
-        command = [sys.executable, __file__, *words, *(["--plain"] if args.plain else [])]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def write(self, **case: Any) -> dict[str, Any]:
-        """The seconds and the rows of a case."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(case), file=self.process.stdin, flush=True)
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def end(self) -> None:
-        """Let the process end."""
-        self.process.communicate()
-
-
-def in_turns(
-    sides: Mapping[str, Side], rounds: int, **case: Any
-) -> tuple[dict[str, list[float]], dict[str, Rows]]:
-    """The wall seconds of each side by round, after a round that does not count; and what each wrote."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    written: dict[str, Rows] = {}
-    for number in range(rounds + 1):
-        for name in sides if number % 2 else reversed(list(sides)):
-            time.sleep(_REST_SECONDS)
-            answer = sides[name].write(**case)
-            written[name] = answer["rows"]
-            if number:
-                taken[name].append(answer["seconds"])
-    return taken, written
-
-
 def line(label: str, taken: Mapping[str, Sequence[float]], ours: str = "ramekin") -> dict[str, Any]:
     """A row of the table, printed; and its figures."""
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
@@ -174,13 +125,23 @@ def line(label: str, taken: Mapping[str, Sequence[float]], ours: str = "ramekin"
     return {"case": label, "seconds": medians, "ratio": ratios, "range": [low, high]}
 
 
+def seconds(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[float]]:
+    """The wall seconds of each side, by round."""
+    return {name: [each["wall"] for each in own] for name, own in answers.items()}
+
+
+def asked(sides: Mapping[str, Side]) -> dict[str, Callable[..., dict[str, Any]]]:
+    """How each side is asked."""
+    return {name: side.ask for name, side in sides.items()}
+
+
 def greedy(sides: Mapping[str, Side], rounds: int) -> list[dict[str, Any]]:
     """Batches of mixed lengths."""
     found = []
     for batch, new_tokens in ((1, 8), (1, 64), (8, 8), (8, 64), (16, 64), (32, 8), (32, 64)):
-        taken, written = in_turns(sides, rounds, rows=prompts(batch), new_tokens=new_tokens, samples=0)
-        pairs = zip(written["ramekin"], written["transformers"], strict=True)
-        figures = line(f"batch {batch:2}, {new_tokens:2} new tokens", taken)
+        answers = in_turns(asked(sides), rounds, rows=prompts(batch), new_tokens=new_tokens, samples=0)
+        pairs = zip(*(answers[name][0]["found"] for name in ("ramekin", "transformers")), strict=True)
+        figures = line(f"batch {batch:2}, {new_tokens:2} new tokens", seconds(answers))
         found.append({**figures, "equal_rows": sum(a == b for a, b in pairs) / batch})
     return found
 
@@ -240,8 +201,8 @@ def sampled(sides: Mapping[str, Side], args: argparse.Namespace) -> dict[str, An
     rng = random.Random(1)
     ids = [[*(rng.randrange(3, 32000) for _ in range(767)), 1]]
     n = args.sampled_tokens
-    taken, _ = in_turns(sides, args.rounds, rows=ids, new_tokens=n, samples=16)
-    figures = line(f"16 samples of 768 tokens, {n} new", taken)
+    answers = in_turns(asked(sides), args.rounds, rows=ids, new_tokens=n, samples=16)
+    figures = line(f"16 samples of 768 tokens, {n} new", seconds(answers))
     model = build(args.shape)
     memory = {
         "ramekin": cross_bytes_of_ours(model, ids, sampling(16)),
@@ -327,7 +288,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        work(args.side, args)
+        answer_cases(writer(args.side, args))
         return
     figures: dict[str, Any] = {
         "benchmark": "generate",
@@ -343,7 +304,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             names = ["ramekin", "transformers"]
             names += export(args.shape, args.tokenizer, Path(folder)) if args.tokenizer else []
-            sides = {name: Side(name, args, Path(folder)) for name in names}
+            words = [f"--shape={args.shape}", f"--threads={args.threads}", f"--folder={folder}"]
+            words += ["--plain"] if args.plain else []
+            sides = {name: Side([__file__, f"--side={name}", *words]) for name in names}
             figures["greedy"] = greedy(sides, args.rounds)
             figures["sampled"] = sampled(sides, args)
             for side in sides.values():

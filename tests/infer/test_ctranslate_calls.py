@@ -27,7 +27,7 @@ def job(count, *, decoding=None, tokenizer=None):
 @given(st.integers(1, 200))
 def test_samples_are_parted_evenly_and_in_their_order(count):
     whole = job(count)
-    parts = parts_of(whole, seeded=True)
+    parts = parts_of(whole)
     sizes = [len(part.writers) for part in parts]
     assert [writer for part in parts for writer in part.writers] == whole.writers
     assert [part.first for part in parts] == [sum(sizes[:place]) for place in range(len(parts))]
@@ -35,9 +35,11 @@ def test_samples_are_parted_evenly_and_in_their_order(count):
     assert len(parts) == -(-count // 8)
 
 
-def test_what_is_not_drawn_by_a_seed_is_one_part():
-    assert len(parts_of(job(40), seeded=False)) == 1
-    assert len(parts_of(job(1, decoding=GREEDY), seeded=True)) == 1
+def test_parts_cost_what_is_written_in_them():
+    drawn = parts_of(job(12))
+    assert [part.cost for part in drawn] == [3 + 6 * 8] * 2
+    (greedy,), (beams,) = (parts_of(job(1, decoding=each)) for each in (GREEDY, Decoding(num_beams=5)))
+    assert (greedy.cost, beams.cost) == (3 + 8, 3 + 5 * 8) == (greedy.job.cost, beams.job.cost)
 
 
 def test_an_answer_is_told_once_whichever_call_ends_last(tokenizer):
@@ -51,7 +53,7 @@ def test_an_answer_is_told_once_whichever_call_ends_last(tokenizer):
                 writer.take(1, None, is_last=True)
                 answers.append(whole.answer())
 
-        threads = [threading.Thread(target=end, args=(part,)) for part in parts_of(whole, seeded=True)]
+        threads = [threading.Thread(target=end, args=(part,)) for part in parts_of(whole)]
         for thread in threads:
             thread.start()
         for thread in threads:

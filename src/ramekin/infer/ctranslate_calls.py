@@ -25,7 +25,7 @@ __all__ = ["Job", "OnEvent", "Part", "Writer", "parts_of", "search", "seed", "wr
 OnEvent: TypeAlias = Callable[[Event], None]
 
 _TOGETHER: Final = 8
-"""So many samples of a request at most are drawn by one generator, in one call."""
+"""So many samples of a request are drawn by one generator, in one call, at most."""
 _PATIENCE: Final = 4.0
 """How many hypotheses end for each beam before a search ends, where the longer of two can be the better."""
 _UNSEEDED: Final = 0xFFFFFFFF
@@ -122,7 +122,14 @@ class Part:
     @property
     def cost(self) -> int:
         """Tokens that it may take."""
-        return self.job.cost
+        request = self.job.request
+        rows = request.decoding.num_rows // len(self.job.writers) * len(self.writers)
+        return len(request.input_ids) + rows * request.max_new_tokens
+
+    @property
+    def sharing(self) -> tuple[object, ...]:
+        """What parts of one call have in common."""
+        return self.job.sharing, len(self.writers)
 
     @property
     def is_written(self) -> bool:
@@ -135,13 +142,13 @@ class Part:
         return self.job.is_cancelled or self.is_written
 
 
-def parts_of(job: Job, *, seeded: bool) -> list[Part]:
-    """A request in as many parts as it has calls: one, or where seeds are kept one for every few samples.
+def parts_of(job: Job) -> list[Part]:
+    """A request in parts that are written by themselves: one, or one for every few samples.
 
     How it is parted depends on the number of samples alone, so that machines of other cores draw the same.
     """
     count = len(job.writers)
-    groups = -(-count // _TOGETHER) if seeded and job.request.decoding.is_random else 1
+    groups = -(-count // _TOGETHER)
     borders = [count * group // groups for group in range(groups + 1)]
     return [Part(job, start, job.writers[start:stop]) for start, stop in pairwise(borders)]
 

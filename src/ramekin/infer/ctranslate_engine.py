@@ -151,7 +151,7 @@ class CTranslateEngine(AbstractEngine):
             Writer(self._tokenizer, request.stop, streams=streams)
             for _ in range(request.decoding.num_samples)
         ]
-        self._waiting += parts_of(Job(ticket, request, streams, writers), seeded=self.keeps_seeds)
+        self._waiting += parts_of(Job(ticket, request, streams, writers))
         return ticket
 
     def cancel(self, ticket: int) -> None:
@@ -287,7 +287,7 @@ class CTranslateEngine(AbstractEngine):
         if first is None:
             return []
         mates = [] if self._is_seeded(first) else [
-            part for part in self._waiting if part is not first and part.job.sharing == first.job.sharing
+            part for part in self._waiting if part is not first and part.sharing == first.sharing
         ]  # fmt: skip
         calls = min(self._most_shared - shared, self._most_calls - len(busy))
         fair = -(-sum(part.cost for part in (first, *mates)) // max(1, calls))
