@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-REST_SECONDS = 0.5
+REST_SECONDS = 0.3
 """Between two turns, so that the threads of the side before have given up waiting for work."""
 
 

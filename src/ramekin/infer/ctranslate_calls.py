@@ -182,12 +182,18 @@ def write(translator: Any, parts: Sequence[Part], names: Sequence[str], tell: On
     """
     request = parts[0].job.request
     given = _prefix_log_probs(translator, parts, names)
+    # The library stands still during this call, and so do others of its calls: most tokens are just kept.
+    is_simple = not request.log_probs and not any(part.job.streams or part.job.request.stop for part in parts)
 
     def on_token(found: Any) -> bool:
         part = parts[found.batch_id]
         if part.job.is_cancelled:
             return True
-        writer, log_prob = part.writers[found.hypothesis_id], found.log_prob
+        writer = part.writers[found.hypothesis_id]
+        if is_simple and not found.is_last:
+            writer.tokens.append(found.token_id)
+            return False
+        log_prob = found.log_prob
         position = len(writer.tokens)
         if request.log_probs and position < len(part.job.request.prefix_ids):
             log_prob = given[found.batch_id][position]
