@@ -279,6 +279,22 @@ def test_pickled_weights_are_refused(generate: Any, base: Path) -> None:
     assert "pytorch_model.bin" in err
 
 
+def test_what_ctranslate2_has_no_memory_to_read_is_refused(
+    generate: Any, ramekin: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ctranslate2")
+    code, _, err = ramekin("export", "model=base", "output=fast", "threads=1")
+    assert code == 0, err
+    monkeypatch.setattr("ramekin.recipes.generate.free_bytes", lambda device: 1 << 20)
+    long = "the cat sat " * 400
+    _, err = generate("-p", "the cat", "-p", long, "model=fast", code=3)
+    assert "more than half of the 0.0 GB that are free: prompt 2" in err
+    assert "at most 512 tokens" in err and "max_input_tokens=512" in err
+    out, _ = generate("-p", "the cat", "-p", long, "model=fast", "max_input_tokens=512")
+    assert len(out.splitlines()) == 2
+    generate("-p", long)  # torch reads it in parts
+
+
 def test_an_exported_model_writes_the_same(generate: Any, ramekin: Run) -> None:
     pytest.importorskip("ctranslate2")
     code, _, err = ramekin("export", "model=base", "output=fast")

@@ -15,6 +15,7 @@ from ramekin.recipes.generating.answering import Answer, answers_of
 from ramekin.recipes.generating.papers import MAX_PAPER_TOKENS, paper_cards
 from ramekin.recipes.generating.prompts import Prompt, Prompts, read_prompts
 from ramekin.recipes.generating.shown import answer_lines, json_line, table_text
+from ramekin.recipes.memory import free_bytes, longest_input
 from ramekin.recipes.models import check_named, locate_tokenizer
 from ramekin.recipes.outcome import Outcome
 from ramekin.recipes.places import cache_root, pick_device, places_of, set_threads
@@ -33,7 +34,7 @@ OnLines: TypeAlias = Callable[[Sequence[str]], None]
 """Told the lines of the answers in the order of the prompts, as they come."""
 
 _MOST_INPUT_TOKENS = 16384
-"""Without a limit of the user's: attention to twice as many tokens takes four times the memory."""
+"""Without a limit of the user's: attention to twice as many tokens takes four times as long."""
 
 
 def plan(config: GenerateConfig) -> Outcome:
@@ -100,6 +101,7 @@ def _written(
     encoded = encoded_prompts(prompts, opened.tokenizer, config)
     for note in _losses(encoded, len(prompts.items)):
         progress.say(note)
+    _check_memory(opened, prompts, encoded, free_bytes(pick_device(config.device)))
     asked = config.with_values(log_probs=True) if prompts.papers else config
     ask = asking(asked, opened.tokenizer)
     requests = [ask(each.input_ids) for each in encoded.items]
@@ -251,6 +253,22 @@ def encoded_prompts(
             fix="shorten it, or let it be cut: max_input_tokens=1024",
         )
     return encoded
+
+
+def _check_memory(opened: "OpenEngine", prompts: Prompts, encoded: "EncodedSet", free: int | None) -> None:
+    """Refuse prompts that there is no memory to read, before the system ends the program."""
+    if not opened.engine.pair_bytes or free is None:
+        return
+    most = longest_input(opened.engine.pair_bytes, free)
+    for prompt, item in zip(prompts.items, encoded.items, strict=True):
+        if len(item.input_ids) > most:
+            raise DataError(
+                f"reading the prompt would take more than half of the {free / 1e9:.1f} GB that are free",
+                where=prompt.where,
+                expected=f"at most {most:,} tokens",
+                got=f"{len(item.input_ids):,}",
+                fix=f"let it be cut: max_input_tokens={most}; or take the checkpoint that was exported",
+            )
 
 
 def _losses(encoded: "EncodedSet", count: int) -> Iterator[str]:
