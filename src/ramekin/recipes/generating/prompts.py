@@ -100,8 +100,8 @@ def lines_of(texts: Sequence[str], origin: str) -> Prompts:
     return Prompts(tuple(prompts), origin, (f"{blank} blank lines were left out",) if blank else ())
 
 
-def _prompt(text: str, where: str, row: int) -> Prompt:
-    return Prompt(Example(text, "", (), Provenance("prompt", "none", "given", row)), where)
+def _prompt(text: str, where: str, row: int, record: Record | None = None) -> Prompt:
+    return Prompt(Example(text, "", (), Provenance("prompt", "none", "given", row)), where, record)
 
 
 def _of_records(config: GenerateConfig, path: Path, places: Places) -> Prompts:
@@ -111,12 +111,8 @@ def _of_records(config: GenerateConfig, path: Path, places: Places) -> Prompts:
     if task is not None and asks_of_papers(task, path):
         papers = papers_in(path)[: config.limit]
         items = tuple(
-            Prompt(
-                render(task, record_of(paper), split=path.stem, row=row, style=style),
-                paper.where,
-                record_of(paper),
-            )
-            for row, paper in enumerate(papers)
+            Prompt(render(task, record, split=path.stem, row=row, style=style), paper.where, record)
+            for row, (paper, record) in enumerate(zip(papers, map(record_of, papers), strict=True))
         )
         remarks = tuple(f"{paper.where}: {remark}" for paper in papers for remark in paper.remarks)
         return Prompts(items, str(path), remarks, papers if _wants_pairs(config) else ())
@@ -190,4 +186,4 @@ def _by_column(column: str | None, rows: Sequence[Record], path: Path) -> Iterat
             raise DataError(
                 "a prompt is no text", where=where, expected=f"a text in '{name}'", got=repr(text)
             )
-        yield Prompt(_prompt(text.strip(), where, row).example, where, record)
+        yield _prompt(text.strip(), where, row, record)
