@@ -374,6 +374,8 @@ None.
 class Parrot:
     """An engine in place of a model's, whose outputs are given."""
 
+    pair_bytes = 0
+
     def __init__(self, texts: list[tuple[str, float, str]]) -> None:
         self.texts, self.tickets, self.asked = texts, [], []
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ramekin.errors import DataError, UsageError, WeightsError
+from ramekin.infer.ctranslate_calls import write
 from ramekin.infer.ctranslate_engine import CTranslateEngine
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.export import export_model
@@ -73,6 +74,20 @@ def ask(engine, *requests, streams=False):
             else:
                 raise event.error
     return [answers[ticket] for ticket in tickets], pieces
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Calls begin and write nothing until this is set."""
+    opened = threading.Event()
+
+    def held(*args):
+        opened.wait()
+        write(*args)
+
+    monkeypatch.setattr("ramekin.infer.ctranslate_engine.write", held)
+    yield opened
+    opened.set()
 
 
 @torch.inference_mode()
@@ -265,11 +280,12 @@ def int8(model, tokenizer_folder, tmp_path_factory):
     return output
 
 
-def test_of_int8_several_calls_are_under_way_at_one_time(int8, tokenizer, monkeypatch):
+def test_of_int8_several_calls_are_under_way_at_one_time(int8, tokenizer, monkeypatch, gate):
     engine, alone = CTranslateEngine(int8, threads=3), CTranslateEngine(int8, threads=1)
     calls, start = [], engine._start
     monkeypatch.setattr(engine, "_start", lambda parts: (calls.append(len(parts)), start(parts)))
     sources = prompts(7, len(tokenizer), seed=22)
+    threading.Timer(0.2, gate.set).start()
     answers, _ = ask(engine, *(Request(source, 6) for source in sources))
     assert len(calls) == 3 and sum(calls) == 7, "what waits is divided"
     assert answers == ask(alone, *(Request(source, 6) for source in sources))[0]
@@ -363,7 +379,7 @@ def test_one_that_stops_leaves_its_mates_alone(engine, tokenizer):
     assert any(each[0].ending == "stop" for each in mixed[1::2])
 
 
-def test_what_is_cancelled_is_heard_of_no_more(engine, tokenizer):
+def test_what_is_cancelled_is_heard_of_no_more(engine, tokenizer, gate):
     sources = prompts(4, len(tokenizer), seed=14)
     long = [engine.add(Request(source, 3000, prefix_ids=(9,)), streams=True) for source in sources[:2]]
     waiting = engine.add(Request(sources[2], 4, DRAWN))
@@ -373,6 +389,7 @@ def test_what_is_cancelled_is_heard_of_no_more(engine, tokenizer):
     for ticket in (*long, waiting, 10**9):
         engine.cancel(ticket)
     assert (engine.load.running, engine.load.waiting, engine.load.tokens) == (0, 0, 0)
+    gate.set()
     (outputs,), pieces = ask(engine, Request(sources[3], 5))
     assert outputs[0].tokens and pieces == []
 

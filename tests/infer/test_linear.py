@@ -117,3 +117,28 @@ def test_weights_that_are_shared_are_copied_once():
         projection(module, packed=packed)
         joined([module, first], packed=packed)
     assert len(packed._made) == 2
+
+
+def test_few_numbers_of_rows_are_asked_of_onednn(monkeypatch):
+    """It keeps a routine for each, which requests that come and go would make thousands of."""
+    layer = nn.Linear(8, 5, bias=False)
+    if not linear._has_onednn(layer.weight):
+        pytest.skip("this torch has no oneDNN")
+    asked = set()
+    rounded = linear._round_rows
+    monkeypatch.setattr(linear, "_round_rows", lambda rows: asked.add(rounded(rows)) or rounded(rows))
+    with torch.inference_mode():
+        for packed in (Packed(), None):
+            run = projection(layer, packed=packed)
+            for rows in (0, *range(1, 300)):
+                x = randn(rows, 8, seed=rows)
+                torch.testing.assert_close(run(x), layer(x), atol=1e-6, rtol=1e-6)
+            x = randn(3, 11, 8)
+            torch.testing.assert_close(run(x), layer(x), atol=1e-6, rtol=1e-6)
+            assert run(x).shape == (3, 11, 5)
+    assert len(asked) <= 17 + 8 * 5
+
+
+def test_rounding_adds_an_eighth_at_most():
+    for rows in range(1, 10_000):
+        assert rows <= linear._round_rows(rows) <= rows * 9 / 8

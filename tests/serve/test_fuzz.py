@@ -60,7 +60,7 @@ def run(strategy, examples, session, statuses):
                     case.body["options"] = ["yes", "no"]
         response = case.call(session=session, timeout=30)
         statuses[response.status_code] += 1
-        assert response.status_code < 500 or response.status_code in (503, 504), response.text
+        assert response.status_code < 500, response.text
         case.validate_response(response, checks=checks())
 
     one()

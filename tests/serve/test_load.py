@@ -1,8 +1,14 @@
 """Many clients at once, and many requests one after the other, against a server in a process of its own."""
 
 import asyncio
+import contextlib
 import json
+import os
+import resource
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +110,54 @@ def test_memory_stays_where_it_is_for_long(serve_apart):
     growth, files = soak(serve_apart({"num_tokens": 4}), 1000, 30_000)
     assert growth < 1.05
     assert files <= 2
+
+
+@contextlib.contextmanager
+def real_server(*words):
+    """`ramekin serve` of a real model as "fake"; gives its port, and a function that gives bytes of memory."""
+    command = [sys.executable, "-m", "ramekin", "serve", *words]
+    command += ["names=[fake]", "port=0", "threads=2", "access_log=false", "queue=1000", "--json"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    )
+    pages = Path(f"/proc/{process.pid}/statm")
+    try:
+        port = int(json.loads(process.stdout.readline())["url"].rpartition(":")[2])
+        yield port, lambda: int(pages.read_text().split()[1]) * resource.getpagesize()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "ctranslate2"])
+def test_a_real_model_answers_five_hundred_clients_and_its_memory_stays(
+    backend, make_checkpoint, tmp_path, ramekin
+):
+    folder = make_checkpoint(tmp_path / "model", seed=0)
+    if backend == "ctranslate2":
+        pytest.importorskip("ctranslate2")
+        code, _, err = ramekin("export", f"model={folder}", f"output={tmp_path / 'fast'}", "threads=1")
+        assert code == 0, err
+        folder = tmp_path / "fast"
+    body = {**COMPLETION, "max_tokens": 8, "n": 2, "temperature": 1}
+    if backend == "ctranslate2":
+        del body["logprobs"]
+
+    async def asked(port, count):
+        bodies = [{**body, "seed": n, "stream": n % 3 == 0} for n in range(count)]
+        left = [0.01 if n % 17 == 16 else None for n in range(count)]
+        pairs = zip(bodies, left, strict=True)
+        return Counter(
+            await asyncio.gather(*(ask(port, "/v1/completions", b, leaves_after=t) for b, t in pairs))
+        )
+
+    with real_server(f"model={folder}") as (port, memory):
+        assert asyncio.run(asked(port, 500))[200] == 500 - 29
+        before = memory()
+        for _ in range(6):
+            assert asyncio.run(asked(port, 500))[200] == 500 - 29
+        found = asyncio.run(health(port))
+        assert found['ramekin_waiting{model="fake"}'] == found['ramekin_running{model="fake"}'] == 0
+        assert memory() < 1.05 * before

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, rms_norm
+from torch.nn.functional import gelu, linear, pad, rms_norm
 
 __all__ = ["Map", "Packed", "activation", "joined", "layer_norm", "projection"]
 
@@ -113,5 +113,30 @@ def _has_onednn(weight: Tensor) -> bool:
 
 
 def _onednn(weight: Tensor) -> Map:
+    """The product by oneDNN, with few different numbers of rows.
+
+    It compiles a routine for each number and keeps a thousand of them: where requests come and go, and with
+    them rows, that takes hundreds of megabytes, and more time than the products of a small model.
+    """
     product: Any = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x: product(x, weight, None, "none", [], "")
+
+    def run(x: Tensor) -> Tensor:
+        rows = x.numel() // x.shape[-1]
+        more = _round_rows(rows) - rows
+        if not more:
+            return product(x, weight, None, "none", [], "")  # type: ignore[no-any-return]
+        flat = pad(x.reshape(rows, -1), (0, 0, 0, more))
+        y: Tensor = product(flat, weight, None, "none", [], "")
+        return y[:rows].view(*x.shape[:-1], -1)
+
+    return run
+
+
+def _round_rows(rows: int) -> int:
+    """The next of eight numbers from one power of two to the next.
+
+    >>> [_round_rows(rows) for rows in (0, 1, 15, 16, 17, 100, 1000)]
+    [0, 1, 15, 16, 18, 104, 1024]
+    """
+    step = 1 << max(0, (rows - 1).bit_length() - 4)
+    return -(-rows // step) * step
