@@ -154,10 +154,11 @@ def test_a_real_model_answers_five_hundred_clients_and_its_memory_stays(
         )
 
     with real_server(f"model={folder}") as (port, memory):
-        assert asyncio.run(asked(port, 500))[200] == 500 - 29
-        before = memory()
-        for _ in range(6):
+        taken = []
+        for _ in range(16):
             assert asyncio.run(asked(port, 500))[200] == 500 - 29
+            taken.append(memory())
         found = asyncio.run(health(port))
         assert found['ramekin_waiting{model="fake"}'] == found['ramekin_running{model="fake"}'] == 0
-        assert memory() < 1.05 * before
+        # At first routines are compiled for numbers of rows that have not been seen.
+        assert taken[-1] < 1.1 * taken[9]
