@@ -191,6 +191,20 @@ def by_beams(model, source, most, beams):
     return max(ended, key=lambda each: each[1])[0]
 
 
+def test_several_outputs_of_a_beam_search_are_its_best(engine, model, tokenizer):
+    sources = prompts(6, len(tokenizer), seed=23)
+    beams = [Decoding(num_beams=4, num_samples=n, length_penalty=0.0) for n in (1, 3)]
+    ones, threes = (ask(engine, *(Request(s, 6, each, log_probs=True) for s in sources))[0] for each in beams)
+    for source, one, three in zip(sources, ones, threes, strict=True):
+        assert three[0] == one[0]
+        assert len({output.tokens for output in three}) == 3
+        assert [output.log_prob for output in three] == sorted((o.log_prob for o in three), reverse=True)
+        for output in three:
+            assert np.abs(own(model, source, output.tokens) - output.log_probs).max() < 1e-4
+    (many,), _ = ask(engine, Request(sources[0], 6, Decoding(num_beams=12, num_samples=12)))
+    assert len(many) == 12, "they are one search, however many"
+
+
 def test_beam_search_goes_on_while_longer_ones_may_be_better(engine, model, tokenizer):
     sources = prompts(20, len(tokenizer), seed=19)
     found, _ = ask(engine, *(Request(source, 10, Decoding(num_beams=2)) for source in sources))

@@ -123,7 +123,7 @@ class Part:
     def cost(self) -> int:
         """Tokens that it may take."""
         request = self.job.request
-        rows = request.decoding.num_rows // len(self.job.writers) * len(self.writers)
+        rows = max(len(self.writers), request.decoding.num_beams)
         return len(request.input_ids) + rows * request.max_new_tokens
 
     @property
@@ -148,7 +148,7 @@ def parts_of(job: Job) -> list[Part]:
     How it is parted depends on the number of samples alone, so that machines of other cores draw the same.
     """
     count = len(job.writers)
-    groups = -(-count // _TOGETHER)
+    groups = -(-count // _TOGETHER) if job.request.decoding.is_random else 1
     borders = [count * group // groups for group in range(groups + 1)]
     return [Part(job, start, job.writers[start:stop]) for start, stop in pairwise(borders)]
 
@@ -220,22 +220,28 @@ def search(translator: Any, parts: Sequence[Part], names: Sequence[str], tell: O
         sources,
         _prefixes(parts, names),
         beam_size=request.decoding.num_beams,
+        num_hypotheses=len(parts[0].writers),
         length_penalty=request.decoding.length_penalty,
         patience=_PATIENCE if request.decoding.length_penalty > 0 else 1.0,
         **_limits(request),
     )
-    found = [answer.hypotheses[0] for answer in answers]
-    log_probs: list[list[float | None]] = [[None] * len(each) for each in found]
+    found = [
+        (place, number, written)
+        for place, answer in enumerate(answers)
+        for number, written in enumerate(answer.hypotheses)
+    ]
+    log_probs: list[list[float | None]] = [[None] * len(written) for _, _, written in found]
     if request.log_probs:
-        ended = [each[:-1] if each[-1] == names[EOS_ID] else each for each in found]
-        scores = translator.score_batch(sources, ended, max_input_length=0)
+        ended = [written[:-1] if written[-1] == names[EOS_ID] else written for _, _, written in found]
+        scores = translator.score_batch([sources[place] for place, _, _ in found], ended, max_input_length=0)
         log_probs = [list(score.log_probs) for score in scores]
     number_of = {name: token for token, name in reversed(list(enumerate(names)))}
-    for part, written, own in zip(parts, found, log_probs, strict=True):
-        for place, name in enumerate(written):
-            if not part.is_done:
-                is_last = place + 1 == len(written)
-                _tell(part, 0, number_of[name], own[place], tell, is_last=is_last)
+    for (place, number, written), own in zip(found, log_probs, strict=True):
+        part = parts[place]
+        for position, name in enumerate(written):
+            if part.writers[number].output is None and not part.job.is_cancelled:
+                is_last = position + 1 == len(written)
+                _tell(part, number, number_of[name], own[position], tell, is_last=is_last)
 
 
 def _tell(
