@@ -309,6 +309,29 @@ def test_of_int8_several_calls_are_under_way_at_one_time(int8, tokenizer, monkey
     engine.close()
 
 
+def test_calls_under_way_have_the_budget_together(int8, tokenizer, gate):
+    engine = CTranslateEngine(int8, threads=3, batch_tokens=60)
+    for _ in range(12):
+        engine.add(Request((5, 6, 7, 1), 6))  # ten tokens each
+    for number in range(4):
+        engine.add(Request((5, 6, 7, 1), 6, Decoding(num_samples=2, sampling_temperature=1.0, seed=number)))
+    threading.Timer(0.3, gate.set).start()
+    most, left = 0, 16
+    while left:
+        left -= sum(isinstance(event, Answered) for event in engine.step())
+        most = max(
+            most,
+            sum(part.cost for parts in engine._under_way.values() for part in parts if not part.is_written),
+        )
+        assert most <= 60
+    assert most >= 50
+    ticket = engine.add(Request((5, 6, 7, 1), 500))
+    while not (events := engine.step()):
+        pass
+    assert events[0].ticket == ticket, "one that alone has more is answered"
+    engine.close()
+
+
 def test_without_seeds_requests_share_calls(folder, tokenizer):
     engine = CTranslateEngine(folder, threads=1, seeding="none")
     assert not engine.keeps_seeds

@@ -96,8 +96,8 @@ class CTranslateEngine(AbstractEngine):
 
         Args:
             folder: what `ramekin export` made.
-            batch_tokens: tokens of a call, of inputs and of all outputs at their longest; a request that has
-                more gets a call of its own.
+            batch_tokens: tokens of all calls under way together, of inputs and of all outputs at their
+                longest; a request that alone has more is answered alone.
             threads: for arithmetic; 0: `OMP_NUM_THREADS`, or as many as there are cores.
             device: `cpu`, `cuda` or `auto`.
             compute_type: `default` as the model is held, or CTranslate2's names.
@@ -284,14 +284,15 @@ class CTranslateEngine(AbstractEngine):
         shared = sum(not self._is_seeded(parts[0]) for parts in busy)
         ready = (part for part in self._waiting if self._is_seeded(part) or shared < self._most_shared)
         first = next(ready, None)
-        if first is None:
+        room = self._batch_tokens - sum(part.cost for parts in busy for part in parts)
+        if first is None or (busy and first.cost > room):
             return []
         mates = [] if self._is_seeded(first) else [
             part for part in self._waiting if part is not first and part.sharing == first.sharing
         ]  # fmt: skip
         calls = min(self._most_shared - shared, self._most_calls - len(busy))
-        fair = -(-sum(part.cost for part in (first, *mates)) // max(1, calls))
-        room = min(self._batch_tokens, fair) - first.cost
+        asked = sum(part.cost for part in (first, *mates))
+        room = -(-min(room, asked) // max(1, calls)) - first.cost
         chosen = [first]
         for part in mates:
             if part.cost <= room:
