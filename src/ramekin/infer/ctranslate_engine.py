@@ -356,7 +356,9 @@ class CTranslateEngine(AbstractEngine):
 def _cores() -> int:
     """As many threads as the library would have by itself, were it not for its bound of four."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
+    if said.isdecimal() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _content(ids: Sequence[int]) -> int:
