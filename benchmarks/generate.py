@@ -52,6 +52,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "base": {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
 }
 Rows = list[list[int]]
+Ask = Callable[..., dict[str, Any]]
 
 
 def build(shape: str) -> Any:
@@ -89,9 +90,7 @@ def writer(side: str, args: argparse.Namespace) -> Callable[[Rows, int, int], Ro
     if side.startswith("ctranslate2"):
         engine = CTranslateEngine(args.folder / side.partition(" ")[2], threads=args.threads)
         return lambda rows, new_tokens, samples: translated(engine, rows, new_tokens, sampling(samples))
-    torch.set_num_threads(args.threads)
-    if args.plain:
-        linear._has_onednn = lambda weight: False
+    prepare(args)
     model = build(args.shape)
     if side == "ramekin":
         return lambda rows, new_tokens, samples: [
@@ -108,6 +107,13 @@ def writer(side: str, args: argparse.Namespace) -> Callable[[Rows, int, int], Ro
     return lambda rows, new_tokens, samples: theirs(
         model, rows, new_tokens, **({"num_return_sequences": samples, **drawn} if samples else plain)
     )
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Make torch compute as it is asked for."""
+    torch.set_num_threads(args.threads)
+    if args.plain:
+        linear._has_onednn = lambda weight: False
 
 
 def sampling(samples: int) -> Decoding:
@@ -130,16 +136,11 @@ def seconds(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, lis
     return {name: [each["wall"] for each in own] for name, own in answers.items()}
 
 
-def asked(sides: Mapping[str, Side]) -> dict[str, Callable[..., dict[str, Any]]]:
-    """How each side is asked."""
-    return {name: side.ask for name, side in sides.items()}
-
-
-def greedy(sides: Mapping[str, Side], rounds: int) -> list[dict[str, Any]]:
+def greedy(sides: Mapping[str, Ask], rounds: int) -> list[dict[str, Any]]:
     """Batches of mixed lengths."""
     found = []
     for batch, new_tokens in ((1, 8), (1, 64), (8, 8), (8, 64), (16, 64), (32, 8), (32, 64)):
-        answers = in_turns(asked(sides), rounds, rows=prompts(batch), new_tokens=new_tokens, samples=0)
+        answers = in_turns(sides, rounds, rows=prompts(batch), new_tokens=new_tokens, samples=0)
         pairs = zip(*(answers[name][0]["found"] for name in ("ramekin", "transformers")), strict=True)
         figures = line(f"batch {batch:2}, {new_tokens:2} new tokens", seconds(answers))
         found.append({**figures, "equal_rows": sum(a == b for a, b in pairs) / batch})
@@ -196,12 +197,12 @@ def cross_bytes_of_ours(model: Any, ids: Rows, decoding: Decoding) -> int:
     return running.cross_bytes
 
 
-def sampled(sides: Mapping[str, Side], args: argparse.Namespace) -> dict[str, Any]:
+def sampled(sides: Mapping[str, Ask], args: argparse.Namespace) -> dict[str, Any]:
     """Samples of one long input."""
     rng = random.Random(1)
     ids = [[*(rng.randrange(3, 32000) for _ in range(767)), 1]]
     n = args.sampled_tokens
-    answers = in_turns(asked(sides), args.rounds, rows=ids, new_tokens=n, samples=16)
+    answers = in_turns(sides, args.rounds, rows=ids, new_tokens=n, samples=16)
     figures = line(f"16 samples of 768 tokens, {n} new", seconds(answers))
     model = build(args.shape)
     memory = {
@@ -298,7 +299,7 @@ def main() -> None:
         **{name: value for name, value in vars(args).items() if name not in ("side", "folder")},
     }
     if args.parity:
-        torch.set_num_threads(args.threads)
+        prepare(args)
         figures["equal"] = parity(build(args.shape), args.parity)
     else:
         with tempfile.TemporaryDirectory() as folder:
@@ -307,8 +308,9 @@ def main() -> None:
             words = [f"--shape={args.shape}", f"--threads={args.threads}", f"--folder={folder}"]
             words += ["--plain"] if args.plain else []
             sides = {name: Side([__file__, f"--side={name}", *words]) for name in names}
-            figures["greedy"] = greedy(sides, args.rounds)
-            figures["sampled"] = sampled(sides, args)
+            asks = {name: side.ask for name, side in sides.items()}
+            figures["greedy"] = greedy(asks, args.rounds)
+            figures["sampled"] = sampled(asks, args)
             for side in sides.values():
                 side.end()
         ratio = figures["sampled"]["ratio"]

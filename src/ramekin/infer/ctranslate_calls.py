@@ -89,16 +89,6 @@ class Job:
         """Tokens that it may take."""
         return len(self.request.input_ids) + self.request.decoding.num_rows * self.request.max_new_tokens
 
-    @property
-    def sharing(self) -> tuple[object, ...]:
-        """What requests of one call have in common.
-
-        Whether there is a prefix, too: of a call with prefixes, the library searches all rows otherwise.
-        """
-        one = self.request
-        decoding = dataclasses.replace(one.decoding, seed=0)
-        return decoding, one.max_new_tokens, one.log_probs, bool(one.prefix_ids)
-
     def answer(self) -> Answered | None:
         """The answer when all outputs are written, once, whichever call wrote the last."""
         with self._lock:
@@ -128,8 +118,13 @@ class Part:
 
     @property
     def sharing(self) -> tuple[object, ...]:
-        """What parts of one call have in common."""
-        return self.job.sharing, len(self.writers)
+        """What parts of one call have in common.
+
+        Whether there is a prefix, too: of a call with prefixes, the library searches all rows otherwise.
+        """
+        one = self.job.request
+        decoding = dataclasses.replace(one.decoding, seed=0)
+        return decoding, len(self.writers), one.max_new_tokens, one.log_probs, bool(one.prefix_ids)
 
     @property
     def is_written(self) -> bool:

@@ -115,8 +115,8 @@ def _has_onednn(weight: Tensor) -> bool:
 def _onednn(weight: Tensor) -> Map:
     """The product by oneDNN, with few different numbers of rows.
 
-    It compiles a routine for each number and keeps a thousand of them: where requests come and go, and with
-    them rows, that takes hundreds of megabytes, and more time than the products of a small model.
+    It compiles a routine for each number and keeps a thousand of them: hundreds of megabytes where
+    requests come and go, and with them rows (`benchmarks/row_counts.py`).
     """
     product: Any = torch.ops.mkldnn._linear_pointwise.default
 

@@ -93,9 +93,21 @@ def _written(
     on_lines: OnLines | None,
     folder: Path | None,
 ) -> Outcome:
+    opened = opened_engine(config, progress)
+    with closing(opened.engine):
+        return _answered(opened, config, prompts, progress, on_lines, folder)
+
+
+def _answered(
+    opened: "OpenEngine",
+    config: GenerateConfig,
+    prompts: Prompts,
+    progress: AbstractProgress,
+    on_lines: OnLines | None,
+    folder: Path | None,
+) -> Outcome:
     from ramekin.infer.kept import versions
 
-    opened = opened_engine(config, progress)
     for note in prompts.notes:
         progress.say(note)
     encoded = encoded_prompts(prompts, opened.tokenizer, config)
@@ -111,8 +123,7 @@ def _written(
     shown = 0
     tell = on_lines if on_lines is not None else lines.extend
     count = len(prompts.items)
-    stage_of_all = progress.stage("write", total=count) if count > 1 else nullcontext()
-    with closing(opened.engine), stage_of_all as stage:
+    with progress.stage("write", total=count) if count > 1 else nullcontext() as stage:
         found = answers_of(
             opened, requests, folder=config.answers or cache_root() / "answers", versions=versions()
         )
