@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 LAYERS = (
-    "errors", "registry", "files", "text", "catalog", "sources", "tensors", "weights", "merge", "infer", "train",
+    "errors", "machine", "registry", "files", "text", "catalog", "sources", "tensors", "weights", "merge", "infer", "train",
     "evaluate", "report", "serve", "recipes", "cli", "__main__",
 )  # fmt: skip
-MERGE_MAY_USE = {"errors", "registry", "files", "weights", "merge"}
+MERGE_MAY_USE = {"errors", "machine", "registry", "files", "weights", "merge"}
 APART = {"train": "evaluate", "evaluate": "train"}
 PACKAGE = Path(__file__).parents[1] / "src" / "ramekin"
-TORCH_FREE = {"errors", "registry", "files", "text", "catalog"}
+TORCH_FREE = {"errors", "machine", "registry", "files", "text", "catalog"}
 
 
 def imported_modules(path: Path, package: Path) -> Iterator[str]:

@@ -43,6 +43,7 @@ from ramekin.infer.ctranslate_calls import Job, Part, Writer, parts_of, search, 
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.engine import AbstractEngine, Load
 from ramekin.infer.request import Event, Failed, Request, Wrote
+from ramekin.machine import num_cores
 from ramekin.tensors.tokenizer import EOS_ID, PAD_ID, load_tokenizer
 from ramekin.weights.ctranslate2_folder import TranslatorFolder, check_translator
 from ramekin.weights.ctranslate2_library import load_library, open_translator
@@ -114,7 +115,7 @@ class CTranslateEngine(AbstractEngine):
         self._model = check_translator(Path(folder), allow_untested=allow_untested, verify=verify)
         self._tokenizer = load_tokenizer(Path(folder))
         self._open = partial(open_translator, Path(folder), device=device, compute_type=compute_type)
-        self._threads = threads or _cores()
+        self._threads = threads or _default_threads()
         self._most_calls = min(_MOST_CALLS, self._threads) if device == "cpu" else 1
         is_int8 = self._model.is_int8 if compute_type == "default" else "int8" in compute_type
         self._most_shared = self._most_calls if is_int8 else 1
@@ -353,12 +354,10 @@ class CTranslateEngine(AbstractEngine):
             self._told.put(threading.current_thread())
 
 
-def _cores() -> int:
+def _default_threads() -> int:
     """As many threads as the library would have by itself, were it not for its bound of four."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(said) if said.isdecimal() and int(said) else num_cores()
 
 
 def _content(ids: Sequence[int]) -> int:

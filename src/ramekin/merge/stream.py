@@ -9,7 +9,6 @@ a time. Every value read is checked to be finite. This module knows nothing of m
 import copy
 import itertools
 import math
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Literal, TypeVar, final, overload
 import numpy as np
 
 from ramekin.errors import WeightsError
+from ramekin.machine import num_cores
 from ramekin.merge.array import AbstractDevice, Array, HostDevice
 from ramekin.merge.loops import Loops, loops_for
 from ramekin.merge.parameters import Depth, places
@@ -424,5 +424,4 @@ def chunk_elements(num_models: int) -> int:
 
 def num_threads() -> int:
     """How many chunks are worked on at a time: as many as there are cores for this process, at most 8."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(8, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    return min(8, num_cores())

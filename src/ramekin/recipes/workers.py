@@ -18,16 +18,12 @@ from contextlib import contextmanager
 from typing import TypeVar, final
 
 from ramekin.errors import ResourceError
+from ramekin.machine import num_cores
 
-__all__ = ["AbstractWorkers", "Workers", "num_cores", "workers"]
+__all__ = ["AbstractWorkers", "Workers", "workers"]
 
 J = TypeVar("J")
 R = TypeVar("R")
-
-
-def num_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
