@@ -25,7 +25,7 @@ from turns import Side, answer_cases, in_turns
 
 from ramekin.infer.ctranslate_engine import CTranslateEngine, Seeding
 from ramekin.infer.decoding import GREEDY, Decoding
-from ramekin.infer.request import Failed, Request, Wrote
+from ramekin.infer.request import Request
 from ramekin.tensors.tokenizer import decode, load_tokenizer
 from ramekin.weights.ctranslate2_folder import read_vocabulary
 from ramekin.weights.ctranslate2_library import load_library, open_translator
@@ -65,15 +65,8 @@ def by_engine(engine: CTranslateEngine) -> Answer:
     def answer(rows: Rows, samples: int, new_tokens: int) -> list[str]:
         drawn = Decoding(num_samples=samples or 1, sampling_temperature=1.0, top_p=0.95)
         decoding = drawn if samples else GREEDY
-        tickets = [engine.add(Request(tuple(row), new_tokens, decoding)) for row in rows]
-        found: dict[int, list[str]] = {}
-        while len(found) < len(tickets):
-            for event in engine.step():
-                if isinstance(event, Failed):
-                    raise event.error
-                assert not isinstance(event, Wrote)
-                found[event.ticket] = [output.text for output in event.outputs]
-        return [text for ticket in tickets for text in found[ticket]]
+        answers = engine.answer([Request(tuple(row), new_tokens, decoding) for row in rows])
+        return [output.text for outputs in answers for output in outputs]
 
     return answer
 

@@ -35,13 +35,13 @@ import transformers
 from turns import Side, answer_cases, in_turns
 
 from ramekin.infer import linear
+from ramekin.infer.continuous_batch import ContinuousBatch
 from ramekin.infer.ctranslate_engine import CTranslateEngine
 from ramekin.infer.decoding import GREEDY, Decoding
 from ramekin.infer.export import export_model
 from ramekin.infer.generate import decode
 from ramekin.infer.layers import Layers
-from ramekin.infer.request import Answered, Failed, Request
-from ramekin.infer.running import Running
+from ramekin.infer.request import Request
 from ramekin.infer.writing import begin
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
@@ -149,15 +149,8 @@ def greedy(sides: Mapping[str, Ask], rounds: int) -> list[dict[str, Any]]:
 
 def translated(engine: CTranslateEngine, rows: Rows, new_tokens: int, decoding: Decoding) -> Rows:
     """What the CTranslate2 engine writes."""
-    tickets = [engine.add(Request(tuple(row), new_tokens, decoding)) for row in rows]
-    found: dict[int, Rows] = {}
-    while len(found) < len(tickets):
-        for event in engine.step():
-            if isinstance(event, Failed):
-                raise event.error
-            if isinstance(event, Answered):
-                found[event.ticket] = [list(output.tokens) for output in event.outputs]
-    return [tokens for ticket in tickets for tokens in found[ticket]]
+    answers = engine.answer([Request(tuple(row), new_tokens, decoding) for row in rows])
+    return [list(output.tokens) for outputs in answers for output in outputs]
 
 
 def export(shape: str, tokenizer: Path, folder: Path) -> list[str]:
@@ -183,7 +176,7 @@ def cross_bytes_of_transformers(model: Any, ids: Rows, samples: int) -> int:
 def cross_bytes_of_ours(model: Any, ids: Rows, decoding: Decoding) -> int:
     """The same of ours, after two steps."""
     layers = Layers(model)
-    running = Running(layers, start_id=0, pad_id=0)
+    running = ContinuousBatch(layers, start_id=0, pad_id=0)
     requests = [Request(tuple(row), 4, decoding) for row in ids]
     running.admit(
         ids,

@@ -23,7 +23,7 @@ from turns import Side, answer_cases
 
 from ramekin.infer import linear
 from ramekin.infer.decoding import Decoding
-from ramekin.infer.request import Answered, Request
+from ramekin.infer.request import Request
 from ramekin.infer.torch_engine import TorchEngine
 from ramekin.sources.world import generate
 from ramekin.tensors.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
@@ -54,13 +54,12 @@ def rounds(side: str, shape: str, tokenizer: Path, threads: int) -> Callable[...
 
     def answer(seed: int, requests: int) -> int:
         rng = random.Random(seed)
+        asked = []
         for number in range(requests):
             ids = (*(rng.randrange(3, len(known)) for _ in range(rng.randrange(3, 30))), 1)
             drawn = Decoding(num_samples=2, sampling_temperature=1.0, seed=number)
-            engine.add(Request(ids, 8, drawn))
-        left = requests
-        while left:
-            left -= sum(isinstance(event, Answered) for event in engine.step())
+            asked.append(Request(ids, 8, drawn))
+        engine.answer(asked)
         return memory()
 
     return answer

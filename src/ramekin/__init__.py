@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # Public name: where it is. A name may not be a unit's: `ramekin.merge` is the subpackage.
 _HOMES = {
     "Adjustments": "ramekin.text.mixing.adjustments:Adjustments",
+    "CTranslateEngine": "ramekin.infer.ctranslate_engine:CTranslateEngine",
     "Catalog": "ramekin.catalog:Catalog",
     "Decoding": "ramekin.infer.decoding:Decoding",
     "Encoded": "ramekin.tensors.encode:Encoded",
@@ -56,6 +57,7 @@ _HOMES = {
 
 __all__ = [
     "Adjustments",
+    "CTranslateEngine",
     "Catalog",
     "Decoding",
     "Encoded",

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from ramekin.infer import running
+from ramekin.infer import continuous_batch
 from ramekin.infer.writing import begin
 from ramekin.weights.config import t5_config
 from ramekin.weights.seq2seq import build_model
@@ -94,8 +94,8 @@ def toy(monkeypatch):
 
     def write(language, requests, *, start_id=0, eos_id=1):
         layers = Toy(language)
-        monkeypatch.setattr(running, "Decoder", lambda layers: layers)
-        state = running.Running(layers, start_id=start_id, pad_id=0)
+        monkeypatch.setattr(continuous_batch, "Decoder", lambda layers: layers)
+        state = continuous_batch.ContinuousBatch(layers, start_id=start_id, pad_id=0)
         writings = [begin(each, eos_id=eos_id, stops=None, form=None) for each in requests]
         inputs = [each.input_ids for each in requests]
         most = max(each.max_new_tokens for each in requests)

@@ -39,10 +39,8 @@ def exported(hub_root, tmp_path):
 
 
 def answer(opened):
-    opened.engine.add(Request((5, 6, 7, 1), 6))
-    while not (events := opened.engine.step()):
-        pass
-    return events[0].outputs[0].tokens
+    ((output,),) = opened.engine.answer([Request((5, 6, 7, 1), 6)])
+    return output.tokens
 
 
 def test_the_folder_decides_the_backend(open_one, exported):

@@ -24,10 +24,8 @@ def ready(hub_root, monkeypatch):
 
 
 def answered(engine, ids):
-    engine.add(Request(ids, 6))
-    while not (events := engine.step()):
-        pass
-    return events[0].outputs[0].tokens
+    ((output,),) = engine.answer([Request(ids, 6)])
+    return output.tokens
 
 
 def test_adapters_on_one_base_answer_as_each_does_alone(ready, hub_root):

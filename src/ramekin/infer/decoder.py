@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from ramekin.infer.inputs import Inputs, joined_to
+from ramekin.infer.cross_cache import CrossCache, joined_to
 from ramekin.infer.layers import Layers
 
 __all__ = ["Decoder"]
@@ -32,7 +32,7 @@ class Decoder:
 
     def __init__(self, layers: Layers) -> None:
         self._layers = layers
-        self._groups: list[Inputs] = []
+        self._groups: list[CrossCache] = []
         self._past = self._empty(0, 0)
         self._biases: list[Tensor] = []
         self._first = 0  # the first column that a row sees
@@ -56,7 +56,7 @@ class Decoder:
         """The memory of self-attention's caches: one a row."""
         return self._past.untyped_storage().nbytes()
 
-    def admit(self, inputs: Sequence[Inputs], *, max_new_tokens: int) -> None:
+    def admit(self, inputs: Sequence[CrossCache], *, max_new_tokens: int) -> None:
         """Take inputs in, behind those that there are; their rows are fed a first token next.
 
         Args:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from ramekin.infer.request import Event, Request
+from ramekin.errors import UsageError
+from ramekin.infer.request import Event, Failed, Output, Request, Wrote
 
 __all__ = ["AbstractEngine", "Load"]
 
@@ -55,6 +56,31 @@ class AbstractEngine(ABC):
 
         With nothing to do it returns at once.
         """
+
+    def answer(self, requests: Sequence[Request]) -> list[tuple[Output, ...]]:
+        """Answer some requests and wait for them: the outputs of each, in their order.
+
+        Raises:
+            UsageError: others are under way, or a request asks for what this backend or model cannot do.
+            RamekinError: one could not be answered; the others are forgotten.
+        """
+        if self.load.running or self.load.waiting:
+            raise UsageError("the engine has other requests under way", fix="add and step, or another engine")
+        places: dict[int, int] = {}
+        answers: dict[int, tuple[Output, ...]] = {}
+        try:
+            for place, request in enumerate(requests):
+                places[self.add(request)] = place
+            while len(answers) < len(requests):
+                for event in self.step():
+                    if isinstance(event, Failed):
+                        raise event.error
+                    assert not isinstance(event, Wrote), "told of requests that stream alone"
+                    answers[places.pop(event.ticket)] = event.outputs
+        finally:
+            for ticket in places:
+                self.cancel(ticket)
+        return [answers[place] for place in range(len(requests))]
 
     @abstractmethod
     def rank(

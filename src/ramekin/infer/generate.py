@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, final
 
 from ramekin.errors import DataError, UsageError
+from ramekin.infer.continuous_batch import ContinuousBatch
 from ramekin.infer.decoding import GREEDY, Decoding
 from ramekin.infer.layers import Layers
 from ramekin.infer.linear import Packed
 from ramekin.infer.ready import check_beams, check_inputs, in_evaluation_mode, refuse_fp16, start_token
 from ramekin.infer.request import Request
-from ramekin.infer.running import Running
 from ramekin.infer.writing import begin
 from ramekin.tensors.plan import filled_batches
 
@@ -131,7 +131,7 @@ def decode(
             batch_rows = [rows[position] for position in batch]
             if all(index in answers for row in batch_rows for index in distinct[row]):
                 continue
-            running = Running(layers, start_id=start_id, pad_id=pad_id)
+            running = ContinuousBatch(layers, start_id=start_id, pad_id=pad_id)
             requests = [Request(row, max_new_tokens, decoding) for row in batch_rows]
             writings = [begin(each, eos_id=eos_id, stops=None, form=None) for each in requests]
             running.admit(batch_rows, writings, max_new_tokens=max_new_tokens, batch_tokens=batch_tokens)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ramekin.errors import WeightsError
-from ramekin.infer.biased import Biased
-from ramekin.infer.inputs import Inputs, additive_mask
+from ramekin.infer.cross_cache import CrossCache, additive_mask
 from ramekin.infer.linear import Map, Packed, activation, joined, layer_norm, projection
+from ramekin.infer.relative_attention import RelativeAttention
 from ramekin.weights.config import SUPPORTED
 from ramekin.weights.seq2seq import tie_state
 from ramekin.weights.soft_prompt import covering
@@ -68,7 +68,7 @@ class Layers:
         """Of the decoder."""
         return len(self._decoder)
 
-    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Inputs:
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> CrossCache:
         """Run the encoder, and make the decoder's keys and values of what it returns.
 
         Args:
@@ -81,7 +81,7 @@ class Layers:
             for kind, f in enumerate((block.cross_key, block.cross_value)):
                 states[index, kind] = self._split(f(hidden))
         mask = additive_mask(covering(attention_mask, hidden), hidden.dtype)
-        return Inputs(states, mask)
+        return CrossCache(states, mask)
 
     def decode(self, tokens: Tensor, attend: SelfAttend, cross_attend: CrossAttend) -> Tensor:
         """Run the decoder: tokens (rows, length) -> what its head reads (rows, length, d_model)."""
@@ -121,11 +121,11 @@ class Layers:
             return found
         hidden: Tensor = encoder.embed_tokens(input_ids)
         mask = additive_mask(attention_mask, hidden.dtype)
-        attends: list[Biased] = []
+        attends: list[RelativeAttention] = []
         for block in self._encoder:
             own = block.attention
             if own.has_bias:
-                attends = [Biased(own.distances(input_ids.shape[1]), mask)]
+                attends = [RelativeAttention(own.distances(input_ids.shape[1]), mask)]
             queries, keys, values = map(self._split, own.query_key_value(hidden))
             hidden = hidden + own.output(self._join(attends[0].attend(queries, keys, values)))
             hidden = hidden + block.feed_forward(hidden)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ramekin.infer.inputs import Inputs
+from ramekin.infer.cross_cache import CrossCache
 from ramekin.infer.layers import Layers, SelfAttend
 from ramekin.infer.option_tree import OptionTree
 from ramekin.infer.ready import require_finite
@@ -23,7 +23,7 @@ _HEAD_POSITIONS = 256
 
 
 def tree_log_probs(
-    layers: Layers, inputs: Inputs, trees: Sequence[OptionTree], *, pad_id: int
+    layers: Layers, inputs: CrossCache, trees: Sequence[OptionTree], *, pad_id: int
 ) -> list[tuple[float, ...]]:
     """The log-probabilities of each row's options, in the order of its tree's.
 

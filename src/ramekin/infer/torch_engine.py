@@ -12,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, final
 
 from ramekin.errors import DataError, RamekinError, UsageError
+from ramekin.infer.continuous_batch import ContinuousBatch
 from ramekin.infer.engine import AbstractEngine, Load
 from ramekin.infer.forms import AbstractState, form_state
 from ramekin.infer.layers import Layers
@@ -19,7 +20,6 @@ from ramekin.infer.linear import Packed
 from ramekin.infer.rank import rank
 from ramekin.infer.ready import check_beams, check_inputs, refuse_fp16, start_token
 from ramekin.infer.request import Answered, Event, Failed, Form, Output, Request, Wrote
-from ramekin.infer.running import Running
 from ramekin.infer.writing import AbstractWriting, Line, Stops, begin
 from ramekin.tensors.tokenizer import EOS_ID, PAD_ID, has_unknown, token_ids
 from ramekin.tensors.written import TextStream, cut_at_stop, written_text
@@ -91,7 +91,7 @@ class TorchEngine(AbstractEngine):
         self._waiting: deque[_Job] = deque()
         self._running: list[_Job] = []
         self._form: tuple[Form, AbstractState] | None = None
-        self._state = self._begun()
+        self._batch = self._begun()
 
     def add(self, request: Request, *, streams: bool = False) -> int:  # noqa: D102
         self._check(request)
@@ -106,25 +106,25 @@ class TorchEngine(AbstractEngine):
         self._waiting = deque(job for job in self._waiting if job.ticket != ticket)
         for job in self._running:
             if job.ticket == ticket and job.writing is not None:
-                self._state.drop(job.writing)
+                self._batch.drop(job.writing)
         self._running = [job for job in self._running if job.ticket != ticket]
 
     def step(self) -> list[Event]:  # noqa: D102
         try:
             self._admit()
-            self._state.step()
+            self._batch.step()
         except RamekinError as error:  # the model's own, such as logits that are not finite: nobody's alone
             failed: list[Event] = [Failed(job.ticket, error) for job in self._running]
-            self._running, self._state = [], self._begun()
+            self._running, self._batch = [], self._begun()
             return failed
         except BaseException:  # memory that is not there, for one: what was under way is lost, the engine not
-            self._running, self._state = [], self._begun()
+            self._running, self._batch = [], self._begun()
             raise
         events: list[Event] = []
         going: list[_Job] = []
         for job in self._running:
             assert job.writing is not None
-            stuck = self._state.failures.pop(job.writing, None)
+            stuck = self._batch.failures.pop(job.writing, None)
             if stuck is not None:
                 events.append(Failed(job.ticket, stuck))
                 continue
@@ -148,19 +148,19 @@ class TorchEngine(AbstractEngine):
     @property
     def cross_bytes(self) -> int:
         """The memory of cross-attention's keys and values: one copy an input."""
-        return self._state.cross_bytes
+        return self._batch.cross_bytes
 
     @property
     def pair_bytes(self) -> int:  # noqa: D102
-        return 0  # attention is laid out in parts, see `infer.biased`
+        return 0  # attention is laid out in parts, see `infer.relative_attention`
 
     def close(self) -> None:  # noqa: D102
         self._waiting.clear()
         self._running = []
-        self._state = self._begun()
+        self._batch = self._begun()
 
-    def _begun(self) -> Running:
-        return Running(self._layers, start_id=self._start_id, pad_id=PAD_ID)
+    def _begun(self) -> ContinuousBatch:
+        return ContinuousBatch(self._layers, start_id=self._start_id, pad_id=PAD_ID)
 
     def _check(self, request: Request) -> None:
         check_inputs([request.input_ids])
@@ -203,7 +203,7 @@ class TorchEngine(AbstractEngine):
             new.append(job)
         self._running += new
         if new:
-            self._state.admit(
+            self._batch.admit(
                 [job.request.input_ids for job in new],
                 [job.writing for job in new if job.writing is not None],
                 max_new_tokens=max(job.request.max_new_tokens for job in new),

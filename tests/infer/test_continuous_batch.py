@@ -2,7 +2,7 @@
 
 import pytest
 
-from ramekin.infer import running
+from ramekin.infer import continuous_batch
 from ramekin.infer.choice import Picked
 from ramekin.infer.decoding import Decoding
 from ramekin.infer.request import Request
@@ -33,7 +33,7 @@ def scripted(toy, monkeypatch):
                 for each in asked
             ]
 
-        monkeypatch.setattr(running, "choose", choose)
+        monkeypatch.setattr(continuous_batch, "choose", choose)
         return toy(flat, requests)
 
     return write

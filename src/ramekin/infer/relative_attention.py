@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-__all__ = ["Biased"]
+__all__ = ["RelativeAttention"]
 
 _NUMBERS = 1 << 25
 """Of a bias that is laid out at one time: in fp32 134 MB."""
 
 
 @final
-class Biased:
+class RelativeAttention:
     """Attention over one batch, in every layer that shares a bias.
 
     Args:

@@ -12,14 +12,14 @@ import torch
 
 from ramekin.errors import DataError, RamekinError
 from ramekin.infer.choice import Found, choose
+from ramekin.infer.cross_cache import CrossCache
 from ramekin.infer.decoder import Decoder
-from ramekin.infer.inputs import Inputs
 from ramekin.infer.layers import Layers
 from ramekin.infer.writing import AbstractWriting, NextRow
 from ramekin.tensors.collate import collate_inputs
 from ramekin.tensors.plan import batches_by_length
 
-__all__ = ["Running"]
+__all__ = ["ContinuousBatch"]
 
 _HEAD_ROWS = 256
 """Rows whose logits are held at one time: with T5's vocabulary 33 MB in fp32."""
@@ -44,7 +44,7 @@ class _Row(NamedTuple):
 
 
 @final
-class Running:
+class ContinuousBatch:
     """The requests that are being written.
 
     Args:
@@ -94,7 +94,7 @@ class Running:
             batch_tokens: padded tokens that the encoder reads at one time.
         """
         device = self._layers.device
-        read: list[Inputs] = []
+        read: list[CrossCache] = []
         for batch in batches_by_length(list(map(len, inputs)), max_tokens=min(batch_tokens, _READ_TOKENS)):
             ids, mask = collate_inputs([inputs[place] for place in batch], pad_id=self._pad_id)
             read.append(self._layers.read(ids.to(device), mask.to(device)))

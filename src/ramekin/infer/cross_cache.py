@@ -1,4 +1,4 @@
-"""Inputs that were encoded together, as the decoder sees them: keys, values and a mask.
+"""The cache of cross-attention: keys, values and a mask of inputs that were encoded together.
 
 There is one copy of an input's keys and values, however many rows of the decoder look at it: its samples, its
 beams. Knows nothing of models or tokens.
@@ -14,11 +14,11 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from ramekin.infer.fold import fold_of
 
-__all__ = ["Inputs", "additive_mask", "joined_to"]
+__all__ = ["CrossCache", "additive_mask", "joined_to"]
 
 
 @final
-class Inputs:
+class CrossCache:
     """Begins with a row of the decoder for each input.
 
     Args:
@@ -75,12 +75,12 @@ class Inputs:
         """Inputs that rows look at."""
         return self._states.shape[2]
 
-    def joined(self, other: "Inputs") -> "Inputs":
+    def joined(self, other: "CrossCache") -> "CrossCache":
         """These and others, padded to the longer; the rows of the others come behind."""
         width = max(self.width, other.width)
         pairs = [each._padded(width) for each in (self, other)]
         masks = [mask for _, mask in pairs]
-        found = Inputs(
+        found = CrossCache(
             torch.cat([states for states, _ in pairs], dim=2),
             torch.cat(masks) if any(bool(mask.any()) for mask in masks) else None,
         )
@@ -95,7 +95,7 @@ class Inputs:
         return pad(states, (0, 0, 0, more)), pad(mask, (0, more), value=torch.finfo(states.dtype).min)
 
 
-def joined_to(count: int, groups: Sequence[Inputs]) -> list[Inputs]:
+def joined_to(count: int, groups: Sequence[CrossCache]) -> list[CrossCache]:
     """At most so many groups: neighbours are joined, those first that need the least padding and copying."""
     found = list(groups)
     while len(found) > count:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-import ramekin.infer.biased as module
-from ramekin.infer.biased import Biased
+import ramekin.infer.relative_attention as module
 from ramekin.infer.layers import Layers
+from ramekin.infer.relative_attention import RelativeAttention
 
 
 def randn(*shape, seed=0):
@@ -27,7 +27,7 @@ def test_in_parts_and_as_a_whole(monkeypatch, numbers, is_masked):
     queries, keys, values = (randn(batch, heads, length, 4, seed=seed) for seed in (1, 2, 3))
     expected = scaled_dot_product_attention(queries, keys, values, attn_mask=whole, scale=1.0)
     monkeypatch.setattr(module, "_NUMBERS", numbers)
-    found = Biased(table, mask).attend(queries, keys, values)
+    found = RelativeAttention(table, mask).attend(queries, keys, values)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
