@@ -1,5 +1,6 @@
 """The CTranslate2 engine against the plain model: tokens, log-probabilities, draws, text, and what is refused."""
 
+import ctypes
 import random
 import shutil
 import threading
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from ramekin.errors import DataError, UsageError, WeightsError
+from ramekin.infer import ctranslate_engine
 from ramekin.infer.ctranslate_calls import write
 from ramekin.infer.ctranslate_engine import CTranslateEngine
 from ramekin.infer.decoding import Decoding
@@ -429,6 +431,36 @@ def test_what_is_cancelled_is_heard_of_no_more(engine, tokenizer, gate):
     gate.set()
     (outputs,), pieces = ask(engine, Request(sources[3], 5))
     assert outputs[0].tokens and pieces == []
+
+
+def thread_states():
+    """How many threads Python keeps something of."""
+    api = ctypes.pythonapi
+    api.PyInterpreterState_Main.restype = api.PyInterpreterState_ThreadHead.restype = ctypes.c_void_p
+    api.PyThreadState_Next.restype = ctypes.c_void_p
+    state, count = api.PyInterpreterState_ThreadHead(ctypes.c_void_p(api.PyInterpreterState_Main())), 0
+    while state:
+        state, count = api.PyThreadState_Next(ctypes.c_void_p(state)), count + 1
+    return count
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_nothing_is_kept_of_the_library_s_threads_when_a_call_is_over(folder, tokenizer, streams):
+    for call in list(ctranslate_engine._calls):  # of other tests' engines
+        call.join()
+    before = thread_states()
+    engine = CTranslateEngine(folder, threads=1)
+    sources = prompts(6, len(tokenizer), seed=23)
+    ask(engine, *(Request(source, 12) for source in sources), streams=streams)
+    ask(engine, *(Request(source, 12, stop=("a", "e")) for source in sources), streams=streams)
+    ask(engine, *(Request(source, 12, DRAWN, log_probs=True) for source in sources), streams=streams)
+    left = [engine.add(Request(source, 3000, prefix_ids=(9,)), streams=True) for source in sources[:3]]
+    while not engine.step():
+        assert thread_states() <= before + 2, "the thread of the call, and the library's"
+    for ticket in left[:2]:
+        engine.cancel(ticket)
+    engine.close()
+    assert thread_states() == before
 
 
 def test_beams_that_are_cancelled_go_on_for_nobody(engine, tokenizer):
