@@ -92,6 +92,8 @@ async def read_completion(body: CompletionBody, served: Served, limits: Limits) 
             fix="ask for fewer, or give a lower max_tokens",
         )
     stop = _stops(body.stop, served.vocabulary)
+    if form is not None:
+        await served.forms.check(form)
     prompts = await _prompts(body.prompt, served, limits)
     if len(prompts) * decoding.num_rows > limits.rows:
         raise refuse(400, "prompts times outputs are too many", param="n", expected=f"at most {limits.rows}",

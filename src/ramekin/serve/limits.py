@@ -63,6 +63,8 @@ class Limits:
     """Tokens of all options of all inputs of a request."""
     form_characters: int = 16_384
     """Of a regular expression, or of a JSON schema as JSON."""
+    form_seconds: int = 2
+    """Of a core, to read one of these."""
     queue: int = 256
     """Prompts and inputs that wait, for each model."""
     seconds: float = 60.0

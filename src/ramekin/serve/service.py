@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from ramekin.errors import UsageError
 from ramekin.infer.engine import AbstractEngine
 from ramekin.registry import unknown_name
+from ramekin.serve.forms import FormCheck
 from ramekin.serve.limits import Limits
 from ramekin.serve.metrics import Metrics
 from ramekin.serve.refusals import RefusalError, refuse
@@ -45,6 +46,7 @@ class Served:
     model: Model
     worker: Worker
     vocabulary: Vocabulary
+    forms: FormCheck
 
 
 @final
@@ -68,6 +70,7 @@ class Service:
         self.metrics.open.set_function(lambda: self.open_requests)
         if not models:
             raise UsageError("there is no model to serve", fix="model=M")
+        forms = FormCheck(seconds=self.limits.form_seconds)
         for model in models:
             if model.name in self.models:
                 raise UsageError("two models have one name", where=model.name, fix="names=[…]")
@@ -77,7 +80,7 @@ class Service:
                 queue_size=self.limits.queue,
                 seconds=self.limits.seconds,
             )
-            self.models[model.name] = Served(model, worker, Vocabulary(model.tokenizer))
+            self.models[model.name] = Served(model, worker, Vocabulary(model.tokenizer), forms)
             _watch(self.metrics, model.name, worker)
 
     def start(self) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, final
 
 from ramekin.errors import DataError, UsageError
+from ramekin.machine import launch_of
 from ramekin.sources.papers.paper import Limits
 
 __all__ = ["OpenedPDF", "PDFPage", "open_pdf"]
@@ -129,13 +129,13 @@ def _started(file: BinaryIO, limits: Limits) -> Iterator["subprocess.Popen[bytes
         limits.max_pages,
         limits.max_text_chars,
     )
-    command = [sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("pdf_process.py"))]
+    launch = launch_of(Path(__file__).with_name("pdf_process.py"), *numbers)
     process = subprocess.Popen(
-        [*command, *map(str, numbers)],
+        launch.command,
         stdin=file,  # the file itself, opened here: no name is looked up a second time
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+        env=launch.environment,
     )
     try:
         yield process

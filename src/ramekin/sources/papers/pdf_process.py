@@ -1,14 +1,15 @@
 """The process that reads a PDF, apart from the one that asked: a hostile file can take only this one down.
 
-It reads the file on its standard input and writes a line of JSON a page. It knows nothing of ramekin: it is
+It reads the file on its standard input and writes a line of JSON a page. It is
 run by its path, under limits that it sets first, and is killed by who started it when its time is over.
 """
 
 import io
 import json
-import resource
 import sys
 from typing import Any
+
+from ramekin.machine import limit_resources
 
 __all__ = ["main"]
 
@@ -22,8 +23,7 @@ def main(arguments: list[str]) -> int:
     import pypdf
 
     memory, seconds, pages, characters = map(int, arguments)
-    _limit(resource.RLIMIT_AS, memory)
-    _limit(resource.RLIMIT_CPU, seconds)
+    limit_resources(memory=memory, seconds=seconds)
     try:
         _read(pypdf, pages, characters)
     except (MemoryError, ImportError):  # a module that no room is left to load
@@ -36,15 +36,6 @@ def main(arguments: list[str]) -> int:
         kind = {"DependencyError": "cipher", "LimitReachedError": "limit"}.get(name, "damaged")
         _say(error=kind, got=f"{name}: {str(error)[:200]}")
     return 0
-
-
-def _limit(what: int, value: int) -> None:
-    try:
-        _, most = resource.getrlimit(what)
-        allowed = value if most == resource.RLIM_INFINITY else min(value, most)
-        resource.setrlimit(what, (allowed, allowed))
-    except (ValueError, OSError):  # macOS has no limit on address space
-        pass
 
 
 def _read(pypdf: Any, pages: int, characters: int) -> None:
