@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ramekin.recipes.models import locate_base, locate_config, locate_tokenizer, open_named
+from ramekin.recipes.models import check_named, locate_base, locate_config, locate_tokenizer, open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
 from ramekin.weights.adapter import save_adapter
@@ -65,3 +65,10 @@ def test_configuration_and_tokenizer_of_an_adapter_are_its_bases(
     other = make_checkpoint(Path("other"), seed=0)
     assert locate_config("a", PLACES, SILENT, base="other") == other
     assert locate_config("other", PLACES, SILENT, base="mini/base") == other, "which is no adapter"
+
+
+@pytest.mark.parametrize("name", ["mini/base", "mini/text", "tiny/base"])
+def test_a_check_makes_nothing(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAMEKIN_CACHE", str(tmp_path / "cache"))
+    check_named(name, PLACES)
+    assert not (tmp_path / "cache").exists()

@@ -1,9 +1,12 @@
 import pytest
+import torch
 
 from ramekin.infer.export import export_model
 from ramekin.infer.generate import generate
 from ramekin.infer.request import Request
 from ramekin.recipes.compose import compose
+from ramekin.recipes.generate import execute
+from ramekin.recipes.generate_schema import GenerateConfig
 from ramekin.recipes.models import open_named
 from ramekin.recipes.places import Places
 from ramekin.recipes.progress import SilentProgress
@@ -105,3 +108,23 @@ def test_prompts_are_no_longer_than_there_is_memory_for(exported, hub_root, monk
     by_torch = prepare(compose("serve", ServeConfig, words), SilentProgress())
     by_torch.listening.close()
     assert by_torch.service.limits.prompt_tokens == 16_384
+
+
+def test_a_base_that_is_made_first_has_the_threads_that_were_asked_for(monkeypatch):
+    class MadeError(Exception):
+        pass
+
+    def make(name, seed, progress):
+        raise MadeError(torch.get_num_threads())
+
+    words, threads = ["model=mini/base", "threads=1"], torch.get_num_threads()
+    monkeypatch.setattr("ramekin.recipes.bases.world.ensure_world_base", make)
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(MadeError, match="1"):
+            prepare(compose("serve", ServeConfig, [*words, "port=0"]), SilentProgress())
+        torch.set_num_threads(2)
+        with pytest.raises(MadeError, match="1"):
+            execute(compose("generate", GenerateConfig, [*words, "prompts=[a]"]), SilentProgress())
+    finally:
+        torch.set_num_threads(threads)

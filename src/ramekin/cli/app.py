@@ -79,7 +79,7 @@ def _top(
 def main() -> None:
     """The console script."""
     # Idle threads of libgomp spin by default; beside another program they wait for each other's turn of a
-    # core. With so many turns mini/base is made there at 5,000 tokens a second, with 20,000 at 1,000 to 3,000.
+    # core. With so many turns mini/base is made there at 5,000 tokens a second, with 20,000 at 1,000-3,000.
     os.environ.setdefault("GOMP_SPINCOUNT", "6000")
     keep_freed_memory()
     if "--debug" in sys.argv[1:]:

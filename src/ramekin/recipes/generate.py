@@ -156,8 +156,8 @@ def opened_engine(config: GenerateConfig, progress: AbstractProgress) -> "OpenEn
     """The model, ready to write, after a word on how it will."""
     from ramekin.recipes.engines import open_engine
 
+    check_named(config.model, places_of(config))
     set_threads(config.threads)
-    check_named(config.model, places_of(config), progress)
     with progress.stage(f"open {config.model}"):
         opened = open_engine(
             config.model,

@@ -43,15 +43,14 @@ def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bo
     return locate_checkpoint(name, hub_root=places.hub_root, weights=weights)
 
 
-def check_named(name: str, places: Places, progress: AbstractProgress) -> None:
+def check_named(name: str, places: Places) -> None:
     """Refuse a model that can only be refused, from its configuration and its files' headers alone.
 
-    Nothing heavy is loaded, so that a hostile folder is refused at once.
+    Nothing heavy is loaded, so that a hostile folder is refused at once; and nothing is made.
 
     Args:
         name: of the model.
         places: where names are looked up.
-        progress: told when a base is being made.
 
     Raises:
         WeightsError: there is no such model, it asks for code of its own, its weights are pickles, or its
@@ -59,8 +58,11 @@ def check_named(name: str, places: Places, progress: AbstractProgress) -> None:
     """
     from ramekin.weights.config import read_config
     from ramekin.weights.layout import is_adapter, is_translator, open_layout
+    from ramekin.weights.locate import locate_checkpoint
 
-    folder = locate(name, places, progress)
+    if name in (*WORLD_BASES, TINY_BASE) and not Path(name).exists():
+        return
+    folder = locate_checkpoint(name, hub_root=places.hub_root)
     if not (is_adapter(folder) or is_translator(folder)):
         read_config(folder)
         open_layout(folder)

@@ -87,9 +87,9 @@ def prepare(config: ServeConfig, progress: AbstractProgress) -> Ready:
     access = _access(config)
     listening = bind(config.host, config.port)
     try:
-        set_threads(config.threads)
         for name in config.model_names:
-            check_named(name, places_of(config), progress)
+            check_named(name, places_of(config))
+        set_threads(config.threads)
         device = pick_device(config.device)
         models = _models(config, device, progress)
         pair_bytes = max(model.engine.pair_bytes for model in models)
