@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final, final
 
 from ramekin.errors import RamekinError
-from ramekin.infer.grammar import grammar_of
 from ramekin.infer.request import Form
 from ramekin.machine import launch_of
 from ramekin.serve.refusals import refusal_of, refuse
@@ -47,6 +46,8 @@ class FormCheck:
         """
         if form.options:
             return
+        from ramekin.infer.grammar import grammar_of
+
         key = form.regex, json.dumps(form.json_schema)
         if key not in self._known:
             try:
