@@ -137,3 +137,13 @@ def test_pieces_are_told_as_they_come(engine, tmp_path):
     with pytest.raises(DataError, match="stuck"):
         streamed(model, Request((66,), 4), lambda *_: None)
     assert engine.cancelled == [1, 2]
+
+
+@pytest.mark.parametrize("damage", ['"outputs": 5', '"outputs": [{"text": "2"}]', '"inputs": []'])
+def test_a_kept_answer_that_is_damaged_is_told_with_its_place(engine, tmp_path, damage):
+    answers(engine, [Request((2,), 4)], tmp_path)
+    (path,) = tmp_path.glob("answers/*/*.jsonl")
+    line = path.read_text()
+    path.write_text(f"{line[: line.index(chr(34) + 'outputs')]}{damage}}}\n")
+    with pytest.raises(DataError, match=r"a kept answer cannot be read: .*\.jsonl, byte 0.*remove the line"):
+        answers(engine, [Request((2,), 4)], tmp_path)

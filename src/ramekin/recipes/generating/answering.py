@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from ramekin.errors import DataError, RamekinError
-from ramekin.infer.kept import KeptAnswers
+from ramekin.infer.kept import KeptAnswers, damaged_answer
 from ramekin.infer.request import Answered, Failed, Output, Request
 from ramekin.recipes.engines import OpenEngine
 
@@ -48,6 +48,7 @@ def answers_of(
 
     Raises:
         UsageError: the requests ask for what the engine cannot do.
+        DataError: a kept answer is damaged.
     """
     places: dict[Request, list[int]] = {}
     for index, request in enumerate(requests):
@@ -59,7 +60,12 @@ def answers_of(
             if found is None:
                 open_requests.append(request)
                 continue
-            outputs = tuple(map(_output, found.values["outputs"]))
+            try:
+                outputs = tuple(map(_output, found.values["outputs"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise damaged_answer(
+                    found.where, str(dict(found.values)), expected='{"key": …, "outputs": [{"text": …}]}'
+                ) from error
             yield from (Answer(index, outputs, was_kept=True) for index in indices)
         tickets: dict[int, Request] = {}
         while open_requests or tickets:
