@@ -4,8 +4,8 @@
     python benchmarks/rank_speed.py --shape tiny --options 4 --option-tokens 12 --shared 8
 
 The peer scores each (input, option) pair by itself through transformers, in batches of 32 pairs sorted by
-length, with log_softmax over all positions. `encoder` is one pass of the encoder over ramekin's batches: what
-no ranking can do without. Repetitions are interleaved, the least CPU time of each counts, and the
+length, with log_softmax over all positions. `encoder` is one pass of its encoder over ramekin's batches,
+which only reads the inputs. Repetitions are interleaved, the least CPU time of each counts, and the
 log-probabilities are compared. Prints a table and, last, one JSON line.
 """
 
