@@ -2,6 +2,7 @@
 
     python benchmarks/generate.py                       greedy batches, samples of a long input, memory
     python benchmarks/generate.py --parity 500          are the tokens equal, greedy and by beam search?
+    python benchmarks/generate.py --parity 500 --model runs/rte     by a trained model, on the built-in tasks
     python benchmarks/generate.py --plain               with torch's default matrix products, as transformers
     python benchmarks/generate.py --tokenizer DIR       (T5's vocabulary) also by CTranslate2, fp32, int8
     python benchmarks/generate.py --shape base
@@ -34,6 +35,7 @@ import torch
 import transformers
 from turns import Side, answer_cases, in_turns
 
+from ramekin import load_task, read_records, render, task_names
 from ramekin.infer import linear
 from ramekin.infer.continuous_batch import ContinuousBatch
 from ramekin.infer.ctranslate_engine import CTranslateEngine
@@ -43,8 +45,9 @@ from ramekin.infer.generate import decode
 from ramekin.infer.layers import Layers
 from ramekin.infer.request import Request
 from ramekin.infer.writing import begin
+from ramekin.tensors.tokenizer import EOS_ID, load_tokenizer, token_ids
 from ramekin.weights.config import t5_config
-from ramekin.weights.seq2seq import build_model
+from ramekin.weights.seq2seq import build_model, load_model
 
 NO_TOKEN = -1
 SHAPES: dict[str, dict[str, Any]] = {
@@ -81,7 +84,9 @@ def padded(rows: Rows) -> dict[str, torch.Tensor]:
 @torch.inference_mode()
 def theirs(model: Any, rows: Rows, new_tokens: int, **settings: Any) -> Rows:
     """The rows that transformers writes, without the start token."""
-    found = model.generate(**padded(rows), max_new_tokens=new_tokens, use_cache=True, **settings)
+    # Its cache has as many layers as the encoder: a deeper decoder, as that of mini/base, does not fit.
+    use_cache = model.config.num_layers >= model.config.num_decoder_layers
+    found = model.generate(**padded(rows), max_new_tokens=new_tokens, use_cache=use_cache, **settings)
     return [row[1:] for row in found.tolist()]
 
 
@@ -208,13 +213,26 @@ def sampled(sides: Mapping[str, Ask], args: argparse.Namespace) -> dict[str, Any
     return {**figures, "cross_bytes": memory}
 
 
-def parity(model: Any, count: int) -> dict[str, dict[str, Any]]:
+def world_prompts(folder: Path, count: int) -> Rows:
+    """Prompts of the built-in tasks in a model's tokens, as many of each."""
+    tokenizer = load_tokenizer(folder)
+    tasks = [load_task(name) for name in task_names() if name.startswith("mini/")]
+    each = -(-count // len(tasks))
+    texts = [
+        render(task, record, split="validation", row=row).inputs
+        for task in tasks
+        for row, record in enumerate(
+            read_records(task.source, "validation", columns=task.columns, limit=each).rows
+        )
+    ]
+    return [[*ids, EOS_ID] for ids in token_ids(tokenizer, texts[:count])]
+
+
+def parity(model: Any, rows: Rows) -> dict[str, dict[str, Any]]:
     """How many outputs are those of transformers one by one, and how many of its own in batches are."""
-    model.generation_config.eos_token_id = 1
-    with torch.no_grad():
-        model.lm_head.weight[1] *= 3.0  # so that outputs end after different numbers of tokens
+    count = len(rows)
+    model.generation_config.eos_token_id = EOS_ID
     exact = copy.deepcopy(model).double()
-    rows = prompts(count, seed=7)
     figures: dict[str, dict[str, Any]] = {}
     for name, beams in (("greedy", 1), ("beam search of 4", 4)):
         settings = {"do_sample": False, "num_beams": beams, "early_stopping": False}
@@ -245,7 +263,7 @@ def parity(model: Any, count: int) -> dict[str, dict[str, Any]]:
 
 def ended(tokens: list[int]) -> list[int]:
     """Up to `</s>`."""
-    return tokens[: tokens.index(1) + 1] if 1 in tokens else tokens
+    return tokens[: tokens.index(EOS_ID) + 1] if EOS_ID in tokens else tokens
 
 
 @torch.inference_mode()
@@ -276,6 +294,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sampled-tokens", type=int, default=100)
     parser.add_argument("--parity", type=int, default=0, help="compare the tokens of so many prompts instead")
+    parser.add_argument("--model", type=Path, help="with --parity: a checkpoint in place of a random model")
     parser.add_argument("--tokenizer", type=Path, help="a folder with T5's vocabulary: for CTranslate2")
     parser.add_argument("--plain", action="store_true", help="without oneDNN's matrix products")
     parser.add_argument("--side", help=argparse.SUPPRESS)
@@ -293,7 +312,13 @@ def main() -> None:
     }
     if args.parity:
         prepare(args)
-        figures["equal"] = parity(build(args.shape), args.parity)
+        if args.model:
+            figures["equal"] = parity(load_model(args.model), world_prompts(args.model, args.parity))
+        else:
+            model = build(args.shape)
+            with torch.no_grad():
+                model.lm_head.weight[EOS_ID] *= 3.0  # so that outputs end after different numbers of tokens
+            figures["equal"] = parity(model, prompts(args.parity, seed=7))
     else:
         with tempfile.TemporaryDirectory() as folder:
             names = ["ramekin", "transformers"]
