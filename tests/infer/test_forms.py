@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ramekin.errors import DataError, UsageError
-from ramekin.infer.forms import OptionState, form_state
+from ramekin.infer.forms import form_state
 from ramekin.infer.request import Form
 from ramekin.tensors.tokenizer import train_tokenizer
 from ramekin.tensors.written import written_text
@@ -30,14 +30,6 @@ def texts(state, tokenizer, *, depth, ids=()):
             yield written_text(tokenizer, ids)
         elif depth:
             yield from texts(state.after(token), tokenizer, depth=depth - 1, ids=(*ids, token))
-
-
-def test_options_by_hand():
-    state = OptionState([(5, 1), (5, 6, 1), (7, 1)], vocab_size=9, device="cpu")
-    assert state.allowed().nonzero()[:, 0].tolist() == [5, 7]
-    assert state.after(5).allowed().nonzero()[:, 0].tolist() == [1, 6]
-    assert state.after(5).after(6).allowed().nonzero()[:, 0].tolist() == [1]
-    assert state.allowed().nonzero()[:, 0].tolist() == [5, 7], "a state does not change"
 
 
 def test_exactly_the_options_can_be_written(tokenizer):
