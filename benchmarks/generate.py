@@ -213,10 +213,10 @@ def sampled(sides: Mapping[str, Ask], args: argparse.Namespace) -> dict[str, Any
     return {**figures, "cross_bytes": memory}
 
 
-def world_prompts(folder: Path, count: int) -> Rows:
-    """Prompts of the built-in tasks in a model's tokens, as many of each."""
+def task_prompts(folder: Path, count: int, names: Sequence[str]) -> Rows:
+    """Prompts of tasks in a model's tokens, as many of each."""
     tokenizer = load_tokenizer(folder)
-    tasks = [load_task(name) for name in task_names() if name.startswith("mini/")]
+    tasks = [load_task(name) for name in names]
     each = -(-count // len(tasks))
     texts = [
         render(task, record, split="validation", row=row).inputs
@@ -295,6 +295,8 @@ def main() -> None:
     parser.add_argument("--sampled-tokens", type=int, default=100)
     parser.add_argument("--parity", type=int, default=0, help="compare the tokens of so many prompts instead")
     parser.add_argument("--model", type=Path, help="with --parity: a checkpoint in place of a random model")
+    mini = [name for name in task_names() if name.startswith("mini/")]
+    parser.add_argument("--tasks", nargs="*", default=mini, help="with --model: whose prompts")
     parser.add_argument("--tokenizer", type=Path, help="a folder with T5's vocabulary: for CTranslate2")
     parser.add_argument("--plain", action="store_true", help="without oneDNN's matrix products")
     parser.add_argument("--side", help=argparse.SUPPRESS)
@@ -313,7 +315,9 @@ def main() -> None:
     if args.parity:
         prepare(args)
         if args.model:
-            figures["equal"] = parity(load_model(args.model), world_prompts(args.model, args.parity))
+            figures["equal"] = parity(
+                load_model(args.model), task_prompts(args.model, args.parity, args.tasks)
+            )
         else:
             model = build(args.shape)
             with torch.no_grad():
