@@ -4,8 +4,8 @@
 
 A small random T5 answers rows of 100 to 4,000 tokens: it ranks 64 options of each, or draws 16 samples. Each
 case runs in a process of its own; what is told is the highest resident memory above that of the loaded model.
-Three times as many rows must not take more; rows that alone exceed the budget have batches of their own,
-whose attention takes heads x length² numbers a layer. Last, what the tokens of a whole set take: prompts of
+Three times as many rows must not take much more; rows that alone exceed the budget have batches of their own,
+whose attention is laid out in parts. Last, what the tokens of a whole set take: prompts of
 1,000 tokens, while they are made and afterwards. The last line is JSON.
 """
 
