@@ -295,8 +295,7 @@ def main() -> None:
     parser.add_argument("--sampled-tokens", type=int, default=100)
     parser.add_argument("--parity", type=int, default=0, help="compare the tokens of so many prompts instead")
     parser.add_argument("--model", type=Path, help="with --parity: a checkpoint in place of a random model")
-    mini = [name for name in task_names() if name.startswith("mini/")]
-    parser.add_argument("--tasks", nargs="*", default=mini, help="with --model: whose prompts")
+    parser.add_argument("--tasks", nargs="*", help="with --model: whose prompts; all built-in ones")
     parser.add_argument("--tokenizer", type=Path, help="a folder with T5's vocabulary: for CTranslate2")
     parser.add_argument("--plain", action="store_true", help="without oneDNN's matrix products")
     parser.add_argument("--side", help=argparse.SUPPRESS)
@@ -315,9 +314,8 @@ def main() -> None:
     if args.parity:
         prepare(args)
         if args.model:
-            figures["equal"] = parity(
-                load_model(args.model), task_prompts(args.model, args.parity, args.tasks)
-            )
+            tasks = args.tasks or [name for name in task_names() if name.startswith("mini/")]
+            figures["equal"] = parity(load_model(args.model), task_prompts(args.model, args.parity, tasks))
         else:
             model = build(args.shape)
             with torch.no_grad():

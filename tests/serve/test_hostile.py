@@ -56,7 +56,7 @@ HOSTILE = {
     "a model of a megabyte": ({"content": body(model="m" * 900_000)}, 404),
     "a schema of elsewhere": ({"content": body(json_schema={"$ref": "https://evil.example/s.json"})}, 400),
     "a schema of this machine": ({"content": body(json_schema={"$ref": "file:///etc/passwd"})}, 400),
-    "a schema that takes an hour to read": ({"content": body(json_schema={"allOf": PATTERNS})}, 400),
+    "patterns that are compared for minutes": ({"content": body(json_schema={"allOf": PATTERNS})}, 400),
     "a hundred stops": ({"content": body(stop=["wet"] * 100)}, 400),
     "rows beyond all bounds": ({"content": body(prompt=["a"] * 64, n=64)}, 400),
     "a form": (

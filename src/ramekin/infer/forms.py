@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from ramekin.errors import DataError
+from ramekin.infer.form_states import AbstractState, OptionState
 from ramekin.infer.grammar import grammar_state
 from ramekin.infer.request import Form
-from ramekin.infer.states import AbstractState, OptionState
 from ramekin.tensors.tokenizer import has_unknown, token_ids
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ramekin.errors import DataError, UsageError
+from ramekin.infer.form_states import AbstractState
 from ramekin.infer.request import Form
-from ramekin.infer.states import AbstractState
 from ramekin.tensors.tokenizer import UNK_ID
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, final
 from ramekin.errors import DataError, RamekinError, UsageError
 from ramekin.infer.continuous_batch import ContinuousBatch
 from ramekin.infer.engine import AbstractEngine, Load
+from ramekin.infer.form_states import AbstractState
 from ramekin.infer.forms import form_state
 from ramekin.infer.layers import Layers
 from ramekin.infer.linear import Packed
 from ramekin.infer.rank import rank
 from ramekin.infer.ready import check_beams, check_inputs, refuse_fp16, start_token
 from ramekin.infer.request import Answered, Event, Failed, Form, Output, Request, Wrote
-from ramekin.infer.states import AbstractState
 from ramekin.infer.writing import AbstractWriting, Line, Stops, begin
 from ramekin.tensors.tokenizer import EOS_ID, PAD_ID, has_unknown, token_ids
 from ramekin.tensors.written import TextStream, cut_at_stop, written_text

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias, final
 
 from ramekin.infer.beams import Candidate, Hypothesis, Search, extend
 from ramekin.infer.choice import Asked, Candidates, Found, Picked
+from ramekin.infer.form_states import AbstractState
 from ramekin.infer.request import Alternatives, Ending, Request
 from ramekin.infer.sampling import sample_key
-from ramekin.infer.states import AbstractState
 
 __all__ = ["AbstractWriting", "Line", "NextRow", "Stops", "begin"]
 

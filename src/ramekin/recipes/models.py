@@ -32,15 +32,20 @@ def locate(name: str, places: Places, progress: AbstractProgress, *, weights: bo
     from ramekin.weights.locate import locate_checkpoint
 
     # What makes them knows tasks and templates, which take a while to load.
-    if name in WORLD_BASES and not Path(name).exists():
-        from ramekin.recipes.bases.world import ensure_world_base
-
-        return ensure_world_base(name, places.world_seed, progress)
-    if name == TINY_BASE and not Path(name).exists():
+    if _is_made_here(name) and name == TINY_BASE:
         from ramekin.recipes.bases.tiny import ensure_tiny_base
 
         return ensure_tiny_base(progress)
+    if _is_made_here(name):
+        from ramekin.recipes.bases.world import ensure_world_base
+
+        return ensure_world_base(name, places.world_seed, progress)
     return locate_checkpoint(name, hub_root=places.hub_root, weights=weights)
+
+
+def _is_made_here(name: str) -> bool:
+    """Whether a name is that of a base that is made on the spot, and not of a folder."""
+    return name in (*WORLD_BASES, TINY_BASE) and not Path(name).exists()
 
 
 def check_named(name: str, places: Places) -> None:
@@ -60,7 +65,7 @@ def check_named(name: str, places: Places) -> None:
     from ramekin.weights.layout import is_adapter, is_translator, open_layout
     from ramekin.weights.locate import locate_checkpoint
 
-    if name in (*WORLD_BASES, TINY_BASE) and not Path(name).exists():
+    if _is_made_here(name):
         return
     folder = locate_checkpoint(name, hub_root=places.hub_root)
     if not (is_adapter(folder) or is_translator(folder)):

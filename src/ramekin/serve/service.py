@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from ramekin.errors import UsageError
 from ramekin.infer.engine import AbstractEngine
 from ramekin.registry import unknown_name
-from ramekin.serve.forms import FormCheck
+from ramekin.serve.form_check import FormCheck
 from ramekin.serve.limits import Limits
 from ramekin.serve.metrics import Metrics
 from ramekin.serve.refusals import RefusalError, refuse

@@ -1,7 +1,7 @@
 """The process that reads a PDF, apart from the one that asked: a hostile file can take only this one down.
 
-It reads the file on its standard input and writes a line of JSON a page. It is
-run by its path, under limits that it sets first, and is killed by who started it when its time is over.
+It reads the file on its standard input and writes a line of JSON a page. It is run by its path, under
+limits that it sets first, and is killed by who started it when its time is over.
 """
 
 import io

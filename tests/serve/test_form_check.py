@@ -7,8 +7,8 @@ import time
 import pytest
 
 from ramekin.infer.request import Form
-from ramekin.serve import forms
-from ramekin.serve.forms import FormCheck
+from ramekin.serve import form_check
+from ramekin.serve.form_check import FormCheck
 from ramekin.serve.refusals import RefusalError
 
 pytest.importorskip("llguidance")
@@ -55,7 +55,7 @@ def test_a_client_that_leaves_ends_the_process(monkeypatch):
         started.append(await create(*args, **settings))
         return started[-1]
 
-    monkeypatch.setattr(forms.asyncio, "create_subprocess_exec", noted)
+    monkeypatch.setattr(form_check.asyncio, "create_subprocess_exec", noted)
 
     async def leave():
         check = FormCheck(seconds=60)
@@ -85,16 +85,33 @@ def test_only_so_many_processes_run_at_one_time(monkeypatch):
         return True
 
     monkeypatch.setattr(FormCheck, "_is_read", read)
-    monkeypatch.setattr(forms, "_KEPT", 3)
+    monkeypatch.setattr(form_check, "_KEPT", 3)
     check = FormCheck(seconds=1, at_once=2)
     assert set(checked(check, *(Form(regex=f"a{number}") for number in range(9)))) == {None}
     assert most == 2 and len(check._known) == 3
 
 
-def test_a_process_that_waits_too_long_for_a_core_is_given_up(monkeypatch):
-    monkeypatch.setattr(forms, "_PATIENCE", 0.0)
-    (refusal,) = checked(FormCheck(seconds=1), EASY[0])
+def test_many_who_ask_the_same_wait_for_one_process(monkeypatch):
+    count = 0
+
+    async def read(self, grammar):
+        nonlocal count
+        count += 1
+        await asyncio.sleep(0.01)
+        return True
+
+    monkeypatch.setattr(FormCheck, "_is_read", read)
+    assert checked(FormCheck(seconds=1, at_once=1), *[EASY[0]] * 20) == [None] * 20
+    assert count == 1
+
+
+def test_a_process_that_waits_too_long_for_a_core_is_given_up_and_may_come_again(monkeypatch):
+    check = FormCheck(seconds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(form_check, "_PATIENCE", 0.0)
+        (refusal,) = checked(check, EASY[0])
     assert isinstance(refusal, RefusalError)
+    assert checked(check, EASY[0]) == [None]
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):

@@ -1,4 +1,4 @@
-from ramekin.infer.states import OptionState
+from ramekin.infer.form_states import OptionState
 
 
 def test_options_by_hand():

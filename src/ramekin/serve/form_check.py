@@ -49,27 +49,34 @@ class FormCheck:
         from ramekin.infer.grammar import grammar_of
 
         key = form.regex, json.dumps(form.json_schema)
-        if key not in self._known:
+        is_read = self._known.get(key)
+        if is_read is None:
             try:
                 grammar = grammar_of(form)
             except RamekinError as error:
                 raise refusal_of(error) from error
             async with self._turns:
-                self._known[key] = await self._is_read(grammar)
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        if not self._known[key]:
+                is_read = self._known.get(key)  # those who asked the same before may have found out
+                if is_read is None:
+                    is_read = await self._is_read(grammar)
+            if is_read is not None:
+                self._known[key] = is_read
+                while len(self._known) > _KEPT:
+                    self._known.popitem(last=False)
+        if key in self._known:
+            self._known.move_to_end(key)
+        if not is_read:
             raise refuse(
                 400,
-                "the form takes too long to read",
+                "the form takes too long to read, or too much memory",
                 param="regex" if form.regex is not None else "json_schema",
-                expected=f"at most {self._seconds} s of a processor",
+                expected=f"at most {self._seconds} s of a processor and {_MEMORY >> 20} MiB",
                 got="one that takes more, as many patterns under one allOf do",
                 fix="a simpler one",
             )
 
-    async def _is_read(self, grammar: str) -> bool:
+    async def _is_read(self, grammar: str) -> bool | None:
+        """Whether it is read within the limits; None where a busy machine left it no time."""
         launch = launch_of(Path(__file__).with_name("form_process.py"), _MEMORY, self._seconds)
         process = await asyncio.create_subprocess_exec(
             *launch.command,
@@ -82,7 +89,7 @@ class FormCheck:
             async with asyncio.timeout(self._seconds * _PATIENCE):
                 await process.communicate(grammar.encode())
         except TimeoutError:
-            return False
+            return None
         finally:
             if process.returncode is None:  # its time is over, or the client has left
                 process.kill()
